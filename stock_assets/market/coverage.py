@@ -1,0 +1,21 @@
+"""What a source has already been asked, and answered, for one symbol and interval."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One row of `ingest_coverage`. Every time is UTC.
+
+    `origin` says what the answers came from: a file and its version, a seed. Another origin starts anew.
+    `next_due` is when the source will have more to give; None once it has given all that it has.
+    """
+
+    symbol: str
+    interval: str
+    origin: str
+    covered_until: datetime  # bars that start up to here have been asked for and, where they exist, published
+    newest_bar: datetime | None
+    last_answer: str
+    next_due: datetime | None

@@ -1,0 +1,96 @@
+"""Which bar should be there by now, and whether the stored one is it. The one place that decides a verdict."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import pandas as pd
+
+from stock_assets.market.bars import interval_length
+from stock_assets.market.calendars import ALWAYS_OPEN, calendar_of, last_close, session_open
+from stock_assets.market.coverage import Coverage
+
+
+class Verdict(StrEnum):
+    """What is said of a symbol's newest stored bar."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    MISSING = "missing"  # one is expected and none is stored
+    NOTHING_EXPECTED = "nothing expected yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The verdict on one symbol and interval; times are starts of bars, in UTC."""
+
+    symbol: str
+    interval: str
+    newest: datetime | None
+    expected: datetime | None
+    late_by: timedelta
+    verdict: Verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether nobody has to do anything."""
+        return self.verdict in (Verdict.FRESH, Verdict.NOTHING_EXPECTED)
+
+
+def newest_final_bar(exchange: str, interval: str, delay: timedelta, now: datetime) -> datetime:
+    """The start of the newest bar that is over, with `delay` added, at `now`, by the exchange's calendar.
+
+    `delay` is what the exchange and the source add before a bar can be had. Open or closed makes no difference:
+    after the close it is the session's last bar.
+    """
+    moment = now - delay
+    length = interval_length(interval)
+    if length is None:  # a daily bar is over at the close
+        closed = last_close(exchange, moment)
+        if exchange == ALWAYS_OPEN:
+            return (closed - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return session_open(exchange, calendar_of(exchange).minute_to_session(pd.Timestamp(closed), "previous").date())
+    if exchange == ALWAYS_OPEN:
+        return _floor(moment, datetime(1970, 1, 1, tzinfo=UTC), length) - length
+    calendar = calendar_of(exchange)
+    # The session whose first bar is the newest to be over.
+    day = calendar.minute_to_session(pd.Timestamp(moment - length).floor("min"), direction="previous")
+    opened, closed = calendar.session_open(day).to_pydatetime(), calendar.session_close(day).to_pydatetime()
+    # The last bar of a session is cut short by the close: 13:00 on a half-day is no multiple of an hour after 9:30.
+    newest = _floor(min(moment, closed), opened, length)
+    ends_cut_short = moment >= closed and newest < closed
+    return newest if ends_cut_short else newest - length
+
+
+def _floor(moment: datetime, origin: datetime, length: timedelta) -> datetime:
+    return origin + (moment - origin) // length * length
+
+
+def expected_newest(
+    exchange: str, interval: str, delay: timedelta, coverage: Coverage | None, now: datetime
+) -> datetime | None:
+    """The start of the bar that should be stored by `now`; None while none is expected.
+
+    The calendar says which bar is over. Where the source has already been asked up to there (`coverage`), what it
+    gave counts instead: a halted or thin symbol, or a file at its end, is not late.
+    """
+    by_calendar = newest_final_bar(exchange, interval, delay, now)
+    if coverage is None:
+        return by_calendar
+    if coverage.next_due is None or coverage.covered_until >= by_calendar:
+        given = coverage.newest_bar
+        return min(given, by_calendar) if given is not None and coverage.next_due is not None else given
+    return by_calendar
+
+
+def judge(symbol: str, interval: str, newest: datetime | None, expected: datetime | None) -> Freshness:
+    """Hold the newest stored bar against the expected one."""
+    if expected is None:
+        verdict, late_by = Verdict.NOTHING_EXPECTED, timedelta(0)
+    elif newest is None:
+        verdict, late_by = Verdict.MISSING, timedelta(0)
+    elif newest < expected:
+        verdict, late_by = Verdict.LATE, expected - newest
+    else:
+        verdict, late_by = Verdict.FRESH, timedelta(0)
+    return Freshness(symbol, interval, newest, expected, late_by, verdict)

@@ -1,0 +1,133 @@
+"""What should live, what Dagster believes and what is true -> what to do about it. Pure; the sensor acts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from spark_streaming.contract.lifecycle import Heartbeat, State
+
+STARTUP_GRACE = timedelta(seconds=120)  # from a run's launch to its program's first heartbeat; Spark needs 15-40 s
+SILENCE = timedelta(seconds=60)  # programs write a heartbeat every two seconds
+FIRST_BACKOFF = timedelta(seconds=10)
+LONGEST_BACKOFF = timedelta(minutes=10)
+FORGET_FAILURES = timedelta(hours=1)
+
+
+class Role(StrEnum):
+    """The long-lived programs."""
+
+    PRODUCER = "producer"
+    STREAM = "stream"
+
+
+class Action(StrEnum):
+    """What the sensor does about a role."""
+
+    START = "start"
+    KEEP = "keep"
+    DRAIN = "drain"  # ask the program to do what is left and to end
+    FAIL = "fail"  # the run's process is gone: say so in Dagster
+    WAIT = "wait"
+    REST = "rest"  # nothing to do, nothing lives
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whether a role has work, and which."""
+
+    work: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A run that Dagster has not ended yet; queued ones count."""
+
+    run_id: str
+    launched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """What is there: in Dagster's books and on the machine."""
+
+    runs: Sequence[ActiveRun]
+    locked: bool  # a program of this role lives, whoever started it
+    heartbeat: Heartbeat | None
+    failures: Sequence[datetime]  # when earlier runs failed, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, its reason for people, and the run that it is about."""
+
+    role: Role
+    action: Action
+    reason: str
+    run_id: str = ""
+
+
+def reconcile(wanted: Mapping[Role, Wanted], actual: Mapping[Role, Actual], now: datetime) -> list[Decision]:
+    """One decision a role, and one more for each run whose process is gone."""
+    return [decision for role in wanted for decision in _decide(role, wanted[role], actual[role], now)]
+
+
+def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
+    """How long to wait after the newest of `failures`: doubled for each one of the last hour."""
+    recent = [failed for failed in failures if now - failed < FORGET_FAILURES]
+    if not recent:
+        return timedelta(0)
+    return min(FIRST_BACKOFF * (1 << min(len(recent) - 1, 10)), LONGEST_BACKOFF)
+
+
+def _decide(role: Role, wanted: Wanted, actual: Actual, now: datetime) -> list[Decision]:
+    dead = [run for run in actual.runs if _is_dead(run, actual, now)]
+    decisions = [
+        Decision(
+            role,
+            Action.FAIL,
+            f"the {role} of this run is gone without a word since {_last_word(run, actual)}",
+            run.run_id,
+        )
+        for run in dead
+    ]
+    living = [run for run in actual.runs if run not in dead]
+    if living or actual.locked:
+        ours = living[0].run_id if living else ""
+        if wanted.work:
+            return [*decisions, Decision(role, Action.KEEP, wanted.reason, ours)]
+        if actual.locked:
+            return [*decisions, Decision(role, Action.DRAIN, wanted.reason, ours)]
+        return [*decisions, Decision(role, Action.KEEP, "it is starting", ours)]
+    if not wanted.work:
+        return [*decisions, Decision(role, Action.REST, wanted.reason)]
+    until = max(actual.failures, default=now) + backoff(actual.failures, now)
+    if until > now:
+        recent = sum(now - failed < FORGET_FAILURES for failed in actual.failures)
+        return [
+            *decisions,
+            Decision(role, Action.WAIT, f"{recent} failed within the hour; the next try is at {until:%H:%M:%S} UTC"),
+        ]
+    return [*decisions, Decision(role, Action.START, wanted.reason)]
+
+
+def _is_dead(run: ActiveRun, actual: Actual, now: datetime) -> bool:
+    """Whether nothing on the machine stands behind a run any more. The lock is what can't lie."""
+    if actual.locked:
+        return _is_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
+    if _is_of(run, actual.heartbeat) and actual.heartbeat is not None:
+        ended = actual.heartbeat.state in (State.DONE, State.FAILED)
+        # Its run has yet to write its last events: leave it the time.
+        return now - actual.heartbeat.written_at > (STARTUP_GRACE if ended else SILENCE)
+    return now - run.launched_at > STARTUP_GRACE
+
+
+def _is_of(run: ActiveRun, heartbeat: Heartbeat | None) -> bool:
+    return heartbeat is not None and heartbeat.run_id == run.run_id
+
+
+def _last_word(run: ActiveRun, actual: Actual) -> str:
+    if actual.heartbeat is not None and _is_of(run, actual.heartbeat):
+        return f"{actual.heartbeat.written_at:%H:%M:%S} UTC"
+    return f"its launch at {run.launched_at:%H:%M:%S} UTC"

@@ -1,0 +1,166 @@
+"""The one place of `stock_assets` that reads the environment.
+
+A value comes from the first of these that has it: the environment, what the running stack wrote down
+(`$STOCKS_HOME/stack.env`), `.env` in the working directory, a secret's file under `$STOCKS_HOME/secrets`,
+the default here. The names are those of the fields in upper case.
+"""
+
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from sqlalchemy import URL
+
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, TOPIC, Source, SourceNames, names_of
+
+
+class _Where(BaseSettings):
+    """Where the state lives: asked first, because more values are read from there."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    stocks_home: Path = Path(".stocks")
+
+    @property
+    def absolute(self) -> Path:
+        return self.stocks_home.expanduser().absolute()
+
+
+class SharedSettings(BaseSettings):
+    """What every program of the platform has to know."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+    reads_running_stack: ClassVar[bool] = True
+
+    stocks_home: Path = Field(Path(".stocks"), description="folder of all state: data, logs, secrets")
+    source: Source = Field(Source.YAHOO, description="where bars come from: yahoo, replay or simulated")
+    stocks: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("AMZN", "AAPL", "MSFT", "GOOGL"), description="symbols, separated by commas (a replay takes its file's)"
+    )
+    stock_price_kafka_topic: str = Field(TOPIC, description="topic of the bars; other sources add a suffix")
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="the Kafka brokers")
+    influxdb_url: str = Field("http://127.0.0.1:8086", description="an InfluxDB 2 that runs already")
+    influx_org: str = Field("stocks", description="organization in InfluxDB")
+    influxdb_bucket: str = Field(BUCKET, description="bucket of the bars; other sources add a suffix")
+    influxdb_measurement: str = Field(MEASUREMENT, description="measurement of the bars")
+    postgres_host: str = Field("127.0.0.1", description="PostgreSQL's host")
+    postgres_port: int = Field(5433, description="PostgreSQL's port")
+    postgres_user: str = Field("stocks", description="owner of the tables")
+    postgres_dbname: str = Field("stocks", description="database of the company tables")
+
+    @field_validator("stocks_home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("stocks", mode="before")
+    @classmethod
+    def _split(cls, stocks: object) -> object:
+        if isinstance(stocks, str):
+            return tuple(dict.fromkeys(s.strip() for s in stocks.split(",") if s.strip()))
+        return stocks
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the running stack's own file and the folders of secrets."""
+        init = init_settings()
+        home = Path(init["stocks_home"]).absolute() if "stocks_home" in init else _Where().absolute
+        files = [Path(".env")] + ([home / "stack.env"] if cls.reads_running_stack else [])
+        dotenv = DotEnvSettingsSource(settings_cls, env_file=files)
+        known = {**dotenv(), **env_settings(), **init}
+        folders = [home / "secrets", home / "secrets" / Source(known.get("source", Source.YAHOO)).value]
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=[f for f in folders if f.is_dir()])
+        return init_settings, env_settings, dotenv, secrets
+
+    @cached_property
+    def names(self) -> SourceNames:
+        """Topic, bucket and schema of the source in use."""
+        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket)
+
+    def state_of(self, program: str) -> Path:
+        """The folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""
+        return self.stocks_home / "state" / self.source.value / program
+
+    def postgres_url(self, user: str, password: SecretStr, database: str | None = None) -> URL:
+        """Where SQLAlchemy finds the source's own schema, as `user`."""
+        return URL.create(
+            "postgresql+psycopg2",
+            username=user,
+            password=password.get_secret_value(),
+            host=self.postgres_host,
+            port=self.postgres_port,
+            database=database or self.postgres_dbname,
+            query={"options": f"-csearch_path={self.names.postgres_schema}"},
+        )
+
+
+class IngestSettings(SharedSettings):
+    """What the producer program has to know beside that."""
+
+    postgres_password: SecretStr = Field(SecretStr(""), description="password of the owner of the tables")
+    parent_pid: int | None = Field(None, description="process with which the program ends; set by the run")
+    stack_started_at: datetime = Field(
+        default_factory=lambda: datetime.now(UTC), description="start of the stack: where a simulation begins"
+    )
+    replay_file: Path | None = Field(None, description="CSV or Parquet file of bars; none: the bundled daily bars")
+    replay_symbol: str | None = Field(None, description="symbol of a file without a column of symbols")
+    replay_columns: str = Field("", description="the file's own column names, as timestamp=Date,open=Open")
+    replay_timezone: str | None = Field(None, description="time zone of a file's naive timestamps")
+    replay_interval: str | None = Field(None, description="interval of a file without a column of intervals")
+    simulated_bars: int | None = Field(None, description="bars a symbol after which a simulation ends")
+    simulated_seed: int = Field(7, description="the same seed gives the same prices")
+
+    @property
+    def postgres(self) -> URL:
+        """The source's schema, as its owner."""
+        return self.postgres_url(self.postgres_user, self.postgres_password)
+
+
+class CodeLocationSettings(IngestSettings):
+    """What the Dagster code location has to know: also what the programs that it starts are told."""
+
+    influx_token: SecretStr = Field(SecretStr(""), description="can only write the source's bucket")
+    influx_read_token: SecretStr = Field(SecretStr(""), description="can only read the source's bucket")
+    spark_master: str = Field("local[2]", description="where the stream runs")
+    spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
+    freshness_grace_seconds: int = Field(60, description="a bar may take this long from its end to InfluxDB")
+
+    def stream_environment(self) -> dict[str, str]:
+        """The environment of `python -m spark_streaming`."""
+        values = {
+            "SOURCE": self.source.value,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "STOCK_PRICE_KAFKA_TOPIC": self.stock_price_kafka_topic,
+            "INFLUXDB_URL": self.influxdb_url,
+            "INFLUX_ORG": self.influx_org,
+            "INFLUX_TOKEN": self.influx_token.get_secret_value(),
+            "INFLUXDB_BUCKET": self.influxdb_bucket,
+            "INFLUXDB_MEASUREMENT": self.influxdb_measurement,
+            "SPARK_MASTER": self.spark_master,
+            "STREAM_STATE": str(self.state_of("stream")),
+        }
+        if self.spark_jars:
+            values["SPARK_JARS"] = str(self.spark_jars)
+        return values
+
+
+@lru_cache(maxsize=1)
+def code_location() -> CodeLocationSettings:
+    """The settings of this Dagster process, read once."""
+    return CodeLocationSettings()

@@ -1,0 +1,44 @@
+"""What is known of some companies without asking anyone: for replayed and simulated symbols."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from stock_assets.market.bars import CompanyInfo
+from stock_assets.market.calendars import date_at, exchange_of
+
+# Symbol -> name, sector and industry (as Yahoo words them), currency and exchange of the listing.
+_KNOWN = {
+    "AAPL": ("Apple Inc.", "Technology", "Consumer Electronics", "USD", "NMS"),
+    "AMZN": ("Amazon.com, Inc.", "Consumer Cyclical", "Internet Retail", "USD", "NMS"),
+    "FB": ("Facebook, Inc.", "Communication Services", "Internet Content & Information", "USD", "NMS"),
+    "GOOG": ("Google Inc.", "Communication Services", "Internet Content & Information", "USD", "NMS"),
+    "GOOGL": ("Alphabet Inc.", "Communication Services", "Internet Content & Information", "USD", "NMS"),
+    "IBM": (
+        "International Business Machines Corporation",
+        "Technology",
+        "Information Technology Services",
+        "USD",
+        "NYQ",
+    ),
+    "MSFT": ("Microsoft Corporation", "Technology", "Software - Infrastructure", "USD", "NMS"),
+}
+
+
+def known_companies(symbols: Iterable[str], now: datetime) -> Iterator[CompanyInfo]:
+    """A row a symbol, as of its exchange's date at `now`; all null but the symbol where nothing is known."""
+    for symbol in symbols:
+        today = date_at(exchange_of(symbol), now)
+        if symbol not in _KNOWN:
+            yield CompanyInfo(today, symbol)
+            continue
+        name, sector, industry, currency, exchange = _KNOWN[symbol]
+        yield CompanyInfo(
+            today,
+            symbol,
+            shortname=name,
+            longname=name,
+            sector=sector,
+            industry=industry,
+            currency=currency,
+            exchange=exchange,
+        )

@@ -1,0 +1,51 @@
+"""What a source of bars has to offer; a file a source beside this one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Protocol
+
+from stock_assets.market.bars import Bar, CompanyInfo
+from stock_assets.market.coverage import Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Bars to publish, and what is covered once they are."""
+
+    bars: Sequence[Bar]
+    coverage: Sequence[Coverage]
+
+
+class SourceError(Exception):
+    """A source can't give what was asked of it; the message names the thing, the value and the remedy."""
+
+
+class BarSource(Protocol):
+    """Gives the bars that are not covered yet, and facts about the companies."""
+
+    @property
+    def origin(self) -> str:
+        """What the bars come from; coverage of another origin doesn't count."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The symbols that it will give bars of.
+
+        Raises:
+            SourceError: it can't be read.
+        """
+
+    def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
+        """Whether it has, or will soon have, bars that are not covered."""
+
+    def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
+        """Yield what is not covered, each symbol in the order of time, until there is no more or `stop` is set.
+
+        Raises:
+            SourceError: a bar can't be had; nothing of what comes before it is in doubt.
+        """
+
+    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
+        """Yield the facts about each symbol, as of its exchange's date at `now`."""

@@ -1,0 +1,113 @@
+"""Recorded bars, published as fast as they can be: the bundled real daily bars, or a file of the user's."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event
+
+import pandas as pd
+
+from stock_assets.market.bars import Bar, CompanyInfo
+from stock_assets.market.coverage import Coverage
+from stock_assets.settings import IngestSettings
+from stock_assets.sources.bar_file import BarFileError, Layout, parse_columns, pieces
+from stock_assets.sources.known_companies import known_companies
+from stock_assets.sources.protocol import Batch
+
+BUNDLED_SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+_BARS_A_BATCH = 2_000
+
+
+class ReplaySource:
+    """Gives every bar of its files once."""
+
+    def __init__(self, layouts: Sequence[Layout], origin: str) -> None:
+        self._layouts = layouts
+        self.origin = origin
+
+    @classmethod
+    def of(cls, settings: IngestSettings) -> "ReplaySource":
+        """The file that the settings name, else the bundled bars.
+
+        Raises:
+            BarFileError: there is no such file, or its options make no sense.
+        """
+        if settings.replay_file is None:
+            folder = Path(str(resources.files("bokeh_sampledata"))) / "_data"
+            layouts = [Layout(folder / f"{s}.csv", {}, symbol=s, interval="1d") for s in BUNDLED_SYMBOLS]
+            return cls(layouts, f"bokeh_sampledata {version('bokeh_sampledata')}")
+        path = settings.replay_file.expanduser().absolute()
+        layout = Layout(
+            path,
+            parse_columns(settings.replay_columns),
+            settings.replay_symbol,
+            settings.replay_interval,
+            settings.replay_timezone,
+        )
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            raise BarFileError(f"{path}: there is no such file") from None
+        # Options belong to the origin: the same file read in another time zone gives other bars.
+        options = (settings.replay_columns, layout.symbol, layout.interval, layout.timezone)
+        return cls([layout], f"{path.name}, {stat.st_size} bytes of {stat.st_mtime_ns}, read as {options}")
+
+    @cached_property
+    def symbols(self) -> Sequence[str]:
+        """The symbols in the files: reads them whole where a file has a column of symbols, and so checks them."""
+        found: dict[str, None] = {}
+        for layout in self._layouts:
+            if layout.symbol:
+                found[layout.symbol] = None
+            else:
+                for piece in pieces(layout):
+                    found.update(dict.fromkeys(piece["symbol"]))
+        return tuple(found)
+
+    def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
+        """Until the end of the files was reached."""
+        ours = [row for row in coverage if row.origin == self.origin]
+        return not ours or any(row.next_due is not None for row in ours)
+
+    def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
+        """Check the files whole, then give what is not covered."""
+        for layout in self._layouts:
+            for _ in pieces(layout):
+                pass
+        given = {(row.symbol, row.interval): row for row in coverage if row.origin == self.origin}
+        for layout in self._layouts:
+            for piece in pieces(layout):
+                for begin in range(0, len(piece), _BARS_A_BATCH):
+                    if stop.is_set():
+                        return
+                    bars = _bars(piece.iloc[begin : begin + _BARS_A_BATCH], given)
+                    given.update({(bar.symbol, bar.interval): self._covered(bar) for bar in bars})
+                    keys = {(bar.symbol, bar.interval) for bar in bars}
+                    yield Batch(bars, [given[key] for key in keys])
+        yield Batch([], [self._at_its_end(row) for row in given.values()])
+
+    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
+        """What is known of the symbols without asking anyone."""
+        return known_companies(self.symbols, now)
+
+    def _covered(self, bar: Bar) -> Coverage:
+        return Coverage(bar.symbol, bar.interval, self.origin, bar.start, bar.start, "more to come", datetime.now(UTC))
+
+    def _at_its_end(self, row: Coverage) -> Coverage:
+        return Coverage(row.symbol, row.interval, self.origin, row.covered_until, row.newest_bar, "end of file", None)
+
+
+def _bars(frame: pd.DataFrame, given: dict[tuple[str, str], Coverage]) -> list[Bar]:
+    """The rows as bars, without those that are covered."""
+    columns = (
+        frame[name].tolist() for name in ("symbol", "interval", "start", "open", "high", "low", "close", "volume")
+    )
+    covered = {key: row.covered_until for key, row in given.items()}
+    return [
+        Bar(symbol, interval, start.to_pydatetime(), *prices)
+        for symbol, interval, start, *prices in zip(*columns, strict=True)
+        if (symbol, interval) not in covered or start > covered[symbol, interval]
+    ]
