@@ -181,7 +181,8 @@ def _starts(
 
 def _check_order(path: Path, bars: pd.DataFrame, newest: dict[tuple[str, str], pd.Timestamp]) -> None:
     """Raise where a bar doesn't come after the one before it of the same symbol and interval."""
-    for key, group in bars.groupby(["symbol", "interval"], sort=False):
+    for (symbol, interval), group in bars.groupby(["symbol", "interval"], sort=False):
+        key = (str(symbol), str(interval))
         starts = group["start"]
         before = starts.shift(1, fill_value=newest.get(key, pd.Timestamp.min.tz_localize("UTC")))
         wrong = starts <= before

@@ -1,0 +1,105 @@
+"""`python -m stock_assets.ingest`: the producer as a program, by hand or as the child of a Dagster run."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import Event
+
+from dagster_pipes import PipesContext, open_dagster_pipes
+
+from spark_streaming.contract import lifecycle
+from spark_streaming.contract.lifecycle import Heartbeat, State
+from stock_assets.ingest import program
+from stock_assets.ingest.publisher import Publisher
+from stock_assets.settings import IngestSettings
+from stock_assets.sources.choose import source_of
+from stock_assets.sources.protocol import SourceError
+from stock_assets.store.engine import engine_of
+
+log = logging.getLogger("ingest")
+
+
+def main() -> int:
+    """Run the producer; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    settings = IngestSettings()
+    if settings.parent_pid is not None:
+        lifecycle.end_with_parent(settings.parent_pid)
+    stop = Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    state = settings.state_of("ingest")
+    try:
+        with lifecycle.Lock(state), _pipes() as pipes:
+            return _publish(settings, stop, pipes)
+    except lifecycle.AlreadyRunningError as error:
+        log.error("%s", error)
+        return lifecycle.EXIT_LOCKED
+
+
+def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) -> int:
+    state = settings.state_of("ingest")
+    lifecycle.clear_drain_request(state)
+    started = lifecycle.now()
+    heartbeat = Heartbeat(pipes.run_id if pipes else "", os.getpid(), State.STARTING, started, started)
+
+    def beat(newer: Heartbeat) -> None:
+        nonlocal heartbeat
+        heartbeat = newer
+        lifecycle.write_heartbeat(state, newer)
+        if lifecycle.drain_is_requested(state):
+            stop.set()
+
+    beat(heartbeat)
+    try:
+        with Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher:
+            source = source_of(settings)
+            totals = program.run(source, publisher, engine_of(settings.postgres), stop, beat, heartbeat)
+    except BaseException as error:
+        beat(
+            replace(
+                heartbeat, state=State.FAILED, written_at=lifecycle.now(), detail=f"{type(error).__name__}: {error}"
+            )
+        )
+        if isinstance(error, SourceError):  # says all there is to say; a traceback would hide it
+            log.error("%s", error)
+            return 1
+        raise
+    beat(replace(heartbeat, state=State.DONE, written_at=lifecycle.now()))
+    log.info("done: %s bars of %s symbols in %.1f s", f"{totals.published:,}", totals.symbols, totals.seconds)
+    if pipes:
+        pipes.report_asset_materialization(
+            metadata={
+                "source": settings.source.value,
+                "origin": source.origin,
+                "topic": settings.names.topic,
+                "bars_published": totals.published,
+                "symbols": totals.symbols,
+                "next_offset_by_partition": {
+                    "type": "json",
+                    "raw_value": {str(p): o for p, o in totals.offsets.items()},
+                },
+                "newest_event": totals.newest_event.isoformat() if totals.newest_event else "none",
+                "seconds": round(totals.seconds, 1),
+            }
+        )
+    return 0
+
+
+@contextlib.contextmanager
+def _pipes() -> Iterator[PipesContext | None]:
+    """Dagster's end of the pipe; None when the program was started by hand."""
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:
+        yield None
+        return
+    with open_dagster_pipes() as pipes:
+        yield pipes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Every message that reached Kafka is stored once or dead-lettered: the books that show it, a row a symbol."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from spark_streaming.contract.schema import HEADER_OFFSET, HEADER_PARTITION
+
+UNATTRIBUTED = "(no symbol)"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Kafka record as it lies in its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A symbol's row. `superseded` are messages whose bar came again later: the newest one counts."""
+
+    symbol: str
+    published: int
+    superseded: int
+    stored: int
+    dead_lettered: int
+    oldest: datetime | None
+    newest: datetime | None
+
+    @property
+    def missing(self) -> int:
+        """Published bars that are neither stored nor dead-lettered; below zero where more is stored than published."""
+        return self.published - self.stored - self.dead_lettered
+
+
+def symbol_of(message: Message) -> str:
+    """The symbol that a message is about, as far as it says so."""
+    symbol = _parse(message.value).get("symbol")
+    if isinstance(symbol, str) and symbol:
+        return symbol
+    return message.key.decode(errors="replace") if message.key else UNATTRIBUTED
+
+
+def accounts(
+    messages: Iterable[Message],
+    dead_letters: Iterable[Message],
+    stored: Mapping[str, tuple[int, datetime, datetime]],
+) -> list[Account]:
+    """Close the books.
+
+    A bar is a distinct (symbol, interval, time); a dead letter is a distinct (partition, offset) of the source's
+    topic, however often it was written. `stored` is symbol -> points, start of the oldest bar, start of the newest.
+    """
+    dead: dict[tuple[int, int], str] = {}
+    for letter in dead_letters:
+        at = (int(letter.headers[HEADER_PARTITION]), int(letter.headers[HEADER_OFFSET]))
+        dead[at] = symbol_of(letter)
+    bars: dict[str, set[tuple[object, object]]] = defaultdict(set)
+    sent: Counter[str] = Counter()
+    for message in messages:
+        if (message.partition, message.offset) in dead:
+            continue
+        value, symbol = _parse(message.value), symbol_of(message)
+        bars[symbol].add((value.get("interval"), value.get("timestamp")))
+        sent[symbol] += 1
+    dead_lettered = Counter(dead.values())
+    rows = []
+    for symbol in sorted(bars.keys() | dead_lettered.keys() | stored.keys()):
+        points, oldest, newest = stored.get(symbol, (0, None, None))
+        rows.append(
+            Account(
+                symbol,
+                published=len(bars[symbol]) + dead_lettered[symbol],
+                superseded=sent[symbol] - len(bars[symbol]),
+                stored=points,
+                dead_lettered=dead_lettered[symbol],
+                oldest=oldest,
+                newest=newest,
+            )
+        )
+    return rows
+
+
+def _parse(value: bytes | None) -> dict[str, object]:
+    try:
+        parsed = json.loads(value or b"")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

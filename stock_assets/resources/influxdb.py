@@ -1,0 +1,73 @@
+"""What Dagster asks of InfluxDB, with a token that can only read."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+from influxdb_client.client.flux_table import FluxRecord
+from influxdb_client.client.influxdb_client import InfluxDBClient
+
+from stock_assets.settings import code_location
+
+_TIMEOUT_MS = 30_000
+# The shortest way to say "ever": a bar may start up to a day ahead of the clock.
+_EVER = "start: 1970-01-01T00:00:00Z, stop: 2100-01-01T00:00:00Z"
+
+Series = tuple[str, str]  # symbol, interval
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of one symbol and interval; times are starts of bars, in UTC."""
+
+    points: int
+    oldest: datetime
+    newest: datetime
+
+
+class InfluxDBResource(dg.ConfigurableResource):
+    """Reads one bucket. The token stays out of this configuration, which Dagster's UI shows."""
+
+    url: str
+    org: str
+    bucket: str
+    measurement: str
+
+    def newest(self) -> dict[Series, datetime]:
+        """Series -> the start of its newest stored bar.
+
+        Raises:
+            influxdb_client.rest.ApiException: InfluxDB refused, or has no such bucket.
+            urllib3.exceptions.HTTPError: it can't be reached.
+        """
+        return {_series(record): record.get_time() for record in self._query("|> last()")}
+
+    def stored(self) -> dict[Series, Stored]:
+        """Series -> how many bars of it are stored, and which are the first and the last."""
+        points = {_series(record): record.get_value() for record in self._query("|> count()")}
+        oldest = {_series(record): record.get_time() for record in self._query("|> first()")}
+        newest = self.newest()
+        return {series: Stored(points[series], oldest[series], newest[series]) for series in points}
+
+    def closes(self) -> dict[Series, list[tuple[datetime, float]]]:
+        """Series -> start and close of every stored bar, in the order of time."""
+        found: dict[Series, list[tuple[datetime, float]]] = {}
+        for record in self._query('|> sort(columns: ["_time"])'):
+            found.setdefault(_series(record), []).append((record.get_time(), record.get_value()))
+        return found
+
+    def _query(self, then: str) -> Iterator[FluxRecord]:
+        """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
+        flux = (
+            f"from(bucket: {json.dumps(self.bucket)}) |> range({_EVER}) "
+            f'|> filter(fn: (r) => r._measurement == {json.dumps(self.measurement)} and r._field == "close") {then}'
+        )
+        token = code_location().influx_read_token.get_secret_value()
+        with InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client:
+            yield from client.query_api().query_stream(flux)
+
+
+def _series(record: FluxRecord) -> Series:
+    return record.values["symbol"], record.values["interval"]

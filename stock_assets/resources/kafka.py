@@ -1,0 +1,76 @@
+"""What Dagster asks of Kafka: how far a topic goes, and what is in it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from kafka import KafkaConsumer, TopicPartition
+
+from stock_assets.market.accounting import Message
+
+_TIMEOUT_MS = 10_000
+
+
+class KafkaResource(dg.ConfigurableResource):
+    """Reads topics; it never commits an offset, so it never takes a message from anyone."""
+
+    bootstrap_servers: str
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Partition -> the offset that the next message will get.
+
+        Raises:
+            kafka.errors.KafkaError: the broker can't be reached within ten seconds.
+        """
+        consumer = self._consumer()
+        try:
+            ends = consumer.end_offsets(_partitions(consumer, topic))
+        finally:
+            consumer.close()
+        return {at.partition: offset for at, offset in ends.items()}
+
+    def messages(self, topic: str) -> Iterator[Message]:
+        """Every message that the topic holds now, partition by partition in the order of offsets."""
+        consumer = self._consumer()
+        try:
+            partitions = _partitions(consumer, topic)
+            consumer.assign(partitions)
+            left = {at: end for at, end in consumer.end_offsets(partitions).items() if end > 0}
+            begin = consumer.beginning_offsets(partitions)
+            left = {at: end for at, end in left.items() if begin[at] < end}
+            for at in partitions:
+                consumer.seek(at, begin[at])
+            while left:
+                polled = consumer.poll(timeout_ms=_TIMEOUT_MS, max_records=10_000)
+                if not polled:
+                    raise TimeoutError(
+                        f"Kafka gave no message of {topic} within {_TIMEOUT_MS // 1000} s; {left} were due"
+                    )
+                for at, records in polled.items():
+                    for record in records:
+                        yield Message(
+                            record.topic,
+                            record.partition,
+                            record.offset,
+                            record.key,
+                            record.value,
+                            dict(record.headers),
+                        )
+                    if at in left and records[-1].offset + 1 >= left[at]:
+                        del left[at]
+        finally:
+            consumer.close()
+
+    def _consumer(self) -> KafkaConsumer:
+        return KafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers.split(","),
+            enable_auto_commit=False,
+            request_timeout_ms=_TIMEOUT_MS,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+        )
+
+
+def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise LookupError(f"Kafka has no topic {topic}; `stocks up` creates it")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

@@ -1,0 +1,24 @@
+"""PostgreSQL as Dagster's resource: an engine on the schema of the source in use."""
+
+from functools import cached_property
+
+import dagster as dg
+from sqlalchemy import Engine
+
+from stock_assets.settings import code_location
+from stock_assets.store.engine import engine_of
+
+
+class PostgresResource(dg.ConfigurableResource):
+    """Gives the engine. The password stays out of this configuration, which Dagster's UI shows."""
+
+    host: str
+    port: int
+    database: str
+
+    @cached_property
+    def engine(self) -> Engine:
+        """An engine whose search path is the source's schema, as its owner."""
+        settings = code_location()
+        url = settings.postgres_url(settings.postgres_user, settings.postgres_password, self.database)
+        return engine_of(url.set(host=self.host, port=self.port))

@@ -1,0 +1,29 @@
+"""Bring a source's schema to what this version of the code needs."""
+
+from importlib import resources
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL
+
+from stock_assets.settings import IngestSettings
+from stock_assets.store.engine import engine_of
+
+
+def upgrade(settings: IngestSettings) -> None:
+    """Create the tables of the source's schema, or bring them up to date; nothing to do is fine.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.
+    """
+    _run(settings.postgres, settings.names.postgres_schema)
+
+
+def _run(url: URL, schema: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("stock_assets.store") / "migrations"))
+    attributes: dict[str, Any] = config.attributes
+    with engine_of(url).begin() as connection:
+        attributes.update(connection=connection, schema=schema)
+        command.upgrade(config, "head")

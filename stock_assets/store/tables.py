@@ -1,0 +1,41 @@
+"""The tables of a source's schema. Which schema that is says the connection's search path."""
+
+from sqlalchemy import BigInteger, Column, Date, DateTime, MetaData, Numeric, PrimaryKeyConstraint, Table, Text
+
+metadata = MetaData()
+
+stock_info = Table(
+    "stock_info",
+    metadata,
+    Column("entry_date", Date, nullable=False, comment="date on the exchange's wall calendar"),
+    Column("symbol", Text, nullable=False),
+    Column("shortname", Text),
+    Column("longname", Text),
+    Column("industry", Text),
+    Column("sector", Text),
+    Column("marketcap", BigInteger, comment="in currency"),
+    Column("forwardpe", Numeric),
+    Column("trailingpe", Numeric),
+    Column("currency", Text),
+    Column("fiftytwoweekhigh", Numeric, comment="in currency"),
+    Column("fiftytwoweeklow", Numeric, comment="in currency"),
+    Column("fiftydayaverage", Numeric, comment="in currency"),
+    Column("exchange", Text),
+    Column("shortratio", Numeric, comment="days to cover"),
+    PrimaryKeyConstraint("entry_date", "symbol"),
+    comment="Facts about companies: a row a symbol and day.",
+)
+
+ingest_coverage = Table(
+    "ingest_coverage",
+    metadata,
+    Column("symbol", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("origin", Text, nullable=False, comment="what the answers came from; another origin starts anew"),
+    Column("covered_until", DateTime(timezone=True), nullable=False),
+    Column("newest_bar", DateTime(timezone=True)),
+    Column("last_answer", Text, nullable=False),
+    Column("next_due", DateTime(timezone=True), comment="null: the source has given all that it has"),
+    PrimaryKeyConstraint("symbol", "interval"),
+    comment="What the source has been asked and has answered: says which bars are missing.",
+)
