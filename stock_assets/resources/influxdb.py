@@ -51,10 +51,10 @@ class InfluxDBResource(dg.ConfigurableResource):
         newest = self.newest()
         return {series: Stored(points[series], oldest[series], newest[series]) for series in points}
 
-    def closes(self) -> dict[Series, list[tuple[datetime, float]]]:
-        """Series -> start and close of every stored bar, in the order of time."""
+    def closes(self, bars: int) -> dict[Series, list[tuple[datetime, float]]]:
+        """Series -> start and close of its newest `bars` bars, in the order of time."""
         found: dict[Series, list[tuple[datetime, float]]] = {}
-        for record in self._query('|> sort(columns: ["_time"])'):
+        for record in self._query(f"|> tail(n: {bars})"):
             found.setdefault(_series(record), []).append((record.get_time(), record.get_value()))
         return found
 

@@ -1,0 +1,58 @@
+"""The code location: what is in `defs`, the resources, and the policies that hold for all of it."""
+
+import dagster as dg
+
+import stock_assets.defs
+from spark_streaming.contract.schema import Source
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings, code_location
+
+_NOT_LIVE = {
+    Source.REPLAY: "REPLAY: recorded bars, not live Yahoo data.",
+    Source.SIMULATED: "SIMULATED: a random walk, not live Yahoo data.",
+}
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """Everything that Dagster shows, labelled with the source in use."""
+    settings = code_location()
+    loaded = dg.load_definitions_from_package_module(stock_assets.defs)
+    return dg.Definitions.merge(
+        loaded.map_asset_specs(func=lambda spec: _of_source(spec, settings.source)),
+        dg.Definitions(
+            resources=_resources(settings),
+            # Runs are either one long program or short; in-process also lets a program see its run die.
+            executor=dg.in_process_executor,
+        ),
+    )
+
+
+def _resources(settings: CodeLocationSettings) -> dict[str, object]:
+    return {
+        "influxdb": InfluxDBResource(
+            url=settings.influxdb_url,
+            org=settings.influx_org,
+            bucket=settings.names.bucket,
+            measurement=settings.influxdb_measurement,
+        ),
+        "kafka": KafkaResource(bootstrap_servers=settings.kafka_bootstrap_servers),
+        "postgres": PostgresResource(
+            host=settings.postgres_host, port=settings.postgres_port, database=settings.postgres_dbname
+        ),
+        # Longer than the worst batch takes to finish, so that a stop loses and repeats nothing.
+        "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=60),
+    }
+
+
+def _of_source(spec: dg.AssetSpec, source: Source) -> dg.AssetSpec:
+    """Say the source on every asset, so that other prices can't be taken for Yahoo's."""
+    banner = _NOT_LIVE.get(source)
+    return spec.replace_attributes(
+        group_name=f"{spec.group_name}{source.suffix.replace('-', '_')}",
+        description=f"{banner} {spec.description}" if banner else spec.description,
+        owners=["team:market-data"],
+        tags={**spec.tags, "source": source.value},
+    )

@@ -1,0 +1,11 @@
+"""The job of the company facts."""
+
+import dagster as dg
+
+from stock_assets.defs.company.assets import COMPANY_KEY, STOCK_INFO_KEY
+
+refresh_companies = dg.define_asset_job(
+    "refresh_companies",
+    selection=dg.AssetSelection.assets(STOCK_INFO_KEY, COMPANY_KEY).without_checks(),
+    description="Ask the source about every company, now.",
+)

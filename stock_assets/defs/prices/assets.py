@@ -1,0 +1,42 @@
+"""The prices: a topic that the producer's run fills, and a measurement that the stream's run fills from it."""
+
+import dagster as dg
+
+from stock_assets.defs.programs import run_program
+from stock_assets.settings import code_location
+
+TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_prices"])
+MEASUREMENT_KEY = dg.AssetKey(["influxdb", "stock_price_v1"])
+
+
+@dg.asset(
+    key=TOPIC_KEY,
+    group_name="prices",
+    kinds={"kafka", "python"},
+    description=(
+        "Bars as the source gives them, a JSON message each, keyed by symbol. Its run is the producer: it lives as "
+        "long as the source has bars that are not covered yet, and ends with its totals."
+    ),
+)
+def real_time_stock_prices(
+    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient
+) -> dg.MaterializeResult[None]:
+    """Publish what is not covered."""
+    settings = code_location()
+    return run_program(context, pipes, "stock_assets.ingest", {"STOCKS_HOME": str(settings.stocks_home)})
+
+
+@dg.asset(
+    key=MEASUREMENT_KEY,
+    deps=[TOPIC_KEY],
+    group_name="prices",
+    kinds={"influxdb", "spark"},
+    description=(
+        "The bars, queryable: tags symbol and interval, fields open, high, low, close and volume, time of the bar's "
+        "start. Its run is a Spark Structured Streaming job that writes every message of the topic, or lays it into "
+        "the dead-letter topic with a reason; it lives while there are messages to come."
+    ),
+)
+def stock_price_v1(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult[None]:
+    """Carry the topic into InfluxDB."""
+    return run_program(context, pipes, "spark_streaming", code_location().stream_environment())

@@ -1,0 +1,47 @@
+"""The checks of the prices. Each can be run by hand; the sensor records the cheap ones with the same code."""
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.prices import judgement
+from stock_assets.defs.prices.assets import MEASUREMENT_KEY
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import code_location
+
+
+@dg.asset_check(
+    asset=MEASUREMENT_KEY,
+    description="The bar that the exchange's calendar and the source say should be there by now is there.",
+)
+def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
+    """Judge each symbol's newest bar."""
+    return judgement.freshness(code_location(), influxdb, postgres, now()).as_result()
+
+
+@dg.asset_check(
+    asset=MEASUREMENT_KEY,
+    description="Published = stored + dead-lettered, for every symbol. Reads the whole topic.",
+)
+def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
+    """Close the books."""
+    return judgement.accounting(code_location(), kafka, influxdb).as_result()
+
+
+@dg.asset_check(
+    asset=MEASUREMENT_KEY,
+    description="No close is more than 25 % away from the one before. A split is: look, it is no error.",
+)
+def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
+    """Look for jumps."""
+    return judgement.plausibility(influxdb).as_result()
+
+
+@dg.asset_check(
+    asset=MEASUREMENT_KEY,
+    description="No message had to be laid aside because it can't be a point.",
+)
+def no_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
+    """Count the dead letters."""
+    return judgement.dead_letters(code_location(), kafka).as_result()

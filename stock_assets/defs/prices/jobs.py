@@ -1,0 +1,28 @@
+"""The jobs of the prices: one a long-lived program, and one that judges everything now."""
+
+import dagster as dg
+
+from stock_assets.defs.prices.assets import MEASUREMENT_KEY, TOPIC_KEY
+
+# The sensor starts these two again; a retry by Dagster beside it would make two of a kind.
+_NO_RETRY = {"dagster/max_retries": "0"}
+
+publish_prices = dg.define_asset_job(
+    "publish_prices",
+    selection=dg.AssetSelection.assets(TOPIC_KEY).without_checks(),
+    description="The producer: source -> Kafka.",
+    tags=_NO_RETRY,
+)
+
+stream_prices = dg.define_asset_job(
+    "stream_prices",
+    selection=dg.AssetSelection.assets(MEASUREMENT_KEY).without_checks(),
+    description="The stream: Kafka -> InfluxDB.",
+    tags=_NO_RETRY,
+)
+
+judge_everything = dg.define_asset_job(
+    "judge_everything",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Every asset check, now.",
+)

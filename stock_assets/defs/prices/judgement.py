@@ -1,0 +1,203 @@
+"""The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import State, read_heartbeat
+from spark_streaming.contract.schema import Source
+from stock_assets.defs.prices.assets import MEASUREMENT_KEY
+from stock_assets.market.accounting import Account, accounts
+from stock_assets.market.calendars import exchange_of, is_open
+from stock_assets.market.coverage import Coverage
+from stock_assets.market.freshness import Freshness, expected_newest, judge
+from stock_assets.market.plausibility import Jump, jumps
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.store.coverage import read_coverage
+
+_PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its numbers, not yet said to be of a run or of a sensor."""
+
+    check: str
+    passed: bool
+    summary: str
+    table: Sequence[dg.TableRecord]
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    @property
+    def metadata(self) -> dict[str, dg.MetadataValue]:
+        """What the UI shows."""
+        shown: dict[str, dg.MetadataValue] = {"summary": dg.MetadataValue.text(self.summary)}
+        if self.table:
+            shown["details"] = dg.MetadataValue.table(list(self.table))
+        return shown
+
+    def as_result(self) -> dg.AssetCheckResult:
+        """For a check that runs."""
+        return dg.AssetCheckResult(
+            passed=self.passed,
+            check_name=self.check,
+            severity=self.severity,
+            metadata=self.metadata,
+            description=self.summary,
+        )
+
+    def as_evaluation(self, key: dg.AssetKey = MEASUREMENT_KEY) -> dg.AssetCheckEvaluation:
+        """For a sensor: recorded with no run."""
+        return dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=self.check,
+            passed=self.passed,
+            severity=self.severity,
+            metadata=self.metadata,
+            description=self.summary,
+        )
+
+
+def lag_of(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
+    """Messages in the topic that the stream has not yet done with, by its own last word."""
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    done = heartbeat.offsets if heartbeat else {}
+    ends = kafka.end_offsets(settings.names.topic)
+    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+
+
+def clock_of(settings: CodeLocationSettings, coverage: Sequence[Coverage], now: datetime) -> datetime:
+    """The time by which bars are judged: a replay's clock is its newest published bar."""
+    if settings.source is not Source.REPLAY:
+        return now
+    return max((row.newest_bar for row in coverage if row.newest_bar), default=now)
+
+
+def is_replaying(settings: CodeLocationSettings, lag: int, now: datetime) -> bool:
+    """Whether recorded bars are on their way at a speed at which "late" means nothing."""
+    if settings.source is not Source.REPLAY or lag == 0:
+        return False
+    producer = read_heartbeat(settings.state_of("ingest"))
+    grace = timedelta(seconds=settings.freshness_grace_seconds)
+    return producer is None or producer.state is State.RUNNING or now - producer.written_at < grace
+
+
+def freshness(
+    settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
+) -> Judgement:
+    """Whether the newest bar that should be stored by now is."""
+    coverage = read_coverage(postgres.engine)
+    clock = clock_of(settings, coverage, now)
+    newest = influxdb.newest()
+    delay = timedelta(seconds=settings.freshness_grace_seconds)
+    rows = [
+        judge(
+            row.symbol,
+            row.interval,
+            newest.get((row.symbol, row.interval)),
+            expected_newest(exchange_of_bars(settings, row.symbol), row.interval, delay, row, clock),
+        )
+        for row in sorted(coverage, key=lambda row: (row.symbol, row.interval))
+    ]
+    late = [row for row in rows if not row.passed]
+    if not rows:
+        summary = "no bar has been published yet, so none is expected"
+    elif late:
+        summary = f"{len(late)} of {len(rows)} are late: " + ", ".join(row.symbol for row in late[:10])
+    else:
+        summary = f"the newest bar of all {len(rows)} symbols is there"
+    return Judgement("prices_are_fresh", not late, summary, [_freshness_row(settings, row, clock) for row in rows])
+
+
+def exchange_of_bars(settings: CodeLocationSettings, symbol: str) -> str:
+    """The calendar by which a symbol's bars come: a simulation never closes."""
+    return "24/7" if settings.source is Source.SIMULATED else exchange_of(symbol)
+
+
+def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": row.symbol,
+            "interval": row.interval,
+            "newest": _text(row.newest),
+            "expected": _text(row.expected),
+            "late_by": str(row.late_by) if row.late_by else "",
+            "verdict": row.verdict.value,
+            "market": "open" if is_open(exchange_of_bars(settings, row.symbol), clock) else "closed",
+        }
+    )
+
+
+def books(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> list[Account]:
+    """Read both topics and the bucket, and close the books. Takes some seconds per million messages."""
+    stored: dict[str, tuple[int, datetime, datetime]] = {}
+    for (symbol, _), of in influxdb.stored().items():
+        points, oldest, newest = stored.get(symbol, (0, of.oldest, of.newest))
+        stored[symbol] = (points + of.points, min(oldest, of.oldest), max(newest, of.newest))
+    return accounts(kafka.messages(settings.names.topic), kafka.messages(settings.names.dead_letter_topic), stored)
+
+
+def accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Judgement:
+    """Whether every published bar is stored once or dead-lettered; what is on its way may still be missing."""
+    on_its_way = lag_of(settings, kafka)
+    rows = books(settings, kafka, influxdb)
+    missing = sum(abs(row.missing) for row in rows)
+    passed = missing == 0 or (all(row.missing >= 0 for row in rows) and missing <= on_its_way)
+    published, stored = sum(row.published for row in rows), sum(row.stored for row in rows)
+    summary = f"{published:,} published, {stored:,} stored, {sum(r.dead_lettered for r in rows):,} dead-lettered"
+    if missing:
+        summary += f", {missing:,} unaccounted for, {on_its_way:,} on their way"
+    return Judgement("stored_equals_published", passed, summary, [_account_row(row) for row in rows])
+
+
+def _account_row(row: Account) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": row.symbol,
+            "published": row.published,
+            "superseded": row.superseded,
+            "stored": row.stored,
+            "dead_lettered": row.dead_lettered,
+            "oldest": _text(row.oldest),
+            "newest": _text(row.newest),
+        }
+    )
+
+
+def plausibility(influxdb: InfluxDBResource) -> Judgement:
+    """Whether a price jumped so far that a person should look; a real one is no error."""
+    found = [jump for (s, i), closes in influxdb.closes(_PLAUSIBLE_BARS).items() for jump in jumps(s, i, closes)]
+    summary = f"{len(found)} jumps of more than 25 % from close to close" if found else "no jump of more than 25 %"
+    return Judgement(
+        "prices_are_plausible", not found, summary, [_jump_row(jump) for jump in found], dg.AssetCheckSeverity.WARN
+    )
+
+
+def _jump_row(jump: Jump) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": jump.symbol,
+            "interval": jump.interval,
+            "bar": _text(jump.start),
+            "close_before": jump.before,
+            "close": jump.after,
+            "change_percent": round(jump.change * 100, 1),
+        }
+    )
+
+
+def dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgement:
+    """Whether every message could be stored."""
+    letters = sum(kafka.end_offsets(settings.names.dead_letter_topic).values())
+    topic = settings.names.dead_letter_topic
+    summary = f"{letters:,} messages in {topic}; each names its reason in its headers" if letters else "none"
+    return Judgement("no_dead_letters", letters == 0, summary, [], dg.AssetCheckSeverity.WARN)
+
+
+def _text(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else ""

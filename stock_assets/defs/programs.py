@@ -1,0 +1,28 @@
+"""How a run starts one of the two long-lived programs and waits for its end."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+import dagster as dg
+
+
+def run_program(
+    context: dg.AssetExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    module: str,
+    environment: Mapping[str, str],
+) -> dg.MaterializeResult[None]:
+    """Run `python -m module` as this process's child; its own report becomes the materialization.
+
+    The child ends with this process: PARENT_PID tells it whom to watch.
+
+    Raises:
+        dagster_pipes' DagsterPipesExecutionError: it ended with another exit code than 0.
+    """
+    completed = pipes.run(
+        context=context.op_execution_context,
+        command=[sys.executable, "-m", module],
+        env={**environment, "PARENT_PID": str(os.getpid())},
+    )
+    return completed.get_materialize_result()

@@ -1,0 +1,122 @@
+"""Keeps exactly one producer and one stream alive while there is work, and none when there is none."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from spark_streaming.contract import lifecycle
+from stock_assets.defs.prices.jobs import publish_prices, stream_prices
+from stock_assets.defs.prices.judgement import lag_of
+from stock_assets.market.reconcile import (
+    FORGET_FAILURES,
+    Action,
+    ActiveRun,
+    Actual,
+    Decision,
+    Role,
+    Wanted,
+    reconcile,
+)
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.sources.choose import source_of
+from stock_assets.store.coverage import read_coverage
+
+_PROGRAM = {Role.PRODUCER: "ingest", Role.STREAM: "stream"}
+_JOB = {Role.PRODUCER: publish_prices.name, Role.STREAM: stream_prices.name}
+
+_QUEUED = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED)
+_ACTIVE = (*_QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+
+
+@dg.sensor(
+    jobs=[publish_prices, stream_prices],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Compares what should live (coverage, messages not yet stored), what Dagster believes (runs) and what is true "
+        "(locks, heartbeats); starts, drains, ends or waits. Stop it to stop the platform's work."
+    ),
+)
+def keep_prices_flowing(
+    context: dg.SensorEvaluationContext, kafka: KafkaResource, postgres: PostgresResource
+) -> dg.SensorResult:
+    """Gather, ask `reconcile`, act."""
+    settings, moment = code_location(), lifecycle.now()
+    actual = {role: _actual(context.instance, settings, role, moment) for role in Role}
+    decisions = reconcile(_wanted(settings, kafka, postgres, actual, moment), actual, moment)
+    for decision in decisions:
+        _act(context, settings, decision)
+    starts = [d for d in decisions if d.action is Action.START]
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                job_name=_JOB[d.role], tags={"stocks/source": settings.source.value, "stocks/reason": d.reason}
+            )
+            for d in starts
+        ],
+        skip_reason=None if starts else "; ".join(f"{d.role}: {d.action}, {d.reason}" for d in decisions),
+    )
+
+
+def _wanted(
+    settings: CodeLocationSettings,
+    kafka: KafkaResource,
+    postgres: PostgresResource,
+    actual: Mapping[Role, Actual],
+    now: datetime,
+) -> dict[Role, Wanted]:
+    due = source_of(settings).is_due(read_coverage(postgres.engine), now)
+    lag = lag_of(settings, kafka)
+    producing = due or actual[Role.PRODUCER].locked
+    if producing:
+        stream = Wanted(True, "the producer is at work")
+    elif lag:
+        stream = Wanted(True, f"{lag:,} messages are not stored yet")
+    else:
+        stream = Wanted(False, "everything published is stored")
+    producer = Wanted(
+        due, "the source has bars that are not published" if due else "all that the source has is published"
+    )
+    return {Role.PRODUCER: producer, Role.STREAM: stream}
+
+
+def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> Actual:
+    records = instance.get_run_records(RunsFilter(job_name=_JOB[role], statuses=list(_ACTIVE)))
+    failed = instance.get_run_records(
+        RunsFilter(job_name=_JOB[role], statuses=[DagsterRunStatus.FAILURE], updated_after=now - FORGET_FAILURES),
+        limit=20,
+    )
+    state = settings.state_of(_PROGRAM[role])
+    return Actual(
+        # A run that waits in the queue has no process yet and can't be dead.
+        runs=[
+            ActiveRun(record.dagster_run.run_id, now if record.dagster_run.status in _QUEUED else _started(record, now))
+            for record in records
+        ],
+        locked=lifecycle.is_locked(state),
+        heartbeat=lifecycle.read_heartbeat(state),
+        failures=_ends(failed),
+    )
+
+
+def _started(record: dg.RunRecord, now: datetime) -> datetime:
+    return datetime.fromtimestamp(record.start_time, UTC) if record.start_time else record.create_timestamp
+
+
+def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
+    return [datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time]
+
+
+def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: Decision) -> None:
+    if decision.action is Action.DRAIN:
+        lifecycle.request_drain(settings.state_of(_PROGRAM[decision.role]))
+    if decision.action is Action.FAIL:
+        run = context.instance.get_run_by_id(decision.run_id)
+        if run is not None and not run.is_finished:
+            context.instance.report_run_failed(run, decision.reason)
+            context.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)
