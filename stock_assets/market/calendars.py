@@ -48,7 +48,10 @@ def exchange_of(symbol: str) -> str:
 @lru_cache
 def calendar_of(exchange: str) -> exchange_calendars.ExchangeCalendar:
     """The calendar of a market."""
-    return exchange_calendars.get_calendar(exchange, start=_FIRST_DAY)
+    try:
+        return exchange_calendars.get_calendar(exchange, start=_FIRST_DAY)
+    except ValueError:  # this calendar isn't known that far back: take its own last twenty years
+        return exchange_calendars.get_calendar(exchange)
 
 
 @lru_cache

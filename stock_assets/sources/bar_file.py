@@ -18,6 +18,7 @@ NUMBERS = ("open", "high", "low", "close", "volume")
 _ROUNDING = 1e-6  # feeds that went through 32-bit floats miss by 6e-8
 _ROWS_A_PIECE = 100_000
 _DAY_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 
 
 class BarFileError(SourceError):
@@ -161,22 +162,28 @@ def _starts(
         except ValueError as error:
             raise BarFileError(f"{layout.path}, column {column}: {error}; remove that bar") from None
         return pd.Series(pd.DatetimeIndex(starts), index=texts.index)
-    naive_or_not = (
-        texts if texts.dtype != object else pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=False)
-    )
-    if naive_or_not.dtype == object:  # offsets that differ, as across a change of the clock
-        naive_or_not = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True)
-    refuse(naive_or_not.isna(), column, "is no time; write 2026-11-20T14:30:00Z")
-    if naive_or_not.dt.tz is not None:
-        return naive_or_not.dt.tz_convert("UTC")
+    times: pd.Series[Any]
+    if texts.dtype == object:
+        named = texts.astype(str).str.contains(_OFFSET)
+        times = pd.to_datetime(texts.where(named), errors="coerce", format="ISO8601", utc=True)
+        refuse(times.isna() & named, column, "is no time; write 2026-11-20T14:30:00Z")
+        naive = pd.to_datetime(texts.mask(named), errors="coerce", format="ISO8601")
+        refuse(naive.isna() & ~named, column, "is no time; write 2026-11-20T14:30:00Z")
+    elif texts.dt.tz is not None:
+        named, naive = pd.Series(data=True, index=texts.index), texts.dt.tz_localize(None)
+        times = texts.dt.tz_convert("UTC")
+    else:
+        named, naive = pd.Series(data=False, index=texts.index), texts
+        times = naive.dt.tz_localize("UTC")
+    if named.all():
+        return times
     if layout.timezone is None:
-        raise BarFileError(
-            f"{layout.path}, line {texts.index[0]}: {column} {texts.iloc[0]!r} names no time zone; "
-            "give --timezone, as America/New_York"
-        )
-    local = naive_or_not.dt.tz_localize(layout.timezone, ambiguous="NaT", nonexistent="NaT")
-    refuse(local.isna(), column, f"is ambiguous in {layout.timezone}: the clock changed; write it with its offset")
-    return local.dt.tz_convert("UTC")
+        refuse(~named, column, "names no time zone; give --timezone, as America/New_York")
+    local = naive.dt.tz_localize(layout.timezone, ambiguous="NaT", nonexistent="NaT")
+    refuse(
+        local.isna() & ~named, column, f"is ambiguous in {layout.timezone}: the clock changed; write it with its offset"
+    )
+    return times.where(named, local.dt.tz_convert("UTC"))
 
 
 def _check_order(path: Path, bars: pd.DataFrame, newest: dict[tuple[str, str], pd.Timestamp]) -> None:

@@ -1,0 +1,199 @@
+"""`python -m infra.cli.once`: wait until all that the source has is stored, then close the books and judge.
+
+`stocks up --once` runs it as a process of its own, in the very environment that Dagster's processes have.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import dagster as dg
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from spark_streaming.contract.lifecycle import Heartbeat, State, is_locked, read_heartbeat
+from stock_assets.defs.prices.judgement import books, lag_of
+from stock_assets.market.accounting import Account
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.sources.choose import source_of
+from stock_assets.store.companies import read_companies
+from stock_assets.store.coverage import read_coverage
+from stock_assets.store.engine import engine_of
+
+_POLL_SECONDS = 0.5
+_STALLED_SECONDS = 300  # Spark's start takes 40 s on two cores
+_ATTEMPTS = 3  # of a program, before its error is taken for final
+
+errors = Console(stderr=True)
+
+
+class GaveUpError(Exception):
+    """What the source has can't be stored; the message says why."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check said."""
+
+    name: str
+    passed: bool
+    severity: str
+    summary: str
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the installation is to be called broken because of it."""
+        return not self.passed and self.severity == dg.AssetCheckSeverity.ERROR.value
+
+
+def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Wait, account and judge; exit code 0 only where everything is accounted for and no check failed."""
+    settings = code_location()
+    kafka = KafkaResource(bootstrap_servers=settings.kafka_bootstrap_servers)
+    influxdb = InfluxDBResource(
+        url=settings.influxdb_url,
+        org=settings.influx_org,
+        bucket=settings.names.bucket,
+        measurement=settings.influxdb_measurement,
+    )
+    try:
+        _wait(settings, kafka)
+    except GaveUpError as error:
+        errors.print(f"[red]{error}[/red]", highlight=False)
+        raise typer.Exit(1) from None
+    accounts = books(settings, kafka, influxdb)
+    verdicts = _judge()
+    seconds = (datetime.now(UTC) - settings.stack_started_at).total_seconds()
+    if as_json:
+        sys.stdout.write(json.dumps(_report(accounts, verdicts, seconds), indent=2) + "\n")
+    else:
+        _show(settings, accounts, verdicts, seconds)
+    balanced = bool(accounts) and all(account.missing == 0 for account in accounts)
+    raise typer.Exit(0 if balanced and not any(verdict.is_bad for verdict in verdicts) else 1)
+
+
+def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
+    """Return once all is published, stored and the companies are known.
+
+    Raises:
+        GaveUpError: a program has failed again and again, or nothing has moved for minutes.
+    """
+    source, engine = source_of(settings), engine_of(settings.postgres)
+    failures: dict[str, set[datetime]] = {"ingest": set(), "stream": set()}
+    moved, before = time.monotonic(), ""
+    with errors.status("waiting for the first run") as status:
+        while True:
+            due = source.is_due(read_coverage(engine), datetime.now(UTC))
+            producing = due or is_locked(settings.state_of("ingest"))
+            lag = lag_of(settings, kafka)
+            known = {row["symbol"] for row in read_companies(engine)}.issuperset(source.symbols)
+            if not producing and lag == 0 and known:
+                return
+            heartbeats = {name: read_heartbeat(settings.state_of(name)) for name in failures}
+            for name, heartbeat in heartbeats.items():
+                _count_failure(settings, name, heartbeat, failures[name])
+            now = _progress(heartbeats["ingest"], lag, producing, known)
+            status.update(now)
+            if now != before:
+                moved, before = time.monotonic(), now
+                if not errors.is_terminal:
+                    errors.print(now, highlight=False)
+            if time.monotonic() - moved > _STALLED_SECONDS:
+                raise GaveUpError(
+                    f"nothing has moved for {_STALLED_SECONDS} s ({now}); see the runs in Dagster's UI, and "
+                    f"{settings.stocks_home / 'logs'}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _progress(producer: Heartbeat | None, lag: int, producing: bool, known: bool) -> str:
+    published = f"{producer.records:,} bars published" if producer else "no bar published yet"
+    parts = [published, f"{lag:,} on their way to InfluxDB"]
+    return ", ".join(parts + ([] if producing or known else ["company facts to come"]))
+
+
+def _count_failure(
+    settings: CodeLocationSettings, name: str, heartbeat: Heartbeat | None, failures: set[datetime]
+) -> None:
+    if heartbeat is None or heartbeat.state is not State.FAILED or heartbeat.started_at < settings.stack_started_at:
+        return
+    failures.add(heartbeat.started_at)
+    if len(failures) >= _ATTEMPTS:
+        raise GaveUpError(f"{name} has failed {len(failures)} times: {heartbeat.detail}")
+
+
+def _judge() -> list[Verdict]:
+    """Run every asset check on the stack's own Dagster instance, so that its UI shows the verdicts too."""
+    from stock_assets.definitions import definitions  # loads every definition: only once it is needed
+
+    loaded = definitions()
+    job = loaded.resolve_job_def("judge_everything")
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        said = {
+            evaluation.check_name: Verdict(
+                evaluation.check_name, evaluation.passed, evaluation.severity.value, evaluation.description or ""
+            )
+            for evaluation in result.get_asset_check_evaluations()
+        }
+    names = sorted(key.name for key in job.asset_layer.asset_graph.asset_check_keys)
+    return [said.get(name) or Verdict(name, False, "ERROR", "it could not be judged; see its run") for name in names]
+
+
+def _report(accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float) -> dict[str, object]:
+    return {
+        "symbols": [
+            {
+                "symbol": account.symbol,
+                "published": account.published,
+                "superseded": account.superseded,
+                "stored": account.stored,
+                "dead_lettered": account.dead_lettered,
+                "oldest": _text(account.oldest),
+                "newest": _text(account.newest),
+            }
+            for account in accounts
+        ],
+        "checks": [vars(verdict) for verdict in verdicts],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _show(
+    settings: CodeLocationSettings, accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float
+) -> None:
+    live = "" if settings.source.is_live else f" ({settings.source}: not live Yahoo data)"
+    books_table = Table(title=f"Bars in {settings.names.bucket}{live}", title_justify="left")
+    for column in ("symbol", "published", "superseded", "stored", "dead-lettered", "oldest", "newest"):
+        numeric = column not in ("symbol", "oldest", "newest")
+        books_table.add_column(column, justify="right" if numeric else "left")
+    for a in accounts:
+        numbers = (a.published, a.superseded, a.stored, a.dead_lettered)
+        texts = [f"{number:,}" for number in numbers]
+        style = "" if a.missing == 0 else "red"
+        books_table.add_row(a.symbol, *texts, _text(a.oldest) or "", _text(a.newest) or "", style=style)
+    checks_table = Table(title="Checks", title_justify="left")
+    for column in ("check", "verdict", "summary"):
+        checks_table.add_column(column)
+    for v in verdicts:
+        said, style = ("passed", "green") if v.passed else (v.severity, "red" if v.is_bad else "yellow")
+        checks_table.add_row(v.name, f"[{style}]{said}[/{style}]", v.summary)
+    console = Console()
+    console.print(books_table)
+    console.print(checks_table)
+    console.print(f"{seconds:.1f} s", highlight=False)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,45 @@
+from datetime import UTC, date, datetime
+
+import pytest
+
+from stock_assets.market.calendars import ALWAYS_OPEN, date_at, exchange_of, is_open, last_close, session_open
+
+
+@pytest.mark.parametrize(
+    ("symbol", "exchange"),
+    [
+        ("AMZN", "XNYS"),
+        ("SAP.DE", "XETR"),
+        ("7203.T", "XTKS"),
+        ("VOD.L", "XLON"),
+        ("BTC-USD", ALWAYS_OPEN),
+        ("BRK-B", "XNYS"),
+    ],
+)
+def test_the_exchange_follows_from_the_symbol(symbol: str, exchange: str) -> None:
+    assert exchange_of(symbol) == exchange
+
+
+def test_an_unknown_suffix_is_named() -> None:
+    with pytest.raises(ValueError, match=r"FOO\.XX.*\.XX"):
+        exchange_of("FOO.XX")
+
+
+def test_a_session_opens_by_new_yorks_clock_in_winter_and_summer() -> None:
+    assert session_open("XNYS", date(2013, 3, 1)) == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+    assert session_open("XNYS", date(2012, 7, 2)) == datetime(2012, 7, 2, 13, 30, tzinfo=UTC)
+
+
+def test_a_holiday_has_no_session() -> None:
+    with pytest.raises(ValueError, match="2025-01-09 was no trading day of XNYS"):
+        session_open("XNYS", date(2025, 1, 9))
+
+
+def test_a_half_day_closes_at_one() -> None:
+    assert last_close("XNYS", datetime(2025, 11, 28, 23, tzinfo=UTC)) == datetime(2025, 11, 28, 18, tzinfo=UTC)
+    assert is_open("XNYS", datetime(2025, 11, 28, 17, 59, tzinfo=UTC))
+    assert not is_open("XNYS", datetime(2025, 11, 28, 18, 1, tzinfo=UTC))
+
+
+def test_tokyo_counts_another_date_than_utc() -> None:
+    assert date_at("XTKS", datetime(2026, 11, 20, 16, tzinfo=UTC)) == date(2026, 11, 21)

@@ -1,0 +1,115 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stock_assets.sources.bar_file import BarFileError, Layout, parse_columns, pieces
+
+HEADER = "symbol,interval,timestamp,open,high,low,close,volume\n"
+GOOD = "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
+NEXT = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100\n"
+
+
+def read(path: Path, text: str, **options: str) -> pd.DataFrame:
+    path.write_text(text)
+    return pd.concat(pieces(Layout(path, options.pop("columns", {}), **options)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return tmp_path / "bars.csv"
+
+
+def test_bars_come_typed_and_in_utc(csv: Path) -> None:
+    bars = read(csv, HEADER + GOOD + "AAPL,1m,2026-11-20T09:31:00-05:00,10,11,9,10.5,100\n")
+    assert list(bars["start"]) == [pd.Timestamp("2026-11-20T14:30Z"), pd.Timestamp("2026-11-20T14:31Z")]
+    assert bars["volume"].dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("AAPL,1m,2026-11-20T14:31:00Z,ten,11,9,10.5,100", r"line 3: open 'ten' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,NaN,11,9,10.5,100", r"line 3: open 'NaN' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,inf,9,10.5,100", r"line 3: high 'inf' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,0,10.5,100", r"line 3: low '0' is no price"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,10.2,9,10.5,100", r"line 3: high '10.2' is a high below"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,10.2,10.5,100", r"line 3: low '10.2' is a low above"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5", r"line 3: volume '1.5' is no volume"),
+        ("AAPL,1m,noon,10,11,9,10.5,100", r"line 3: timestamp 'noon' is no time"),
+        ("AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100", r"line 3: .* comes after a newer bar; sort"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* stands there twice"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, told: str) -> None:
+    with pytest.raises(BarFileError, match=told):
+        read(csv, HEADER + GOOD + line + "\n")
+
+
+def test_a_high_that_rounding_put_below_the_close_is_good(csv: Path) -> None:
+    assert len(read(csv, HEADER + "AAPL,1m,2026-11-20T14:30:00Z,10,10.4999998,9,10.5,100\n")) == 1
+
+
+def test_a_missing_column_is_named_with_what_is_there(csv: Path) -> None:
+    with pytest.raises(BarFileError, match=r"no column for volume; it has .*'close'\]: name it with --columns volume="):
+        read(csv, "symbol,interval,timestamp,open,high,low,close\n")
+
+
+def test_a_naive_time_needs_its_zone(csv: Path) -> None:
+    text = HEADER + "AAPL,1m,2026-11-20 09:30:00,10,11,9,10.5,100\n"
+    with pytest.raises(BarFileError, match="names no time zone; give --timezone"):
+        read(csv, text)
+    [start] = read(csv, text, timezone="America/New_York")["start"]
+    assert start == datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+
+
+def test_an_hour_that_came_twice_is_ambiguous(csv: Path) -> None:
+    text = HEADER + "AAPL,1m,2026-11-01 01:30:00,10,11,9,10.5,100\n"
+    with pytest.raises(BarFileError, match="is ambiguous in America/New_York"):
+        read(csv, text, timezone="America/New_York")
+
+
+def test_a_date_alone_starts_when_its_exchange_opened(csv: Path) -> None:
+    text = "Date,Open,High,Low,Close,Volume,Adj Close\n2013-03-01,10,11,9,10.5,100,3\n"
+    [start] = read(csv, text, symbol="AAPL", interval="1d")["start"]
+    assert start == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+    with pytest.raises(BarFileError, match="2013-03-02 was no trading day of XNYS"):
+        read(csv, text.replace("2013-03-01", "2013-03-02"), symbol="AAPL", interval="1d")
+
+
+def test_columns_go_by_the_names_that_are_told(csv: Path) -> None:
+    text = "when,o,h,l,c,v\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
+    columns = parse_columns("timestamp=when,open=o,high=h,low=l,close=c,volume=v")
+    csv.write_text(text)
+    [bars] = pieces(Layout(csv, columns, symbol="X", interval="1m"))
+    assert bars.iloc[0]["close"] == 10.5
+    with pytest.raises(BarFileError, match="no column 'zzz' for open"):
+        next(iter(pieces(Layout(csv, {**columns, "open": "zzz"}, symbol="X", interval="1m"))))
+    with pytest.raises(BarFileError, match="colour is none of a bar's names"):
+        parse_columns("colour=blue")
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.to_datetime(["2026-11-20T14:30Z"]),
+            "open": [10.0],
+            "high": 11.0,
+            "low": 9.0,
+            "close": 10.5,
+            "volume": 7,
+        }
+    )
+    frame.to_parquet(tmp_path / "bars.parquet")
+    [bars] = pieces(Layout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
+    assert bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
+
+
+def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) -> None:
+    with pytest.raises(BarFileError, match="there is no such file"):
+        list(pieces(Layout(tmp_path / "none.csv", {})))
+    with pytest.raises(BarFileError, match="it has no rows"):
+        read(csv, HEADER)
+    with pytest.raises(BarFileError, match="it can't be read"):
+        read(csv, "")
