@@ -1,0 +1,87 @@
+"""Shows on stderr what takes longer than two seconds: a live line in a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+QUIET_SECONDS = 2.0
+
+
+class Step:
+    """One thing that takes its time."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.detail = ""
+
+
+class Progress:
+    """A display for steps that run side by side; safe for threads. Use it as a context manager."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._bars: Bars | None = None
+        if self._console.is_terminal:
+            self._bars = Bars(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                TextColumn("[dim]{task.fields[detail]}", table_column=None),
+                console=self._console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(escape(text))
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[Step]:
+        """Show `what` (such as "building InfluxDB 2.7.12") while the block runs, and a line that stays if it was long.
+
+        `detail` of the step may be set at any time, to say what it is doing just now.
+        """
+        step, began, over = Step(what), time.monotonic(), threading.Event()
+        shower = threading.Thread(target=self._show, args=(step, over), daemon=True)
+        shower.start()
+        try:
+            yield step
+        finally:
+            over.set()
+            shower.join()
+        seconds = time.monotonic() - began
+        if seconds > QUIET_SECONDS:
+            self.line(f"{what}: done in {_human(seconds)}")
+
+    def _show(self, step: Step, over: threading.Event) -> None:
+        if over.wait(QUIET_SECONDS):
+            return
+        if self._bars is None:
+            self.line(f"{step.what} …")
+            return
+        task = self._bars.add_task(escape(f"{step.what} …"), total=None, detail="")
+        while not over.wait(0.2):
+            self._bars.update(task, detail=escape(step.detail[-80:]))
+        self._bars.remove_task(task)
+
+
+def _human(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

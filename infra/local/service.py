@@ -1,0 +1,100 @@
+"""What the supervisor has to know about one server."""
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local import guard
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server of the stack: how it is started, stopped and known to be ready."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]  # all of it: nothing is inherited
+    directory: Path
+    address: str  # for people: host:port, or a URL
+    log: Path
+    ready: Callable[[], bool]
+    needs: tuple[str, ...] = ()  # started after these, stopped before them
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: int = 20  # then SIGKILL
+    ready_seconds: int = 120
+    user: str | None = None  # another user than the caller; from root only
+    may_read_all: bool = False  # that user may enter folders that are closed to it
+    starts_others: bool = False  # its descendants are ended with it
+
+
+def guarded(
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
+    may_read_all: bool = False,
+    group_seconds: int | None = None,
+) -> str:
+    """The guard's SPEC, as JSON."""
+    return json.dumps(
+        {
+            "command": command,
+            "environment": dict(environment),
+            "directory": str(directory),
+            "signal": int(stop_signal),
+            "user": user,
+            "may_read_all": may_read_all,
+            "group_seconds": group_seconds,
+        }
+    )
+
+
+def guard_command(spec: str) -> list[str]:
+    """The command that starts what `spec` (JSON, or the path of a file of it) tells."""
+    return [sys.executable, "-I", "-S", guard.__file__, spec]
+
+
+def spec_of(service: Service) -> str:
+    """The guard's SPEC of a service, as JSON."""
+    return guarded(
+        service.command,
+        service.environment,
+        service.directory,
+        stop_signal=service.stop_signal,
+        user=service.user,
+        may_read_all=service.may_read_all,
+        group_seconds=max(1, service.stop_seconds - 5) if service.starts_others else None,
+    )
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def private_folder(folder: Path) -> Path:
+    """Make `folder`, open to its owner alone."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` in one step by a file that only its owner can read."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)

@@ -1,0 +1,90 @@
+"""The one place of `infra` that reads the environment: what `stocks up` runs, where, and under which names."""
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+
+from spark_streaming.contract.schema import Source, SourceNames, names_of
+from stock_assets.settings import SharedSettings
+
+HOST = "127.0.0.1"  # the servers of the stack are for this machine alone
+
+# What a service is given of the caller's environment: secrets of the shell stay there.
+_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "JAVA_HOME")
+# What the one-time build and the download of jars need beside that, such as proxies and the tools' own folders.
+_INHERITED_BY_TOOLS = (
+    "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOPRIVATE", "GOSUMDB", "GOROOT",
+    "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_AUTO_INSTALL", "CC", "XDG_CACHE_HOME", "JAVA_TOOL_OPTIONS", "SSL_CERT_FILE",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+)  # fmt: skip
+
+
+class StackSettings(SharedSettings):
+    """What `stocks up` has to know."""
+
+    reads_running_stack: ClassVar[bool] = False
+
+    stocks_cache: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("stocks"),
+        description="folder of what is downloaded or built once; default: the user's cache folder",
+    )
+    kafka_port: int = Field(9092, description="port of Kafka")
+    kafka_controller_port: int = Field(9093, description="port of Kafka's controller")
+    kafka_retention_bytes: int = Field(20 * 2**30, description="bytes that a partition of a topic may take")
+    influxdb_port: int = Field(8086, description="port of the stack's own InfluxDB, where INFLUXDB_URL names none")
+    influx_operator_token: SecretStr | None = Field(
+        None, description="token that may make buckets and tokens in the InfluxDB of INFLUXDB_URL"
+    )
+    influx_token: SecretStr | None = Field(None, description="can only write the source's bucket")
+    influx_read_token: SecretStr | None = Field(None, description="can only read the source's bucket")
+    postgres_password: SecretStr | None = Field(None, description="password of the owner of the tables")
+    dagster_port: int = Field(3001, description="port of Dagster's UI")
+    dagster_code_port: int = Field(3002, description="port of Dagster's code server")
+    grafana_port: int = Field(3000, description="port of Grafana")
+
+    @field_validator("stocks_cache")
+    @classmethod
+    def _absolute_cache(cls, cache: Path) -> Path:
+        return cache.expanduser().absolute()
+
+    @property
+    def runs_influxdb(self) -> bool:
+        """Whether the stack has an InfluxDB of its own: the case unless INFLUXDB_URL names one."""
+        return "influxdb_url" not in self.model_fields_set
+
+    @property
+    def effective_influxdb_url(self) -> str:
+        """Where InfluxDB is: the one that was named, or the stack's own."""
+        return f"http://{HOST}:{self.influxdb_port}" if self.runs_influxdb else self.influxdb_url
+
+    @property
+    def kafka_address(self) -> str:
+        """`host:port` of the stack's Kafka."""
+        return f"{HOST}:{self.kafka_port}"
+
+    def names_of(self, source: Source) -> SourceNames:
+        """Topic, bucket and schema of any source."""
+        return names_of(source, self.stock_price_kafka_topic, self.influxdb_bucket)
+
+
+class RunningStackSettings(StackSettings):
+    """What other commands have to know: the same, with what the running stack wrote down."""
+
+    reads_running_stack: ClassVar[bool] = True
+
+
+def service_environment() -> dict[str, str]:
+    """The part of the caller's environment that a service gets."""
+    values = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    # Java reads file names in the locale's encoding: without one, STOCKS_HOME may hold ASCII only.
+    if not any(values.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        values["LC_ALL"] = "C.UTF-8"
+    return values
+
+
+def tool_environment() -> dict[str, str]:
+    """The part of the caller's environment that a build or a download gets."""
+    return service_environment() | {name: os.environ[name] for name in _INHERITED_BY_TOOLS if name in os.environ}

@@ -1,0 +1,25 @@
+"""The fixtures that every test may ask for."""
+
+from stock_assets_tests.services.fixtures import (
+    connector_jars,
+    fresh_bucket,
+    fresh_topic,
+    influxdb_server,
+    kafka_server,
+    make_bucket,
+    postgres_server,
+    servers,
+    stack,
+)
+
+__all__ = [
+    "connector_jars",
+    "fresh_bucket",
+    "fresh_topic",
+    "influxdb_server",
+    "kafka_server",
+    "make_bucket",
+    "postgres_server",
+    "servers",
+    "stack",
+]

@@ -1,0 +1,154 @@
+"""Real servers for the tests: one Kafka, one InfluxDB and one PostgreSQL a test run, started by the stack's own code.
+
+Each starts when the first test asks for it. They live on free ports with their state in a temporary folder, and are
+provisioned for the sources replay and simulated. Tests share them: take a topic or a bucket of your own
+(`fresh_topic`, `fresh_bucket`) wherever rows of another test would be in the way.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.local import influxdb, jars, kafka
+from infra.local.progress import Progress
+from infra.local.stack import Servers, write_stack_env
+from infra.settings import StackSettings
+from spark_streaming.contract.schema import Source, SourceNames
+
+SOURCES = (Source.REPLAY, Source.SIMULATED)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket that no other test knows, and how to get at it."""
+
+    url: str
+    org: str
+    name: str
+    write_token: str  # can only write this bucket
+    read_token: str  # can only read this bucket
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 on which nothing listens."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def settings_for(home: Path, **values: object) -> StackSettings:
+    """Settings of a stack in `home` on free ports, source replay; the developer's own `.env` has no say in them."""
+    names = ["kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port", "dagster_port",
+             "dagster_code_port", "grafana_port"]  # fmt: skip
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for name in StackSettings.model_fields:
+            if name != "stocks_cache":  # the build of InfluxDB is not repeated for each run
+                patch.delenv(name.upper(), raising=False)
+        return StackSettings(**({"stocks_home": home, "source": Source.REPLAY} | ports | values))  # type: ignore[arg-type]
+
+
+def open_folder() -> Path:
+    """A temporary folder that every user may enter: as root, PostgreSQL runs as another one."""
+    folder = Path(tempfile.mkdtemp(prefix="stocks-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The supervisor of the test run's servers, none of which runs yet; `settings` are theirs.
+
+    `stack.env` is written, so settings classes made with `stocks_home=servers.settings.stocks_home` find everything.
+    """
+    home = open_folder()
+    made = Servers(settings_for(home), Progress())
+    write_stack_env(made.settings)
+    made.supervisor.start()
+    try:
+        yield made
+    finally:
+        for name in made.supervisor.stop_order():
+            made.supervisor.stop_service(name)
+        made.supervisor.stop()
+        if "STOCKS_TEST_KEEP" in os.environ:
+            print(f"kept {home}")
+        else:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(servers: Servers) -> StackSettings:
+    """Kafka runs at `settings.kafka_address`, with the topics of `settings.names_of(source)`."""
+    servers.bring_up_kafka(SOURCES)
+    return servers.settings
+
+
+@pytest.fixture(scope="session")
+def influxdb_server(servers: Servers) -> StackSettings:
+    """InfluxDB runs at `settings.effective_influxdb_url`; the tokens are under `secrets/<source>/` of its home."""
+    servers.bring_up_influxdb(SOURCES)
+    return servers.settings
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: Servers) -> StackSettings:
+    """PostgreSQL runs at `settings.postgres_port`; the passwords are under `secrets/` of its home. Not migrated."""
+    servers.bring_up_postgres(SOURCES)
+    return servers.settings
+
+
+@pytest.fixture(scope="session")
+def stack(kafka_server: StackSettings, influxdb_server: StackSettings, postgres_server: StackSettings) -> StackSettings:
+    """All three servers run."""
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def connector_jars() -> Path:
+    """The folder of the jars that let Spark read Kafka: what SPARK_JARS names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tempfile.gettempdir())
+        cache = StackSettings().stocks_cache
+    return jars.resolve(jars.CONNECTOR, cache, Progress())
+
+
+@pytest.fixture
+def fresh_topic(kafka_server: StackSettings) -> SourceNames:
+    """A topic and a dead-letter topic that no other test knows, empty, made as the stack makes them."""
+    names = SourceNames(**(vars(kafka_server.names) | _topics(f"test-{uuid.uuid4().hex[:12]}")))
+    kafka.create_topics(kafka_server, names)
+    return names
+
+
+@pytest.fixture
+def make_bucket(influxdb_server: StackSettings) -> Callable[[], Bucket]:
+    """Makes one more empty bucket with every call."""
+
+    def make() -> Bucket:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        tokens = influxdb.operator(influxdb_server).tokens_of(name, 20 * 365 * 24 * 3600)
+        url = influxdb_server.effective_influxdb_url
+        return Bucket(url, influxdb_server.influx_org, name, tokens.write, tokens.read)
+
+    return make
+
+
+@pytest.fixture
+def fresh_bucket(make_bucket: Callable[[], Bucket]) -> Bucket:
+    """An empty bucket that no other test knows, with tokens of its own, in shards of 20 years."""
+    return make_bucket()
+
+
+def _topics(topic: str) -> dict[str, str]:
+    return {"topic": topic, "dead_letter_topic": f"{topic}.dead-letter"}
