@@ -4,6 +4,11 @@ import dagster as dg
 
 import stock_assets.defs
 from spark_streaming.contract.schema import Source
+from stock_assets.defs.company.jobs import refresh_companies
+from stock_assets.defs.company.sensors import follow_automation
+from stock_assets.defs.prices.jobs import judge_everything, publish_prices, stream_prices
+from stock_assets.defs.prices.sensors import judge_prices
+from stock_assets.defs.runs.sensors import keep_prices_flowing
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -19,14 +24,16 @@ _NOT_LIVE = {
 def definitions() -> dg.Definitions:
     """Everything that Dagster shows, labelled with the source in use."""
     settings = code_location()
-    loaded = dg.load_definitions_from_package_module(stock_assets.defs)
-    return dg.Definitions.merge(
-        loaded.map_asset_specs(func=lambda spec: _of_source(spec, settings.source)),
-        dg.Definitions(
-            resources=_resources(settings),
-            # Runs are either one long program or short; in-process also lets a program see its run die.
-            executor=dg.in_process_executor,
-        ),
+    loaded = dg.load_assets_from_package_module(stock_assets.defs)
+    assets = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition)]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
+        asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
+        jobs=[publish_prices, stream_prices, judge_everything, refresh_companies],
+        sensors=[keep_prices_flowing, judge_prices, follow_automation],
+        resources=_resources(settings),
+        # Runs are either one long program or short; in-process also lets a program see its run die.
+        executor=dg.in_process_executor,
     )
 
 

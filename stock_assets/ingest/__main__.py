@@ -28,11 +28,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     settings = IngestSettings()
-    if settings.parent_pid is not None:
-        lifecycle.end_with_parent(settings.parent_pid)
     stop = Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
+    if settings.parent_pid is not None:  # after the handlers: the parent may have gone already
+        lifecycle.end_with_parent(settings.parent_pid)
     state = settings.state_of("ingest")
     try:
         with lifecycle.Lock(state), _pipes() as pipes:

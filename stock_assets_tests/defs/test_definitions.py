@@ -1,0 +1,87 @@
+"""What Dagster is shown: the graph's names, and that the source is said everywhere and no secret anywhere."""
+
+import dagster as dg
+import pytest
+
+from spark_streaming.contract.schema import Source
+from stock_assets import settings
+from stock_assets.definitions import definitions
+
+SECRETS = {"INFLUX_TOKEN": "write-me-not", "INFLUX_READ_TOKEN": "read-me-not", "POSTGRES_PASSWORD": "open-sesame"}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Loads the definitions with values of the environment."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("home"))
+
+    def load(**environment: str) -> dg.Definitions:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        settings.code_location.cache_clear()
+        return definitions()
+
+    yield load
+    settings.code_location.cache_clear()
+
+
+def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def]
+    loaded = load()
+    graph = loaded.resolve_asset_graph()
+    assert {
+        key.to_user_string(): sorted(k.to_user_string() for k in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    } == {
+        "kafka/real_time_stock_prices": [],
+        "influxdb/stock_price_v1": ["kafka/real_time_stock_prices"],
+        "postgres/stock_info": [],
+        "postgres/company": ["postgres/stock_info"],
+    }
+    assert {key.to_user_string() for key in graph.asset_check_keys} == {
+        "influxdb/stock_price_v1:prices_are_fresh",
+        "influxdb/stock_price_v1:stored_equals_published",
+        "influxdb/stock_price_v1:prices_are_plausible",
+        "influxdb/stock_price_v1:no_dead_letters",
+        "postgres/stock_info:company_facts_are_complete",
+    }
+    repository = loaded.get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"publish_prices", "stream_prices", "judge_everything", "refresh_companies"}
+    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
+        "keep_prices_flowing": "RUNNING",
+        "judge_prices": "RUNNING",
+        "follow_automation": "RUNNING",
+    }
+
+
+def test_every_asset_and_check_says_what_it_is(load) -> None:  # type: ignore[no-untyped-def]
+    graph = load().resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description
+        assert graph.get(key).owners
+        assert graph.get(key).kinds
+    for check in graph.asset_check_keys:
+        assert graph.get(check).description
+
+
+@pytest.mark.parametrize("source", [Source.REPLAY, Source.SIMULATED])
+def test_other_prices_can_not_be_taken_for_yahoos(load, source: Source) -> None:  # type: ignore[no-untyped-def]
+    graph = load(SOURCE=source.value).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name.endswith(f"_{source}")
+        assert "not live Yahoo data" in (node.description or "")
+        assert node.tags["source"] == source.value
+
+
+def test_yahoos_prices_have_the_plain_names(load) -> None:  # type: ignore[no-untyped-def]
+    graph = load(SOURCE="yahoo").resolve_asset_graph()
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"prices", "company"}
+
+
+def test_no_secret_is_in_what_the_ui_can_show(load) -> None:  # type: ignore[no-untyped-def]
+    loaded = load(**SECRETS)
+    for name, resource in loaded.get_repository_def().get_top_level_resources().items():
+        shown = f"{name} {resource.config_schema.default_value if resource.config_schema.default_provided else ''}"
+        assert not any(secret in shown for secret in SECRETS.values())
+    assert SECRETS["INFLUX_TOKEN"] not in repr(settings.code_location())

@@ -1,0 +1,166 @@
+"""The sensors on the real Kafka, InfluxDB and PostgreSQL, with a Dagster instance of their own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from infra.settings import StackSettings
+from spark_streaming.contract import lifecycle
+from spark_streaming.contract.lifecycle import Heartbeat, State
+from stock_assets import settings
+from stock_assets.definitions import definitions
+from stock_assets.defs.prices.sensors import judge_prices
+from stock_assets.defs.runs.sensors import keep_prices_flowing
+from stock_assets.ingest.publisher import Publisher
+from stock_assets.market.bars import Bar
+from stock_assets.market.coverage import Coverage
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.sources.choose import source_of
+from stock_assets.store.coverage import write_coverage
+from stock_assets.store.migrate import upgrade
+
+pytestmark = pytest.mark.services
+
+START = datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+BAR = Bar("AAPL", "1d", START, 10, 11, 9, 10.5, 100)
+
+
+class Platform:
+    """The code location of the test run's stack, source replay, with nothing published and nothing covered."""
+
+    def __init__(self) -> None:
+        self.settings: CodeLocationSettings = settings.code_location()
+        self.kafka = KafkaResource(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        self.postgres = PostgresResource(
+            host=self.settings.postgres_host, port=self.settings.postgres_port, database=self.settings.postgres_dbname
+        )
+        self.influxdb = InfluxDBResource(
+            url=self.settings.influxdb_url,
+            org=self.settings.influx_org,
+            bucket=self.settings.names.bucket,
+            measurement=self.settings.influxdb_measurement,
+        )
+        self.instance = dg.DagsterInstance.ephemeral()
+        upgrade(self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        with self.postgres.engine.begin() as connection:
+            connection.execute(text("TRUNCATE ingest_coverage"))
+        for program in ("ingest", "stream"):
+            (self.settings.state_of(program) / "heartbeat.json").unlink(missing_ok=True)
+            lifecycle.clear_drain_request(self.settings.state_of(program))
+
+    def everything_is_published(self) -> None:
+        origin = source_of(self.settings).origin
+        write_coverage(self.postgres.engine, [Coverage("AAPL", "1d", origin, START, START, "end of file", None)])
+
+    def everything_is_stored(self) -> None:
+        self.heartbeat("stream", offsets=self.kafka.end_offsets(self.settings.names.topic))
+
+    def heartbeat(self, program: str, run_id: str = "", offsets: dict[int, int] | None = None) -> None:
+        beat = Heartbeat(run_id, 1, State.RUNNING, lifecycle.now(), lifecycle.now(), offsets=offsets or {})
+        lifecycle.write_heartbeat(self.settings.state_of(program), beat)
+
+    def tick(self) -> dg.SensorResult:
+        context = dg.build_sensor_context(instance=self.instance, definitions=definitions())
+        result = keep_prices_flowing(context, kafka=self.kafka, postgres=self.postgres)
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    def started(self) -> list[str | None]:
+        return [request.job_name for request in self.tick().run_requests or []]
+
+    def judge(self) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(instance=self.instance)
+        result = judge_prices(context, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres)
+        assert isinstance(result, dg.SensorResult | dg.SkipReason)
+        return result
+
+
+@pytest.fixture
+def platform(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    monkeypatch.setenv("STOCKS_HOME", str(stack.stocks_home))
+    settings.code_location.cache_clear()
+    platform = Platform()
+    yield platform
+    platform.reset()
+    platform.postgres.engine.dispose()
+    settings.code_location.cache_clear()
+
+
+def test_a_source_with_bars_starts_both_programs(platform: Platform) -> None:
+    assert platform.started() == ["publish_prices", "stream_prices"]
+
+
+def test_all_published_and_stored_starts_nothing_and_says_why(platform: Platform) -> None:
+    platform.everything_is_published()
+    platform.everything_is_stored()
+    result = platform.tick()
+    assert not result.run_requests
+    assert "all that the source has is published" in str(result.skip_reason)
+
+
+def test_messages_that_are_not_stored_start_the_stream_alone(platform: Platform) -> None:
+    platform.everything_is_stored()
+    with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
+        publisher.publish([BAR])
+    platform.everything_is_published()
+    assert platform.started() == ["stream_prices"]
+
+
+def test_a_living_program_is_not_started_twice_and_drained_when_its_work_is_done(platform: Platform) -> None:
+    state = platform.settings.state_of("stream")
+    with lifecycle.Lock(state):
+        platform.heartbeat("stream", offsets=platform.kafka.end_offsets(platform.settings.names.topic))
+        assert platform.started() == ["publish_prices"]
+        assert not lifecycle.drain_is_requested(state)
+        platform.everything_is_published()
+        assert platform.started() == []
+        assert lifecycle.drain_is_requested(state)
+
+
+def test_a_run_whose_program_was_killed_is_failed_and_waited_for(platform: Platform) -> None:
+    platform.everything_is_published()
+    job = definitions().resolve_job_def("stream_prices")
+    run = platform.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    platform.heartbeat("stream", run.run_id)
+    beat = lifecycle.read_heartbeat(platform.settings.state_of("stream"))
+    assert beat is not None
+    silent = replace(beat, written_at=lifecycle.now() - timedelta(seconds=90))
+    lifecycle.write_heartbeat(platform.settings.state_of("stream"), silent)
+    platform.tick()
+    ended = platform.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_an_outage_of_kafka_fails_the_tick(platform: Platform) -> None:
+    platform.kafka = KafkaResource(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(Exception, match=r"[Kk]afka|[Bb]roker"):
+        platform.tick()
+
+
+def test_a_published_bar_that_is_not_stored_is_judged_missing_without_a_run(platform: Platform) -> None:
+    platform.everything_is_published()
+    platform.everything_is_stored()
+    result = platform.judge()
+    assert isinstance(result, dg.SensorResult)
+    said = {event.check_name: event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)}
+    assert not said["prices_are_fresh"].passed
+    assert "AAPL" in (said["prices_are_fresh"].description or "")
+
+
+def test_a_replay_under_way_is_not_judged(platform: Platform) -> None:
+    with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
+        publisher.publish([BAR])
+    platform.everything_is_published()
+    platform.heartbeat("ingest")
+    assert isinstance(platform.judge(), dg.SkipReason)
