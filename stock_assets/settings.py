@@ -138,6 +138,8 @@ class CodeLocationSettings(IngestSettings):
     influx_token: SecretStr = Field(SecretStr(""), description="can only write the source's bucket")
     influx_read_token: SecretStr = Field(SecretStr(""), description="can only read the source's bucket")
     spark_master: str = Field("local[2]", description="where the stream runs")
+    spark_driver_memory: str = Field("512m", description="heap of Spark's driver")
+    max_offsets_per_trigger: int = Field(100_000, description="messages that a batch of the stream takes at most")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
     freshness_grace_seconds: int = Field(60, description="a bar may take this long from its end to InfluxDB")
 
@@ -153,6 +155,8 @@ class CodeLocationSettings(IngestSettings):
             "INFLUXDB_BUCKET": self.influxdb_bucket,
             "INFLUXDB_MEASUREMENT": self.influxdb_measurement,
             "SPARK_MASTER": self.spark_master,
+            "SPARK_DRIVER_MEMORY": self.spark_driver_memory,
+            "MAX_OFFSETS_PER_TRIGGER": str(self.max_offsets_per_trigger),
             "STREAM_STATE": str(self.state_of("stream")),
         }
         if self.spark_jars:
