@@ -1,0 +1,72 @@
+"""`python -m spark_streaming [--available-now]`: streams bars from Kafka into InfluxDB until it is told to end.
+
+Ends with 0 when it was asked to (SIGINT, SIGTERM, a drain request, nothing left with --available-now), with 75 when
+another one is at work on the same STREAM_STATE, with 78 when the settings are wrong, else with 1 and the reason on
+standard error.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from spark_streaming.contract.lifecycle import EXIT_LOCKED, AlreadyRunningError
+from spark_streaming.program import StreamFailedError, run
+from spark_streaming.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext
+
+log = logging.getLogger("spark_streaming")
+
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m spark_streaming", description="Bars from Kafka into InfluxDB.")
+    parser.add_argument("--available-now", action="store_true", help="end once all that Kafka has now is stored")
+    available_now: bool = parser.parse_args(arguments).available_now
+    _log_to_stderr()
+    try:
+        settings = StreamSettings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            log.error("%s: %s", ".".join(map(str, problem["loc"])).upper(), problem["msg"])
+        return EXIT_CONFIG
+    try:
+        with _pipes() as pipes:
+            run(settings, available_now, pipes)
+    except AlreadyRunningError as error:
+        log.error("%s", error)
+        return EXIT_LOCKED
+    except Exception as error:
+        log.error("The stream has failed: %s", error, exc_info=not isinstance(error, StreamFailedError))
+        return 1
+    return 0
+
+
+def _pipes() -> AbstractContextManager["PipesContext | None"]:
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:  # started by hand
+        return nullcontext()
+    from dagster_pipes import open_dagster_pipes
+
+    return open_dagster_pipes()
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    log.setLevel(logging.INFO)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs each error that it raises
+
+
+if __name__ == "__main__":
+    sys.exit(main())

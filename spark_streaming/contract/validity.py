@@ -1,0 +1,254 @@
+"""What makes a bar message valid, said once.
+
+`reason` is the rule. The stream decides the same inside the JVM (`spark_streaming.transform`), where a Python call a
+message would cost too much; both are held to one file of cases, and both use the limits and patterns below. The
+patterns mean the same to Python's `re` and to Java's regular expressions, and name what they match in full.
+"""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
+
+MAX_VALUE_BYTES = 16 * 1024  # a bar takes some 170; what is longer is not looked into
+MAX_SYMBOL_CHARACTERS = 64
+MAX_VOLUME = 2**53 - 1  # beyond it JSON numbers are not exact everywhere (RFC 8259, section 6)
+MAX_NUMBER_DIGITS = 1000  # the limit of Jackson, which reads the numbers in the JVM
+AHEAD_SECONDS = 24 * 3600  # how far a bar's time may be ahead of the clock
+# A feed that rounds to 32-bit floats may put a high 6e-8 below the close that made it.
+PRICE_TOLERANCE = 1e-6
+
+TEXT_FIELDS = ("symbol", "timestamp", "interval")
+FIELDS = (*TEXT_FIELDS, *PRICE_FIELDS, VOLUME_FIELD)
+
+TIMESTAMP_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+INTERVAL_PATTERN = r"[1-9][0-9]{0,3}(?:s|m|h|d|wk|mo)"
+
+_SPACE = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+# No control characters or line ends, no space around, no backslash at the end: InfluxDB refuses the point, or nobody
+# could tell it from another symbol.
+SYMBOL_PATTERN = rf"[^{_SPACE}\\]|[^{_SPACE}][^{_CONTROL}]{{0,{MAX_SYMBOL_CHARACTERS - 2}}}[^{_SPACE}\\]"
+_FORBIDDEN_IN_SYMBOL = re.compile(rf"[{_CONTROL}\ud800-\udfff]")
+
+
+class Reason(StrEnum):
+    """Why a message is refused, in the order of the checks: the first that applies is the reason."""
+
+    NO_VALUE = "no-value"
+    VALUE_TOO_LARGE = "value-too-large"
+    NOT_UTF8 = "not-utf8"
+    NUMBER_NOT_FINITE = "number-not-finite"
+    NUMBER_TOO_LONG = "number-too-long"
+    NESTED_TOO_DEEP = "nested-too-deep"
+    NOT_JSON = "not-json"
+    NOT_AN_OBJECT = "not-an-object"
+    DUPLICATE_FIELD = "duplicate-field"
+    MISSING_FIELD = "missing-field"
+    NULL_FIELD = "null-field"
+    NUMBER_AS_TEXT = "number-as-text"
+    WRONG_TYPE = "wrong-type"
+    SYMBOL_EMPTY = "symbol-empty"
+    SYMBOL_TOO_LONG = "symbol-too-long"
+    SYMBOL_FORBIDDEN_CHARACTER = "symbol-forbidden-character"
+    SYMBOL_SPACE_AROUND = "symbol-space-around"
+    SYMBOL_BACKSLASH_AT_END = "symbol-backslash-at-end"
+    NO_KEY = "no-key"
+    KEY_IS_NOT_SYMBOL = "key-is-not-symbol"
+    INTERVAL_UNKNOWN = "interval-unknown"
+    TIMESTAMP_MALFORMED = "timestamp-malformed"
+    TIMESTAMP_BEFORE_1970 = "timestamp-before-1970"
+    TIMESTAMP_IN_FUTURE = "timestamp-in-future"
+    PRICE_NOT_POSITIVE = "price-not-positive"
+    HIGH_TOO_LOW = "high-too-low"
+    LOW_TOO_HIGH = "low-too-high"
+    VOLUME_NEGATIVE = "volume-negative"
+    VOLUME_NOT_WHOLE = "volume-not-whole"
+    VOLUME_TOO_LARGE = "volume-too-large"
+    # Not verdicts of `reason`: who refused it was the stream or the database.
+    REFUSED_BY_STREAM = "refused-by-stream"
+    REFUSED_BY_DATABASE = "refused-by-database"
+
+    @property
+    def meaning(self) -> str:
+        """A sentence for the reader of a dead letter."""
+        return _MEANINGS[self]
+
+
+class _RefusedError(Exception):
+    """Ends a check: `args[0]` is the reason."""
+
+
+def reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
+    """Why the message of `key` and `value` is refused; None where it is valid.
+
+    `now` is what "a day ahead" is measured from, in UTC. The stream passes the Kafka record's own time, so that a
+    record is judged alike whenever it is read.
+    """
+    try:
+        bar = _bar(value)
+        _check_symbol(bar["symbol"], key)
+        if not re.fullmatch(INTERVAL_PATTERN, bar["interval"]):
+            raise _RefusedError(Reason.INTERVAL_UNKNOWN)
+        _check_time(bar["timestamp"], now)
+        _check_numbers(bar)
+    except _RefusedError as refused:
+        verdict: Reason = refused.args[0]
+        return verdict
+    return None
+
+
+def _bar(value: bytes | None) -> dict[str, Any]:
+    """The message's fields, of the right types: text as str, numbers as float."""
+    if value is None:
+        raise _RefusedError(Reason.NO_VALUE)
+    if len(value) > MAX_VALUE_BYTES:
+        raise _RefusedError(Reason.VALUE_TOO_LARGE)
+    pairs = _outermost_pairs(value)
+    bar = dict(pairs)
+    if len(bar) < len(pairs):
+        raise _RefusedError(Reason.DUPLICATE_FIELD)
+    for name in FIELDS:
+        if name not in bar:
+            raise _RefusedError(Reason.MISSING_FIELD)
+        if bar[name] is None:
+            raise _RefusedError(Reason.NULL_FIELD)
+        if name not in TEXT_FIELDS:
+            bar[name] = _number(bar[name])
+        elif not isinstance(bar[name], str):
+            raise _RefusedError(Reason.WRONG_TYPE)
+    return bar
+
+
+def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
+    outermost: list[tuple[str, Any]] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        outermost[:] = pairs  # the outermost object is the last to be complete
+        return dict(pairs)
+
+    try:
+        text = value.decode()
+        message = json.loads(
+            text, object_pairs_hook=remember, parse_int=_read, parse_float=_read, parse_constant=_not_finite
+        )
+    except UnicodeDecodeError:
+        raise _RefusedError(Reason.NOT_UTF8) from None
+    except RecursionError:
+        raise _RefusedError(Reason.NESTED_TOO_DEEP) from None
+    except ValueError:
+        raise _RefusedError(Reason.NOT_JSON) from None
+    if not isinstance(message, dict):
+        raise _RefusedError(Reason.NOT_AN_OBJECT)
+    return outermost
+
+
+def _read(digits: str) -> float:
+    if sum(character.isdigit() for character in digits) > MAX_NUMBER_DIGITS:
+        raise _RefusedError(Reason.NUMBER_TOO_LONG)
+    return float(digits)
+
+
+def _not_finite(constant: str) -> float:
+    raise _RefusedError(Reason.NUMBER_NOT_FINITE)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise _RefusedError(Reason.NUMBER_NOT_FINITE)  # 1e400 and the like
+        return value
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            raise _RefusedError(Reason.WRONG_TYPE) from None
+        raise _RefusedError(Reason.NUMBER_AS_TEXT)
+    raise _RefusedError(Reason.WRONG_TYPE)
+
+
+def _check_symbol(symbol: str, key: bytes | None) -> None:
+    if not re.fullmatch(SYMBOL_PATTERN, symbol) or _FORBIDDEN_IN_SYMBOL.search(symbol):
+        raise _RefusedError(_symbol_reason(symbol))
+    if key is None:
+        raise _RefusedError(Reason.NO_KEY)
+    if key != symbol.encode():
+        raise _RefusedError(Reason.KEY_IS_NOT_SYMBOL)
+
+
+def _symbol_reason(symbol: str) -> Reason:
+    if not symbol:
+        return Reason.SYMBOL_EMPTY
+    if len(symbol) > MAX_SYMBOL_CHARACTERS:
+        return Reason.SYMBOL_TOO_LONG
+    if _FORBIDDEN_IN_SYMBOL.search(symbol):
+        return Reason.SYMBOL_FORBIDDEN_CHARACTER
+    return Reason.SYMBOL_BACKSLASH_AT_END if symbol.endswith("\\") else Reason.SYMBOL_SPACE_AROUND
+
+
+def _check_time(text: str, now: datetime) -> None:
+    try:
+        if not re.fullmatch(TIMESTAMP_PATTERN, text):
+            raise _RefusedError(Reason.TIMESTAMP_MALFORMED)
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise _RefusedError(Reason.TIMESTAMP_MALFORMED) from None
+    if time < datetime.fromtimestamp(0, UTC):
+        raise _RefusedError(Reason.TIMESTAMP_BEFORE_1970)
+    if time > now + timedelta(seconds=AHEAD_SECONDS):
+        raise _RefusedError(Reason.TIMESTAMP_IN_FUTURE)
+
+
+def _check_numbers(bar: dict[str, Any]) -> None:
+    opened, high, low, close = (bar[name] for name in PRICE_FIELDS)
+    volume = bar[VOLUME_FIELD]
+    rules = (
+        (Reason.PRICE_NOT_POSITIVE, min(opened, high, low, close) <= 0),
+        (Reason.HIGH_TOO_LOW, high < max(opened, low, close) * (1 - PRICE_TOLERANCE)),
+        (Reason.LOW_TOO_HIGH, low > min(opened, high, close) * (1 + PRICE_TOLERANCE)),
+        (Reason.VOLUME_NEGATIVE, volume < 0),
+        (Reason.VOLUME_NOT_WHOLE, volume != volume // 1),
+        (Reason.VOLUME_TOO_LARGE, volume > MAX_VOLUME),
+    )
+    for verdict, applies in rules:
+        if applies:
+            raise _RefusedError(verdict)
+
+
+_MEANINGS = {
+    Reason.NO_VALUE: "The record has no value.",
+    Reason.VALUE_TOO_LARGE: f"The value is longer than {MAX_VALUE_BYTES} bytes.",
+    Reason.NOT_UTF8: "The value is not UTF-8 text.",
+    Reason.NUMBER_NOT_FINITE: "A number is NaN, infinite, or too large for 64 bits.",
+    Reason.NUMBER_TOO_LONG: f"A number has more than {MAX_NUMBER_DIGITS} digits.",
+    Reason.NESTED_TOO_DEEP: "The JSON is nested too deep to be read.",
+    Reason.NOT_JSON: "The value is not one JSON document.",
+    Reason.NOT_AN_OBJECT: "The value is JSON, but no object.",
+    Reason.DUPLICATE_FIELD: "A field stands in the object twice.",
+    Reason.MISSING_FIELD: f"A field is missing; there must be {', '.join(FIELDS)}.",
+    Reason.NULL_FIELD: "A field is null.",
+    Reason.NUMBER_AS_TEXT: "A number stands in quotes.",
+    Reason.WRONG_TYPE: "A field has a value of the wrong type.",
+    Reason.SYMBOL_EMPTY: "The symbol is empty.",
+    Reason.SYMBOL_TOO_LONG: f"The symbol has more than {MAX_SYMBOL_CHARACTERS} characters.",
+    Reason.SYMBOL_FORBIDDEN_CHARACTER: "The symbol has a line end, a control character or half a character.",
+    Reason.SYMBOL_SPACE_AROUND: "The symbol begins or ends with a space.",
+    Reason.SYMBOL_BACKSLASH_AT_END: "The symbol ends in a backslash, which InfluxDB can't store in a tag.",
+    Reason.NO_KEY: "The record has no key; it must be the symbol.",
+    Reason.KEY_IS_NOT_SYMBOL: "The record's key is not its symbol.",
+    Reason.INTERVAL_UNKNOWN: "The interval is not a number and one of s, m, h, d, wk, mo.",
+    Reason.TIMESTAMP_MALFORMED: "The timestamp is not a time written as 2026-11-20T14:30:00Z.",
+    Reason.TIMESTAMP_BEFORE_1970: "The timestamp is before 1970.",
+    Reason.TIMESTAMP_IN_FUTURE: "The timestamp is more than a day after the message was sent.",
+    Reason.PRICE_NOT_POSITIVE: "A price is zero or negative.",
+    Reason.HIGH_TOO_LOW: "The high is below another price of the bar.",
+    Reason.LOW_TOO_HIGH: "The low is above another price of the bar.",
+    Reason.VOLUME_NEGATIVE: "The volume is negative.",
+    Reason.VOLUME_NOT_WHOLE: "The volume is not a whole number.",
+    Reason.VOLUME_TOO_LARGE: f"The volume is above {MAX_VOLUME}.",
+    Reason.REFUSED_BY_STREAM: "The stream could not read it, though no rule says why; this is a fault of the stream.",
+    Reason.REFUSED_BY_DATABASE: "InfluxDB refused the point.",
+}

@@ -1,0 +1,120 @@
+"""Records that can't become points go to the dead-letter topic, byte for byte, with the reason in headers."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import arrow_udf
+
+from spark_streaming.contract import schema
+from spark_streaming.contract.validity import MAX_VALUE_BYTES, Reason, reason
+from spark_streaming.progress import Refused
+from spark_streaming.transform import with_lines
+
+
+class LostRecordsError(RuntimeError):
+    """Records that were to be dead-lettered could not all be read again."""
+
+
+def publish(
+    spark: SparkSession,
+    kafka: Mapping[str, str],
+    topic: str,
+    dead_letter_topic: str,
+    measurement: str,
+    ranges: Mapping[int, tuple[int, int]],
+    refused: Sequence[Refused],
+    expected: int,
+) -> None:
+    """Publish what is invalid between the offsets of `ranges`, and what InfluxDB refused, to `dead_letter_topic`.
+
+    Only now are these records read in full: the first reading knows no more of them than where they are.
+
+    Args:
+        spark: the session.
+        kafka: Spark's options for reading Kafka.
+        topic: where the records are.
+        dead_letter_topic: where they go.
+        measurement: as given to the first reading, so that it decides alike.
+        ranges: partition -> first and last offset to look at; holds the refused ones too.
+        refused: by InfluxDB.
+        expected: how many records there are to publish.
+
+    Raises:
+        LostRecordsError: another number than `expected` was found.
+    """
+    records = (
+        spark.read.format("kafka")
+        .options(**kafka)
+        .option("assign", json.dumps({topic: sorted(ranges)}))
+        .option("startingOffsets", json.dumps({topic: {str(p): first for p, (first, _) in ranges.items()}}))
+        .option("endingOffsets", json.dumps({topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
+        .load()
+    )
+    letters = _letters(_rejected(spark, with_lines(records, measurement), refused)).persist()
+    try:
+        found = letters.count()
+        if found != expected:
+            raise LostRecordsError(
+                f"{expected} records of {topic} are to go to {dead_letter_topic}, and {found} were found between the "
+                f"offsets {dict(ranges)}. Has the topic been cut, or made anew?"
+            )
+        letters.write.format("kafka").options(
+            **{
+                "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
+                "kafka.max.request.size": str(schema.MAX_DEAD_LETTER_BYTES),
+                "topic": dead_letter_topic,
+            }
+        ).save()
+    finally:
+        letters.unpersist()
+
+
+def _rejected(spark: SparkSession, records: DataFrame, refused: Sequence[Refused]) -> DataFrame:
+    """The records that are to be dead-lettered, with their columns reason and error."""
+    if not refused:
+        return _explained(records.where("line IS NULL").withColumn("refusal", F.lit(None).cast("string")))
+    rows = pa.table(
+        {
+            "partition": pa.array([one.partition for one in refused], pa.int32()),
+            "offset": pa.array([one.offset for one in refused], pa.int64()),
+            "refusal": pa.array([one.error for one in refused], pa.string()),
+        }
+    )
+    joined = records.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
+    return _explained(joined.where("line IS NULL OR refusal IS NOT NULL"))
+
+
+def _explained(records: DataFrame) -> DataFrame:
+    # Python is asked only about the few that are rejected, and never about more of a value than it looks at.
+    value = F.substring("value", 1, MAX_VALUE_BYTES + 1)
+    verdicts = arrow_udf(_verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
+    judged = records.withColumn("verdict", verdicts(F.col("key"), value, F.col("timestamp")))
+    meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))
+    refused = F.col("refusal").isNotNull()
+    return judged.withColumn(
+        "reason", F.when(refused, F.lit(str(Reason.REFUSED_BY_DATABASE))).otherwise(F.col("verdict"))
+    ).withColumn("error", F.coalesce("refusal", F.element_at(meanings, F.col("reason"))))
+
+
+def _verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
+    messages = zip(keys.to_pylist(), values.to_pylist(), sent.to_pylist(), strict=True)
+    return pa.array([str(reason(*message) or Reason.REFUSED_BY_STREAM) for message in messages], pa.string())
+
+
+def _letters(rejected: DataFrame) -> DataFrame:
+    """Rows for Spark's Kafka sink."""
+    headers = {
+        schema.HEADER_REASON: "reason",
+        schema.HEADER_ERROR: "error",
+        schema.HEADER_TOPIC: "topic",
+        schema.HEADER_PARTITION: "CAST(partition AS string)",
+        schema.HEADER_OFFSET: "CAST(offset AS string)",
+        schema.HEADER_TIMESTAMP: "CAST(unix_millis(timestamp) AS string)",
+    }
+    structs = ", ".join(
+        f"named_struct('key', '{name}', 'value', CAST({text} AS binary))" for name, text in headers.items()
+    )
+    return rejected.selectExpr("key", "value", f"array({structs}) AS headers")

@@ -1,0 +1,184 @@
+"""Lines to InfluxDB, from Spark's executors, in bounded requests.
+
+Runs inside Spark's Python workers, so it imports neither pyspark nor pydantic: each worker would pay for them.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, partial
+from urllib.parse import urlencode
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import urllib3
+
+from spark_streaming.answers import Answer, Step, decide, read_answer
+
+log = logging.getLogger(__name__)
+
+# A row of `kind` "task" sums up a task; one of "invalid" says between which offsets of a partition messages were
+# invalid; one of "refused" names a record that InfluxDB refused. What a kind doesn't have is null.
+RESULT = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("last_offset", pa.int64()),
+        ("error", pa.string()),
+        ("points", pa.int64()),
+        ("invalid", pa.int64()),
+        ("bytes", pa.int64()),
+        ("seconds", pa.float64()),
+        ("oldest", pa.int64()),
+        ("newest", pa.int64()),
+    ]
+)
+RESULT_DDL = (
+    "kind string, partition int, offset bigint, last_offset bigint, error string, points bigint, invalid bigint, "
+    "bytes bigint, seconds double, oldest bigint, newest bigint"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bucket, and how it is written."""
+
+    url: str
+    organization: str
+    bucket: str
+    token: str = field(repr=False)
+    lines: int = 5_000
+    timeout_seconds: float = 30.0
+    patience_seconds: float = 600.0
+
+    @property
+    def write_url(self) -> str:
+        """The address that takes lines with times in seconds."""
+        query = urlencode({"org": self.organization, "bucket": self.bucket, "precision": "s"})
+        return f"{self.url}/api/v2/write?{query}"
+
+
+class WriteFailedError(RuntimeError):
+    """InfluxDB did not take the lines in the time allowed. None of the batch counts as done."""
+
+
+def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Write every line of `batches` and yield rows of RESULT.
+
+    A batch has the columns partition, offset, time and line; a null line is an invalid message, which is counted only.
+
+    Raises:
+        WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
+    """
+    started = time.monotonic()
+    rows: list[dict[str, object]] = []
+    points = invalid = size = 0
+    times: list[int] = []
+    post = partial(_post, _pool(), target)
+    for batch in batches:
+        lines = batch.column("line")
+        if not len(lines):
+            continue
+        for refused, error in _write_lines(lines, target, post):
+            at = {name: batch.column(name)[refused].as_py() for name in ("partition", "offset")}
+            rows.append({"kind": "refused", "error": error, **at})
+            points -= 1
+        points += len(lines) - lines.null_count
+        invalid += lines.null_count
+        size += _end(lines, len(lines)) - _end(lines, 0)
+        if lines.null_count:
+            rows.extend(_invalid_ranges(batch))
+        times.extend(_first_and_last(batch))
+    task = {"kind": "task", "points": points, "invalid": invalid, "bytes": size}
+    span = {"oldest": min(times, default=None), "newest": max(times, default=None)}
+    rows.append({**task, **span, "seconds": time.monotonic() - started})
+    yield pa.RecordBatch.from_pylist(rows, schema=RESULT)
+
+
+def _write_lines(
+    lines: pa.StringArray, target: Target, post: Callable[[memoryview], Answer]
+) -> Iterator[tuple[int, str]]:
+    """Write all of `lines`; yields the index and InfluxDB's error of each that it refuses."""
+    values = memoryview(lines.buffers()[2] or b"")
+    starts = range(0, len(lines), target.lines)
+    pending = [(start, min(start + target.lines, len(lines))) for start in reversed(starts)]
+    while pending:
+        first, end = pending.pop()
+        body = values[_end(lines, first) : _end(lines, end)]
+        if not body:
+            continue
+        answer, step = _settle(body, end - first, target, post)
+        if step is Step.HALVE:
+            middle = (first + end) // 2
+            pending += [(middle, end), (first, middle)]
+        elif step is Step.REFUSE:
+            yield first, answer.message
+
+
+def _settle(body: memoryview, lines: int, target: Target, post: Callable[[memoryview], Answer]) -> tuple[Answer, Step]:
+    """Send `body` until there is an answer that settles it."""
+    attempt = 0
+    deadline = time.monotonic() + target.patience_seconds
+    while True:
+        answer = post(body)
+        decision = decide(answer, lines, attempt)
+        if decision.step is not Step.WAIT:
+            return answer, decision.step
+        said = f"{answer.status or 'no answer'}: {answer.message}".strip()
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise WriteFailedError(
+                f"InfluxDB at {target.url} did not take {lines} lines for bucket {target.bucket} in "
+                f"{target.patience_seconds:.0f} s ({attempt + 1} tries), last with {said}. Their batch is not done and "
+                "will be written again from its start once InfluxDB takes it."
+            )
+        pause = min(decision.seconds, remaining)
+        log.warning("InfluxDB at %s, bucket %s: %s; next try in %.1f s", target.url, target.bucket, said, pause)
+        time.sleep(pause)
+        attempt += 1
+
+
+def _post(pool: urllib3.PoolManager, target: Target, body: memoryview) -> Answer:
+    try:
+        response = pool.request(
+            "POST",
+            target.write_url,
+            body=body.tobytes(),
+            headers={"Authorization": f"Token {target.token}", "Content-Type": "text/plain; charset=utf-8"},
+            timeout=urllib3.Timeout(connect=5.0, read=target.timeout_seconds),
+            retries=False,
+            redirect=False,
+        )
+    except urllib3.exceptions.HTTPError as error:  # refused, reset or timed out: whether it was stored is unknown
+        return Answer(status=None, message=f"{type(error).__name__}: {error}")
+    return read_answer(response.status, response.data, response.headers.get("Retry-After"), datetime.now(UTC))
+
+
+@cache
+def _pool() -> urllib3.PoolManager:
+    # Workers live from batch to batch, and so does their connection.
+    return urllib3.PoolManager(num_pools=1, maxsize=1)
+
+
+def _end(lines: pa.StringArray, index: int) -> int:
+    """Where line number `index` begins in the value buffer; the next one's beginning is its end."""
+    offsets = memoryview(lines.buffers()[1]).cast("i")
+    return int(offsets[lines.offset + index])
+
+
+def _invalid_ranges(batch: pa.RecordBatch) -> Iterator[dict[str, object]]:
+    invalid = batch.filter(pc.is_null(batch.column("line")))
+    table = pa.Table.from_batches([invalid.select(["partition", "offset"])])
+    for row in table.group_by("partition").aggregate([("offset", "min"), ("offset", "max")]).to_pylist():
+        span = {"offset": row["offset_min"], "last_offset": row["offset_max"]}
+        yield {"kind": "invalid", "partition": row["partition"], **span}
+
+
+def _first_and_last(batch: pa.RecordBatch) -> list[int]:
+    lines, times = batch.column("line"), batch.column("time")
+    if lines.null_count:
+        times = times.filter(pc.is_valid(lines))
+    return list(pc.min_max(times).as_py().values()) if len(times) else []

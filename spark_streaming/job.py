@@ -1,0 +1,211 @@
+"""The stream: Kafka | transform | InfluxDB, in batches.
+
+For each record of the topic its point is queryable in InfluxDB, or the record lies in the dead-letter topic with its
+reason. Spark puts the end of a batch on record only after `_Batches.__call__` has returned, and that returns only once
+all of the batch is written; so a batch that was cut off is done again from its start. Points written again change
+nothing; a dead letter may then stand there twice, and counts once by its topic, partition and offset.
+"""
+
+import json
+import logging
+import re
+import threading
+import time
+from datetime import UTC, datetime
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+    StreamingQueryProgress,
+)
+from pyspark.sql.streaming.query import StreamingQuery
+
+from spark_streaming import dead_letters
+from spark_streaming.influxdb_sink import RESULT_DDL, write
+from spark_streaming.progress import Batch, Totals, summed_up
+from spark_streaming.settings import StreamSettings
+from spark_streaming.transform import with_lines
+
+log = logging.getLogger(__name__)
+
+
+class StoppedError(RuntimeError):
+    """A batch was not begun because the program is about to stop."""
+
+
+class Stream:
+    """The running query, and how to stop it between two batches."""
+
+    def __init__(self, spark: SparkSession, settings: StreamSettings, totals: Totals, available_now: bool) -> None:
+        self.totals = totals
+        self._topic = settings.names.topic
+        self._batches = _Batches(spark, settings, totals)
+        spark.streams.addListener(_Listener(settings.names.topic, totals, self._batches))
+        writer = (
+            _written(_read(spark, settings), settings)
+            .writeStream.foreachBatch(self._batches)
+            .option("checkpointLocation", settings.checkpoint.as_uri())
+        )
+        writer = (
+            writer.trigger(availableNow=True)
+            if available_now
+            else writer.trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
+        )
+        self.query: StreamingQuery = writer.start()
+
+    def stop(self, patience_seconds: float) -> bool:
+        """Stop after the running batch, or in the middle of it where that takes longer than `patience_seconds`.
+
+        Returns:
+            Whether it was between two batches. A batch that was cut off is done again by the next start.
+        """
+        self._batches.stopping.set()
+        deadline = time.monotonic() + patience_seconds
+        while not (between := self._batches.are_settled()) and self.query.isActive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.query.stop()
+        self.settle()
+        return between
+
+    def settle(self) -> None:
+        """Take in the query's last progress, which its listener may not have heard of yet."""
+        progress = self.query.lastProgress
+        if progress is not None:
+            self.totals.commit(progress.batchId, *_offsets_and_lag(progress, self._topic))
+
+    def cause(self) -> str | None:
+        """Why the query ended; None where it was stopped or came to its end."""
+        error = self._batches.error or self.query.exception()
+        if error is None:
+            return None
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        of_python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+        return (of_python or lines or [type(error).__name__])[-1 if of_python else 0]
+
+
+class _Batches:
+    """Writes one batch after the other."""
+
+    def __init__(self, spark: SparkSession, settings: StreamSettings, totals: Totals) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._totals = totals
+        self._running = threading.Lock()
+        self._written: int | None = None
+        self.last: Batch | None = None
+        self.error: Exception | None = None
+        self.stopping = threading.Event()
+
+    def __call__(self, results: DataFrame, number: int) -> None:
+        with self._running:
+            if self.stopping.is_set():
+                raise StoppedError(f"batch {number} is left to the next start")
+            try:
+                self._write(results, number)
+            except Exception as error:  # Spark would wrap it in its own words
+                self.error = error
+                raise
+
+    def _write(self, results: DataFrame, number: int) -> None:
+        started = time.monotonic()
+        batch = summed_up(number, results.collect())  # this is what reads, decides and posts
+        if batch.rejected:
+            names = self._settings.names
+            dead_letters.publish(
+                self._spark,
+                _kafka(self._settings),
+                names.topic,
+                names.dead_letter_topic,
+                self._settings.influxdb_measurement,
+                batch.ranges,
+                batch.refused,
+                batch.rejected,
+            )
+        batch.seconds = time.monotonic() - started
+        self.last = batch
+        self._written = number
+        self._totals.add(batch)
+
+    def are_settled(self) -> bool:
+        """Whether no batch is being written, and the last one's end is on record."""
+        return not self._running.locked() and self._written in (None, self._totals.committed)
+
+
+def _kafka(settings: StreamSettings) -> dict[str, str]:
+    return {"kafka.bootstrap.servers": settings.kafka_bootstrap_servers, "failOnDataLoss": "true"}
+
+
+def _read(spark: SparkSession, settings: StreamSettings) -> DataFrame:
+    return (
+        spark.readStream.format("kafka")
+        .options(**_kafka(settings))
+        .option("subscribe", settings.names.topic)
+        .option("startingOffsets", "earliest")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .load()
+    )
+
+
+def _written(records: DataFrame, settings: StreamSettings) -> DataFrame:
+    """Writes as it is read: rows of `influxdb_sink.RESULT`.
+
+    Part of the streaming plan, so that Spark plans once a batch and Python describes it once.
+    """
+    lines = with_lines(records, settings.influxdb_measurement).select("partition", "offset", "time", "line")
+    return lines.coalesce(settings.write_tasks).mapInArrow(partial(write, settings.target), RESULT_DDL)
+
+
+class _Listener(StreamingQueryListener):
+    """Hears of each batch once its end is on record."""
+
+    def __init__(self, topic: str, totals: Totals, batches: _Batches) -> None:
+        self._topic = topic
+        self._totals = totals
+        self._batches = batches
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:
+        """Nothing to tell."""
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:
+        """A batch is done, its offsets are on record."""
+        offsets, lag = _offsets_and_lag(event.progress, self._topic)
+        self._totals.commit(event.progress.batchId, offsets, lag)
+        batch = self._batches.last
+        if batch is not None and batch.number == event.progress.batchId:
+            _tell(batch, lag, event.progress.batchDuration / 1000)
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:
+        """Kafka was asked, and has nothing new."""
+        self._totals.idle(datetime.fromisoformat(event.timestamp).astimezone(UTC))
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
+        """The program sees to it."""
+
+
+def _offsets_and_lag(progress: StreamingQueryProgress, topic: str) -> tuple[dict[int, int], int | None]:
+    done = _offsets(progress.sources[0].endOffset, topic)
+    latest = _offsets(progress.sources[0].latestOffset, topic)
+    if not latest:  # a batch that the start before this one had begun
+        return done, None
+    return done, sum(offset - done.get(partition, 0) for partition, offset in latest.items())
+
+
+def _offsets(text: str | None, topic: str) -> dict[int, int]:
+    offsets = json.loads(text) if text and text.startswith("{") else {}
+    return {int(partition): offset for partition, offset in offsets.get(topic, {}).items()}
+
+
+def _tell(batch: Batch, lag: int | None, seconds: float) -> None:
+    def text(moment: datetime | None) -> str:
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
+
+    log.info(
+        "batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%.2f s to write), lag %s",
+        batch.number, batch.records, batch.points, batch.rejected, text(batch.oldest), text(batch.newest),
+        seconds, batch.write_seconds, "unknown" if lag is None else lag,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Spark's configuration, each line with its reason."""
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from spark_streaming.settings import StreamSettings
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+# On the class path of the driver rather than in spark.jars, which would copy each of them first. The connector's other
+# dependencies come with pyspark.
+_CONNECTOR = ("spark-sql-kafka-", "spark-token-provider-kafka-", "kafka-clients-", "commons-pool2-")
+
+
+class MissingJarsError(RuntimeError):
+    """The folder of SPARK_JARS lacks a part of Spark's Kafka connector."""
+
+
+def open_session(settings: StreamSettings) -> SparkSession:
+    """Start Spark.
+
+    Raises:
+        MissingJarsError: the connector is not in `settings.spark_jars`.
+    """
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # otherwise the workers run another interpreter
+    builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
+    for name, value in _configuration(settings).items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def connector_jars(folder: Path) -> list[Path]:
+    """The jars of Spark's Kafka connector in `folder`.
+
+    Raises:
+        MissingJarsError: one is missing.
+    """
+    found = [jar for start in _CONNECTOR for jar in sorted(folder.glob(f"{start}*.jar"))]
+    if len(found) != len(_CONNECTOR):
+        raise MissingJarsError(
+            f"{folder} holds {[jar.name for jar in found]} of Spark's Kafka connector, which is one jar of each of "
+            f"{', '.join(_CONNECTOR)}: put org.apache.spark:spark-sql-kafka-0-10_2.13 and its dependencies there."
+        )
+    return found
+
+
+def _configuration(settings: StreamSettings) -> dict[str, str]:
+    jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
+    local = settings.spark_master.startswith("local")
+    where = (
+        {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        if local
+        else {"spark.jars": ",".join(jars)}
+    )
+    return where | {
+        "spark.driver.extraClassPath": os.pathsep.join(jars),
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} -XX:+UseSerialGC",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.write_tasks),
+        "spark.sql.adaptive.enabled": "false",  # nothing is shuffled
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.write_lines),  # an Arrow batch is a request
+        "spark.sql.streaming.noDataProgressEventInterval": "1000",  # the heartbeat's lag stays fresh in quiet times
+    }

@@ -1,0 +1,75 @@
+"""The one place of `spark_streaming` that reads the environment; a name is its field's in upper case."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, TOPIC, Source, SourceNames, names_of
+from spark_streaming.influxdb_sink import Target
+
+
+class StreamSettings(BaseSettings):
+    """What the stream has to know."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    source: Source = Field(description="whose bars: yahoo, replay or simulated")
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="the Kafka brokers")
+    stock_price_kafka_topic: str = Field(TOPIC, description="topic of the bars; other sources add a suffix")
+    influxdb_url: str = Field("http://127.0.0.1:8086", description="an InfluxDB 2")
+    influx_org: str = Field("stocks", description="organization in InfluxDB")
+    influx_token: SecretStr = Field(description="can only write the source's bucket")
+    influxdb_bucket: str = Field(BUCKET, description="bucket of the bars; other sources add a suffix")
+    influxdb_measurement: str = Field(MEASUREMENT, min_length=1, description="measurement of the bars")
+
+    stream_state: Path = Field(description="folder of the lock, the heartbeat and the checkpoint")
+    parent_pid: int | None = Field(None, description="the process with which the stream is to end")
+
+    spark_master: str = Field("local[2]", description="where Spark runs")
+    spark_jars: Path = Field(description="folder of the jars of Spark's Kafka connector")
+    spark_driver_memory: str = Field("512m", description="heap of Spark's driver, which does the work on local masters")
+    max_offsets_per_trigger: int = Field(100_000, ge=1, description="messages that a batch takes at most")
+    trigger_milliseconds: int = Field(200, ge=0, description="a batch starts at most this often")
+    write_lines: int = Field(5_000, ge=1, description="lines that one request to InfluxDB has at most")
+    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
+    write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer")
+    write_patience_seconds: float = Field(
+        600, ge=0, description="how long a write is tried again before the batch, and the program, fails"
+    )
+
+    @field_validator("stream_state", "spark_jars")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("influxdb_measurement")
+    @classmethod
+    def _one_line(cls, name: str) -> str:
+        if not name.isprintable() or name.startswith(("_", "#")) or name.endswith("\\"):
+            raise ValueError("InfluxDB takes no such measurement: it must be printable, and not begin with _ or #")
+        return name
+
+    @cached_property
+    def names(self) -> SourceNames:
+        """Topic, dead-letter topic and bucket of this source."""
+        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of Spark's checkpoint: losing it reads the topic from its start, which changes no point."""
+        return self.stream_state / "checkpoint"
+
+    @property
+    def target(self) -> Target:
+        """Where points go."""
+        return Target(
+            url=self.influxdb_url.rstrip("/"),
+            organization=self.influx_org,
+            bucket=self.names.bucket,
+            token=self.influx_token.get_secret_value(),
+            lines=self.write_lines,
+            timeout_seconds=self.write_timeout_seconds,
+            patience_seconds=self.write_patience_seconds,
+        )
