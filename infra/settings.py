@@ -1,6 +1,7 @@
 """The one place of `infra` that reads the environment: what `stocks up` runs, where, and under which names."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,6 +62,11 @@ class StackSettings(SharedSettings):
         return f"http://{HOST}:{self.influxdb_port}" if self.runs_influxdb else self.influxdb_url
 
     @property
+    def given_postgres_password(self) -> str | None:
+        """The owner's password, where it was named or is kept already."""
+        return self.postgres_password.get_secret_value() if self.postgres_password else None
+
+    @property
     def kafka_address(self) -> str:
         """`host:port` of the stack's Kafka."""
         return f"{HOST}:{self.kafka_port}"
@@ -74,6 +80,12 @@ class RunningStackSettings(StackSettings):
     """What other commands have to know: the same, with what the running stack wrote down."""
 
     reads_running_stack: ClassVar[bool] = True
+
+
+def named_settings(fields: Iterable[str]) -> dict[str, str]:
+    """Those of the settings' fields that the caller's environment names, under the names it uses."""
+    wanted = {field.upper() for field in fields}
+    return {name: value for name, value in os.environ.items() if name.upper() in wanted}
 
 
 def service_environment() -> dict[str, str]:

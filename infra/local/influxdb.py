@@ -73,21 +73,35 @@ def provision(settings: StackSettings, source: Source) -> None:
         StackError: the server refused, or one that was named needs a token that was not given.
     """
     keep = Secrets(settings.stocks_home)
-    given = (settings.influx_token, settings.influx_read_token)
-    if not settings.runs_influxdb and settings.influx_operator_token is None:
-        if not all(given):
-            raise StackError(
-                f"INFLUXDB_URL names {settings.influxdb_url}: set INFLUX_OPERATOR_TOKEN, which may make buckets and "
-                "tokens there, or INFLUX_TOKEN and INFLUX_READ_TOKEN of a bucket that is there already."
-            )
-        return
-    api = operator(settings)
     kept = (keep.read(secrets.INFLUX_TOKEN, source), keep.read(secrets.INFLUX_READ_TOKEN, source))
-    tokens = api.tokens_of(settings.names_of(source).bucket, _shard_seconds(source), kept)
-    for name, value, old in zip((secrets.INFLUX_TOKEN, secrets.INFLUX_READ_TOKEN), (tokens.write, tokens.read), kept,
-                                strict=True):  # fmt: skip
-        if value != old:
+    given = _given(settings, source)
+    if settings.runs_influxdb and any(value not in (None, old) for value, old in zip(given, kept, strict=True)):
+        raise StackError(
+            "INFLUX_TOKEN or INFLUX_READ_TOKEN is set, but the stack's own InfluxDB makes its own tokens. Take them "
+            "out of the environment and of .env, or name the server that they belong to by INFLUXDB_URL."
+        )
+    if settings.runs_influxdb or settings.influx_operator_token is not None:
+        bucket = settings.names_of(source).bucket
+        made = operator(settings).tokens_of(bucket, _shard_seconds(source), kept)
+        tokens: tuple[str | None, str | None] = (made.write, made.read)
+    else:
+        tokens = given
+    if None in tokens:
+        raise StackError(
+            f"INFLUXDB_URL names {settings.influxdb_url}: set INFLUX_OPERATOR_TOKEN, which may make buckets and tokens "
+            "there, or INFLUX_TOKEN and INFLUX_READ_TOKEN of a bucket that is there already."
+        )
+    for name, value, old in zip((secrets.INFLUX_TOKEN, secrets.INFLUX_READ_TOKEN), tokens, kept, strict=True):
+        if value and value != old:
             keep.write(name, value, source)
+
+
+def _given(settings: StackSettings, source: Source) -> tuple[str | None, str | None]:
+    """The two tokens as the settings have them: named by the user, or kept already."""
+    if source is not settings.source:
+        return None, None
+    write, read = settings.influx_token, settings.influx_read_token
+    return write.get_secret_value() if write else None, read.get_secret_value() if read else None
 
 
 def operator(settings: StackSettings) -> "Operator":

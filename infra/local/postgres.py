@@ -137,10 +137,9 @@ def _initdb(data: Path, passwords: Path, user: str | None, may_read_all: bool) -
 def provision(settings: StackSettings, names: SourceNames) -> None:
     """Make the owner, the reader, the databases and the source's schema where they are missing."""
     keep = Secrets(settings.stocks_home)
-    given = settings.postgres_password.get_secret_value() if settings.postgres_password else None
     owner, database = settings.postgres_user, settings.postgres_dbname
     with closing(_connect(settings, "postgres")) as server:
-        _role(server, owner, keep.made(secrets.POSTGRES_PASSWORD, given))
+        _role(server, owner, keep.made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password))
         _role(server, READER, keep.made(secrets.POSTGRES_READ_PASSWORD))
         for name in (database, names.dagster_database):
             if not _ask(server, "SELECT 1 FROM pg_database WHERE datname = %s", name):

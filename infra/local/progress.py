@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -46,11 +46,13 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._bars:
-            self._bars.stop()
+            with suppress(OSError):
+                self._bars.stop()
 
     def line(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(escape(text))
+        with suppress(OSError):  # the terminal may be gone, which must not keep anything from being stopped
+            self._console.print(escape(text))
 
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:

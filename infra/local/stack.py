@@ -85,7 +85,7 @@ def effective_settings(settings: StackSettings) -> dict[str, str]:
 def write_stack_env(settings: StackSettings, more: dict[str, str] | None = None) -> None:
     """Write `$STOCKS_HOME/stack.env`: the effective settings, with `more` of them."""
     settings.stocks_home.mkdir(parents=True, exist_ok=True)
-    lines = (f"{name}={_quoted(value)}\n" for name, value in (effective_settings(settings) | (more or {})).items())
+    lines = (f"{name}={_quoted(value)}\n" for name, value in ((more or {}) | effective_settings(settings)).items())
     write_private(settings.stocks_home / "stack.env", "".join(lines))
 
 

@@ -170,11 +170,13 @@ class Supervisor:
         self._note_descendants()
         return statuses(self.socket)
 
-    def stop_service(self, name: str) -> None:
-        """Stop a service and wait until it is gone."""
+    def stop_service(self, name: str) -> bool:
+        """Stop a service and wait until it is gone; False where it did not run."""
         rpc = api(self.socket)
-        if rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
+        runs = rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF")
+        if runs:
             rpc.stopProcess(name, True)
+        return runs
 
     def stop_order(self) -> list[str]:
         """The services, each before those that it needs."""

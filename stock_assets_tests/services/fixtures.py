@@ -5,9 +5,10 @@ provisioned for the sources replay and simulated. Tests share them: take a topic
 (`fresh_topic`, `fresh_bucket`) wherever rows of another test would be in the way.
 """
 
+import itertools
 import os
+import random
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import influxdb, jars, kafka
+from infra.local import influxdb, jars, kafka, machine
 from infra.local.progress import Progress
 from infra.local.stack import Servers, write_stack_env
 from infra.settings import StackSettings
@@ -37,12 +38,9 @@ class Bucket:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nothing listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports of 127.0.0.1 on which nothing listens, below those that the kernel gives to clients meanwhile."""
+    ports = random.sample(range(10_000, 32_000), 50 * count)
+    return list(itertools.islice(filter(machine.port_is_free, ports), count))
 
 
 def settings_for(home: Path, **values: object) -> StackSettings:

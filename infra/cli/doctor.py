@@ -1,0 +1,26 @@
+"""`stocks doctor`: what this machine lacks, and the command that installs it."""
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from infra.cli.say import errors, plain_errors
+from infra.local import machine, state
+from infra.settings import StackSettings
+from spark_streaming.contract.lifecycle import is_locked
+
+
+def doctor() -> None:
+    """Look at the machine; exit code 0 only where `stocks up` has all it needs."""
+    with plain_errors():
+        settings = StackSettings()
+        found = machine.findings(settings)
+        if is_locked(state.run_folder(settings.stocks_home)):  # its own ports are taken, as they should be
+            found = [finding for finding in found if not finding.name.startswith("port")]
+    table = Table("what", "", Column("found", overflow="fold"), "what to do")
+    for finding in found:
+        verdict = "[green]ok[/green]" if finding.ok else "[red]missing[/red]"
+        table.add_row(finding.name, verdict, escape(finding.detail), escape(finding.remedy))
+    errors.print(table)
+    missing = [finding for finding in found if not finding.ok]
+    raise typer.Exit(missing[0].code if missing else 0)

@@ -1,0 +1,22 @@
+"""The command `stocks`."""
+
+import typer
+
+from infra.cli import doctor, status, up
+
+app = typer.Typer(
+    name="stocks",
+    help="A market-data platform on this machine: Kafka, Spark, InfluxDB and PostgreSQL, run by Dagster. "
+    "State lives in STOCKS_HOME (.stocks), settings come from the environment and from .env.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("status")(status.status)
+app.command("down")(status.down)
+app.command("doctor")(doctor.doctor)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,76 @@
+"""`stocks status` and `stocks down`: the running platform, seen and stopped from another terminal."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from infra.cli.say import answers, errors, plain_errors, print_table, report
+from infra.local import state
+from infra.local.errors import Exit, StackError
+from infra.local.progress import Progress
+from infra.local.supervisor import Status, end_processes, statuses
+from infra.settings import RunningStackSettings
+from spark_streaming.contract.lifecycle import is_locked
+
+_PATIENCE_SECONDS = 180  # above what the servers may take one after the other
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False) -> None:
+    """Say what runs; exit code 0 only where everything does."""
+    with plain_errors():
+        home = RunningStackSettings().stocks_home
+        running = state.read(home) if is_locked(state.run_folder(home)) else None
+        found = _statuses(running)
+    healthy = running is not None and running.phase is state.Phase.READY
+    healthy = healthy and all(status.state == "RUNNING" for status in found)
+    if as_json:
+        answer: dict[str, object] = {"running": running is not None, "healthy": healthy, "home": str(home)}
+        if running:
+            answer |= {"pid": running.pid, "phase": running.phase, "source": running.source, "ui": running.ui}
+            answer["services"] = report(running.services, found)
+        print(json.dumps(answer))
+    elif running:
+        print_table(running, found, answers)
+        answers.print(f"{running.phase.capitalize()}, as process {running.pid}.")
+    else:
+        errors.print(f"Nothing runs for {home}. `stocks up` starts it.")
+    raise typer.Exit(0 if healthy else 1)
+
+
+def down() -> None:
+    """Stop what `stocks up` started, and return when all of it is gone."""
+    with plain_errors():
+        home = RunningStackSettings().stocks_home
+        running = state.read(home)
+        if running is None or not is_locked(state.run_folder(home)):
+            errors.print(f"Nothing runs for {home}.")
+            return
+        below = psutil.Process(running.pid).children(recursive=True)
+        os.kill(running.pid, signal.SIGTERM)
+        end = time.monotonic() + _PATIENCE_SECONDS
+        with Progress() as progress, progress.step("stopping"):
+            while is_locked(state.run_folder(home)):
+                if time.monotonic() > end:
+                    raise StackError(
+                        f"process {running.pid} did not end within {_PATIENCE_SECONDS} s. `kill -9 {running.pid}` "
+                        "ends it, and the servers with it.",
+                        Exit.SERVICE_FAILED,
+                    )
+                time.sleep(0.1)
+            end_processes(below)
+        errors.print("Stopped.")
+
+
+def _statuses(running: state.Running | None) -> list[Status]:
+    if running is None or not running.socket:
+        return []
+    try:
+        return statuses(Path(running.socket))
+    except OSError:  # it just ends
+        return []

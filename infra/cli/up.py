@@ -1,0 +1,195 @@
+"""`stocks up`: from nothing to a running platform."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from infra.cli.say import answers, errors, plain_errors, print_table, report
+from infra.local import machine, state
+from infra.local.errors import Exit, StackError
+from infra.local.platform import Platform, wait_for_predecessor
+from infra.local.progress import Progress
+from infra.local.stack import write_stack_env
+from infra.local.supervisor import Status, statuses
+from infra.local.tools import StoppedError
+from infra.settings import StackSettings, named_settings
+from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock
+from spark_streaming.contract.schema import Source
+
+_Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
+_Detach = Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")]
+_Once = Annotated[bool, typer.Option("--once", help="Store all that the source has, close the books, judge, and end.")]
+_Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
+_Dagster = Annotated[
+    bool, typer.Option("--dagster/--no-dagster", help="Without Dagster, for `dagster dev -w workspace.yaml`.")
+]
+
+_InBackground = Annotated[bool, typer.Option("--in-background", hidden=True)]  # what -d starts
+
+
+def _replay(text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel="Replay")
+    return option
+
+
+def _simulated(text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel="Simulation")
+    return option
+
+
+def up(
+    source: _Source = None,
+    detach: _Detach = False,
+    once: _Once = False,
+    as_json: _Json = False,
+    dagster: _Dagster = True,
+    file: Annotated[Path | None, _replay("CSV or Parquet file of bars; default: the bundled daily bars.")] = None,
+    symbol: Annotated[str | None, _replay("Symbol of a file without such a column.")] = None,
+    columns: Annotated[str | None, _replay("The file's own names: timestamp=Date,open=Open.")] = None,
+    timezone: Annotated[str | None, _replay("Time zone of naive timestamps: America/New_York.")] = None,
+    interval: Annotated[str | None, _replay("Interval of a file without such a column: 1d, 1m.")] = None,
+    bars: Annotated[int | None, _simulated("End after so many bars a symbol.")] = None,
+    symbols: Annotated[str | None, _simulated("Symbols, separated by commas; default: STOCKS.")] = None,
+    in_background: _InBackground = False,
+) -> None:
+    """Set up and start everything, and stay in front until Ctrl-C.
+
+    What is missing is downloaded or built once. Started again, it goes on with the data it had.
+    """
+    started = datetime.now(UTC)
+    options: dict[str, object | None] = {
+        "REPLAY_FILE": file and file.absolute(),
+        "REPLAY_SYMBOL": symbol,
+        "REPLAY_COLUMNS": columns,
+        "REPLAY_TIMEZONE": timezone,
+        "REPLAY_INTERVAL": interval,
+        "SIMULATED_BARS": bars,
+    }
+    with plain_errors():
+        named: dict[str, Any] = {"source": source, "stocks": symbols}
+        settings = StackSettings(**{name: value for name, value in named.items() if value is not None})
+        _demand_sense(settings, options, detach=detach, once=once)
+        if detach:
+            _up_in_the_background(settings, as_json)
+            return
+        more = _settings_of_programs() | {name: str(value) for name, value in options.items() if value is not None}
+        code = _up(settings, more | {"STACK_STARTED_AT": started.isoformat()}, once, as_json, dagster, in_background)
+    raise typer.Exit(code)
+
+
+def _demand_sense(settings: StackSettings, options: dict[str, object | None], *, detach: bool, once: bool) -> None:
+    for name, value in options.items():
+        source = Source(name.partition("_")[0].lower())
+        if value is not None and source is not settings.source:
+            raise StackError(
+                f"--{name.partition('_')[2].lower()} is for --source {source}, and the source is {settings.source}",
+                Exit.USAGE,
+            )
+    if detach and once:
+        raise StackError("--once ends by itself: it can't be combined with -d", Exit.USAGE)
+    if once and settings.source is Source.YAHOO:
+        raise StackError("--once needs a source that has an end: --source replay, or simulated with --bars", Exit.USAGE)
+
+
+def _settings_of_programs() -> dict[str, str]:
+    """The settings of the code location that the caller's environment names; they hold for the running stack."""
+    from pydantic import SecretStr
+
+    from stock_assets.settings import CodeLocationSettings
+
+    fields = CodeLocationSettings.model_fields.items()
+    return named_settings(name for name, field in fields if field.annotation is not SecretStr)
+
+
+def _up(
+    settings: StackSettings, more: dict[str, str], once: bool, as_json: bool, with_dagster: bool, in_background: bool
+) -> int:
+    with Progress() as progress:
+        machine.demand([f for f in machine.findings(settings, with_dagster=False) if not f.name.startswith("port")])
+        try:
+            lock = Lock(state.run_folder(settings.stocks_home)).__enter__()
+        except AlreadyRunningError as error:
+            raise StackError(
+                f"`stocks up` runs already for {settings.stocks_home}: {error} (`stocks down`)", Exit.ALREADY_RUNNING
+            ) from None
+        platform = None
+        try:
+            wait_for_predecessor(settings, progress)
+            machine.demand(machine.findings(settings, with_dagster=with_dagster))
+            write_stack_env(settings, more)
+            platform = Platform(settings, progress, with_dagster=with_dagster)
+            with platform:
+                platform.start(lambda: _migrate(settings))
+                if not in_background:
+                    _show(platform, as_json=as_json and not once, console=errors if once else answers)
+                if once:
+                    return platform.run("infra.cli.once", *(["--json"] if as_json else []))
+                platform.watch()
+            platform.tell(state.Phase.ENDED)
+        except StackError as error:
+            if platform is not None:
+                stopped = isinstance(error, StoppedError)
+                platform.tell(state.Phase.ENDED if stopped else state.Phase.FAILED, str(error))
+                if stopped:
+                    return 130
+            raise
+        finally:
+            lock.__exit__(None, None, None)
+        return 0
+
+
+def _migrate(settings: StackSettings) -> None:
+    """Bring the tables of the source up to date."""
+    from stock_assets.settings import IngestSettings
+    from stock_assets.store.migrate import upgrade
+
+    upgrade(IngestSettings(stocks_home=settings.stocks_home, source=settings.source))
+
+
+def _show(platform: Platform, *, as_json: bool, console: Console) -> None:
+    running, found = platform.running, platform.statuses()
+    if as_json:
+        print(json.dumps(_answer(running, found)), flush=True)
+    else:
+        print_table(running, found, console)
+        errors.print("Ctrl-C stops it.")
+
+
+def _answer(running: state.Running, found: list[Status]) -> dict[str, object]:
+    services = report(running.services, found)
+    return {"pid": running.pid, "source": running.source, "ui": running.ui, "services": services}
+
+
+def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
+    home = settings.stocks_home
+    log = home / "logs" / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("-d", "--detach", "--json")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "infra.cli.main", *arguments, "--in-background"],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        while True:
+            running, code = state.read(home), process.poll()
+            sys.stderr.write(lines.read())
+            if code is not None:
+                raise StackError(f"`stocks up` ended while it started (exit code {code}); its log is {log}",
+                                 Exit(code) if code in set(Exit) else Exit.FAILED)  # fmt: skip
+            if running and running.pid == process.pid and running.phase is state.Phase.READY:
+                break
+            time.sleep(0.2)
+    found = statuses(Path(running.socket))
+    if as_json:
+        print(json.dumps(_answer(running, found)))
+    else:
+        print_table(running, found, answers)
+        errors.print(f"Runs in the background as process {running.pid}; `stocks down` stops it.")

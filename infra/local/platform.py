@@ -1,0 +1,196 @@
+"""The whole platform in front of a person: everything is started, watched, and stopped in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from types import FrameType
+
+from infra.local import dagster, jars, secrets, state
+from infra.local.errors import Exit, StackError, last_lines
+from infra.local.machine import is_held_for
+from infra.local.progress import Progress
+from infra.local.secrets import Secrets
+from infra.local.service import guard_command, guarded
+from infra.local.stack import Servers
+from infra.local.supervisor import Status
+from infra.local.tools import StoppedError
+from infra.local.watchdog import Watchdog
+from infra.settings import StackSettings
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Platform:
+    """Servers and Dagster of one state folder. Use it in the main thread, in a `with`: leaving it stops everything."""
+
+    def __init__(self, settings: StackSettings, progress: Progress, *, with_dagster: bool = True) -> None:
+        self.settings, self.progress, self.with_dagster = settings, progress, with_dagster
+        self.servers = Servers(settings, progress, dagster.services(settings) if with_dagster else ())
+        self.interrupted = threading.Event()
+        self._supervisor = self.servers.supervisor
+        self._watchdog = Watchdog()
+        self._phase, self._message = state.Phase.STARTING, ""
+
+    def __enter__(self) -> "Platform":
+        for number in _SIGNALS:
+            signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> state.Running:
+        """What there is to know about it in other terminals."""
+        services = self._supervisor.services.values()
+        return state.Running(
+            pid=os.getpid(),
+            phase=self._phase,
+            source=self.settings.source.value,
+            socket=str(self._supervisor.socket) if self._supervisor.pid else "",
+            ui=dagster.ui_address(self.settings) if self.with_dagster else "",
+            services=tuple(state.Listed(s.name, s.address, str(s.log)) for s in services),
+            message=self._message,
+        )
+
+    def tell(self, phase: state.Phase, message: str = "") -> None:
+        """Tell the other terminals where we are."""
+        self._phase, self._message = phase, message
+        state.write(self.settings.stocks_home, self.running)
+
+    def start(self, migrate: Callable[[], None]) -> None:
+        """Bring everything up, side by side where it can be; `migrate` makes the tables once PostgreSQL is there.
+
+        Raises:
+            StackError: something could not be brought up.
+            StoppedError: a signal came.
+        """
+        dagster_first = self.with_dagster and self._code_server_can_start()
+        if self.with_dagster:
+            dagster.prepare(self.settings)
+        self._supervisor.start()
+        self.tell(state.Phase.STARTING)
+        only = [self.settings.source]
+        with ThreadPoolExecutor(8) as pool:
+
+            def postgres_and_tables() -> None:
+                self.servers.bring_up_postgres(only)
+                migrate()
+
+            work: list[Future[object]] = []
+            if dagster_first:
+                work.append(pool.submit(self._start_dagster, dagster.CODE_SERVER))
+            work += [
+                pool.submit(self.servers.bring_up_kafka, only),
+                pool.submit(self.servers.bring_up_influxdb, only),
+                pool.submit(postgres_and_tables),
+                pool.submit(self._connector),
+            ]
+            self._finish(work)
+        if self.with_dagster:
+            with ThreadPoolExecutor(1) as pool:
+                self._finish([pool.submit(self._start_the_rest_of_dagster)])
+        self.tell(state.Phase.READY)
+
+    def watch(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Return once `done`, or once a signal has come; meanwhile say which service has died.
+
+        Raises:
+            StackError: a service can't be kept alive.
+        """
+        while not self.interrupted.wait(0.2 if done() else 1.0) and not done():
+            for line in self._look():
+                self.progress.line(line)
+
+    def run(self, module: str, *arguments: str) -> int:
+        """Run one of our programs beside the servers, in Dagster's environment, and return its exit code.
+
+        Raises:
+            StackError: a service died for good meanwhile.
+        """
+        command = (sys.executable, "-m", module, *arguments)
+        spec = guarded(command, dagster.environment(self.settings), dagster.working_directory())
+        with subprocess.Popen(guard_command(spec), stdin=subprocess.DEVNULL) as process:
+            try:
+                self.watch(lambda: process.poll() is not None)
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+            return process.wait()
+
+    def statuses(self) -> list[Status]:
+        """The state of every service, in the order in which they are started."""
+        return self._supervisor.statuses()
+
+    def stop(self) -> None:
+        """Stop everything in order; nothing is left."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # once is enough
+        self._supervisor.stop_requested.set()
+        if self._supervisor.is_alive:
+            self.tell(state.Phase.STOPPING)
+            self._supervisor.statuses()
+            for name in self._supervisor.stop_order():
+                began = time.monotonic()
+                if self._supervisor.is_alive and self._supervisor.stop_service(name):
+                    self.progress.line(f"{name} stopped in {time.monotonic() - began:.1f} s")
+        self._supervisor.stop()
+
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        self.interrupted.set()
+        self._supervisor.stop_requested.set()
+
+    def _code_server_can_start(self) -> bool:
+        """Its settings hold the tokens: on the first start those have to be made before."""
+        keep = Secrets(self.settings.stocks_home)
+        names = (secrets.INFLUX_TOKEN, secrets.INFLUX_READ_TOKEN)
+        return all(keep.read(name, self.settings.source) for name in names)
+
+    def _connector(self) -> None:
+        jars.resolve(jars.CONNECTOR, self.settings.stocks_cache, self.progress, self._supervisor.stop_requested)
+
+    def _start_dagster(self, name: str) -> None:
+        with self.progress.step(f"starting {name}"):
+            self._supervisor.start_service(name)
+
+    def _start_the_rest_of_dagster(self) -> None:
+        for name in dagster.NAMES:  # the code server first, if it doesn't run yet
+            self._start_dagster(name)
+
+    def _finish(self, work: list[Future[object]]) -> None:
+        left = set(work)
+        while left:
+            done, left = wait(left, timeout=0.2, return_when=FIRST_EXCEPTION)
+            if self.interrupted.is_set() or any(future.exception() for future in done):
+                self._supervisor.stop_requested.set()
+                wait(left)
+                break
+        errors = [error for future in work if (error := future.exception())]
+        if self.interrupted.is_set():
+            raise StoppedError("stopped while starting")
+        for error in sorted(errors, key=lambda error: isinstance(error, StoppedError)):
+            raise error
+
+    def _look(self) -> list[str]:
+        if not self._supervisor.is_alive:
+            raise StackError("supervisord was killed, and the services with it", Exit.SERVICE_FAILED)
+        statuses, now = self._supervisor.statuses(), time.monotonic()
+        said = self._watchdog.see(statuses, now)
+        if name := self._watchdog.given_up(statuses, now):
+            log = self._supervisor.services[name].log
+            raise StackError(f"{name} can't be kept alive; the end of {log}:\n{last_lines(log)}", Exit.SERVICE_FAILED)
+        return said
+
+
+def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: float = 60) -> None:
+    """Let the servers of a `stocks up` that was killed finish their own end, before their ports are asked for."""
+    ports = [settings.kafka_port, settings.influxdb_port, settings.postgres_port, settings.dagster_code_port]
+    end = time.monotonic() + seconds
+    with progress.step("waiting for the servers of the last run to end"):
+        while time.monotonic() < end and any(is_held_for(settings.stocks_home, port) for port in ports):
+            time.sleep(0.2)
