@@ -115,10 +115,8 @@ def _up(
         machine.demand([f for f in machine.findings(settings, with_dagster=False) if not f.name.startswith("port")])
         try:
             lock = Lock(state.run_folder(settings.stocks_home)).__enter__()
-        except AlreadyRunningError as error:
-            raise StackError(
-                f"`stocks up` runs already for {settings.stocks_home}: {error} (`stocks down`)", Exit.ALREADY_RUNNING
-            ) from None
+        except AlreadyRunningError:
+            raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING) from None
         platform = None
         try:
             wait_for_predecessor(settings, progress)
@@ -143,6 +141,11 @@ def _up(
         finally:
             lock.__exit__(None, None, None)
         return 0
+
+
+def _already_running(home: Path) -> str:
+    pid = (state.run_folder(home) / "lock").read_text()
+    return f"`stocks up` runs already for {home}, as process {pid}. `stocks down` stops it."
 
 
 def _migrate(settings: StackSettings) -> None:

@@ -71,29 +71,54 @@ def _wait_for_all(seconds: float) -> bool:
         time.sleep(0.05)
 
 
+def _signal_all(number: int) -> None:
+    """Signal the group but for this process, and those children of it that have left the group."""
+    for pid in _children():
+        if os.getpgid(pid) != os.getpid():
+            os.kill(pid, number)
+    before = signal.signal(number, signal.SIG_IGN)
+    os.killpg(0, number)
+    signal.signal(number, before)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+
+
+def _end_all(polite: int, seconds: float) -> None:
+    if _wait_for_all(0):
+        return
+    _signal_all(polite)
+    if _wait_for_all(seconds):
+        return
+    # Whose parent is killed becomes a child of ours, and is killed in the next round.
+    while _children() and not _wait_for_all(0):
+        for pid in _children():
+            os.kill(pid, signal.SIGKILL)
+        _wait_for_all(0.1)
+
+
 def _stay(command: list[str], environment: dict[str, str], parent: int, polite: int, seconds: float) -> int:
     if os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
     if _LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the program leaves behind becomes ours to end
+    guard = os.getpid()
 
-    def end_group(*_: object) -> None:
-        os.killpg(0, polite)
-        if not _wait_for_all(seconds):
-            os.killpg(0, signal.SIGKILL)
+    def end(*_: object) -> None:
+        _end_all(polite, seconds)
         os._exit(128 + polite)
 
-    # The supervisor signals the whole group: of that the guard takes no notice, it waits for the program to obey.
-    signal.signal(polite, lambda *_: None)
-    for number in {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1} - {polite}:
-        signal.signal(number, end_group)
-    _end_with_parent(parent, signal.SIGUSR1)
-    program = subprocess.Popen(command, env=environment)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(guard, polite))
+    _end_with_parent(parent, signal.SIGTERM)
     code = program.wait()
-    if not _wait_for_all(0):
-        os.killpg(0, polite)
-        if not _wait_for_all(seconds):
-            os.killpg(0, signal.SIGKILL)
+    _end_all(polite, seconds)
     return code if code >= 0 else 128 - code
 
 

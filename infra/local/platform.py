@@ -17,7 +17,7 @@ from infra.local.progress import Progress
 from infra.local.secrets import Secrets
 from infra.local.service import guard_command, guarded
 from infra.local.stack import Servers
-from infra.local.supervisor import Status
+from infra.local.supervisor import Status, supervisor_of
 from infra.local.tools import StoppedError
 from infra.local.watchdog import Watchdog
 from infra.settings import StackSettings
@@ -190,7 +190,7 @@ class Platform:
 def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: float = 60) -> None:
     """Let the servers of a `stocks up` that was killed finish their own end, before their ports are asked for."""
     ports = [settings.kafka_port, settings.influxdb_port, settings.postgres_port, settings.dagster_code_port]
-    end = time.monotonic() + seconds
+    home, end = settings.stocks_home, time.monotonic() + seconds
     with progress.step("waiting for the servers of the last run to end"):
-        while time.monotonic() < end and any(is_held_for(settings.stocks_home, port) for port in ports):
+        while time.monotonic() < end and (supervisor_of(home) or any(is_held_for(home, port) for port in ports)):
             time.sleep(0.2)

@@ -62,8 +62,10 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
     parser["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
-    for service in services:
+    by_name = {service.name: service for service in services}
+    for position, service in enumerate(by_name[name] for name in start_order(by_name.values())):
         parser[f"program:{service.name}"] = {
+            "priority": str(position),  # ended by a signal, supervisord stops the highest first
             "command": _plain(shlex.join(guard_command(f"run/{service.name}.json"))),
             "autostart": "false",
             "autorestart": "true",
@@ -71,8 +73,8 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
             "startretries": str(START_TRIES),
             "stopsignal": service.stop_signal.name.removeprefix("SIG"),
             "stopwaitsecs": str(service.stop_seconds),
-            # PostgreSQL's children and Java's have to be stopped by their parent; killed they are all together.
-            "stopasgroup": str(service.starts_others).lower(),
+            # To stop its children is for a service itself, or its guard; killed they are all together.
+            "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": f"logs/{service.log.name}",
@@ -236,6 +238,15 @@ def statuses(socket: Path) -> list[Status]:
         Status(i["name"], i["statename"], i["pid"], i["start"], i["spawnerr"] or i["description"])
         for i in api(socket).getAllProcessInfo()
     ]
+
+
+def supervisor_of(home: Path) -> psutil.Process | None:
+    """The supervisord that works for a state folder, if there is one."""
+    try:
+        process = psutil.Process(int((home / "run" / "supervisord.pid").read_text()))
+        return process if "supervisor.supervisord" in process.cmdline() and process.cwd() == str(home) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
 
 
 def api(socket: Path) -> Any:  # noqa: ANN401 - an XML-RPC proxy has the methods that the server has

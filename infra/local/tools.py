@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -97,6 +96,6 @@ def run_tool(
             if step is not None:
                 step.detail = last_lines(log, 1).strip()
         if stop is not None and stop.is_set():
-            process.send_signal(signal.SIGUSR1)
+            process.terminate()
             process.wait()
             raise StoppedError(f"{Path(command[0]).name} was stopped")

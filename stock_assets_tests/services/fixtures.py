@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from infra.local.progress import Progress
 from infra.local.stack import Servers, write_stack_env
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source, SourceNames
+from stock_assets.settings import CodeLocationSettings
 
 SOURCES = (Source.REPLAY, Source.SIMULATED)
 
@@ -48,12 +50,18 @@ def settings_for(home: Path, **values: object) -> StackSettings:
     names = ["kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port", "dagster_port",
              "dagster_code_port", "grafana_port"]  # fmt: skip
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        for name in StackSettings.model_fields:
-            if name != "stocks_cache":  # the build of InfluxDB is not repeated for each run
-                patch.delenv(name.upper(), raising=False)
+    with no_settings_around(home):
         return StackSettings(**({"stocks_home": home, "source": Source.REPLAY} | ports | values))  # type: ignore[arg-type]
+
+
+@contextmanager
+def no_settings_around(folder: Path) -> Iterator[None]:
+    """Neither the environment nor a `.env` says anything about the stack; the working directory is `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in {*StackSettings.model_fields, *CodeLocationSettings.model_fields} - {"stocks_cache"}:
+            patch.delenv(name.upper(), raising=False)  # the cache stays: InfluxDB is not built for each run
+        yield
 
 
 def open_folder() -> Path:
@@ -115,8 +123,7 @@ def stack(kafka_server: StackSettings, influxdb_server: StackSettings, postgres_
 @pytest.fixture(scope="session")
 def connector_jars() -> Path:
     """The folder of the jars that let Spark read Kafka: what SPARK_JARS names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tempfile.gettempdir())
+    with no_settings_around(Path(tempfile.gettempdir())):
         cache = StackSettings().stocks_cache
     return jars.resolve(jars.CONNECTOR, cache, Progress())
 

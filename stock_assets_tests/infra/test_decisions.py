@@ -1,0 +1,153 @@
+"""What the stack decides by itself: no server, no clock."""
+
+import configparser
+import shlex
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from infra.local import influxdb_build, kafka, machine, secrets, tools
+from infra.local.dagster import fill_in
+from infra.local.errors import Exit, StackError
+from infra.local.secrets import Secrets
+from infra.local.service import Service
+from infra.local.stack import effective_settings, write_stack_env
+from infra.local.supervisor import Status, configuration, start_order
+from infra.local.watchdog import Watchdog
+from infra.settings import RunningStackSettings
+from stock_assets_tests.services.fixtures import no_settings_around, settings_for
+
+
+def service(name: str, *needs: str, **more: object) -> Service:
+    return Service(
+        name, ("true",), {}, Path("/"), "-", Path(f"/logs/{name}.log"), lambda: True, needs, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def status(name: str, pid: int, state: str = "RUNNING") -> Status:
+    return Status(name, state, pid, 0, "")
+
+
+def test_a_service_starts_after_what_it_needs_and_stops_before() -> None:
+    services = [service("ui", "code"), service("code", "kafka", "postgres"), service("kafka"), service("postgres")]
+    assert start_order(services) == ["kafka", "postgres", "code", "ui"]
+
+
+def test_services_that_need_one_another_are_refused() -> None:
+    with pytest.raises(ValueError, match="need one another"):
+        start_order([service("a", "b"), service("b", "a")])
+
+
+def test_supervisord_is_told_how_each_service_is_stopped() -> None:
+    services = [service("code", "db", stop_signal=signal.SIGINT, starts_others=True), service("db", stop_seconds=30)]
+    parser = configparser.RawConfigParser()
+    parser.read_string(configuration(services, Path("/tmp/100%/s")))
+    assert parser["unix_http_server"]["file"] == "/tmp/100%%/s"
+    code, db = parser["program:code"], parser["program:db"]
+    assert shlex.split(code["command"])[-1] == "run/code.json"
+    assert code["stopsignal"] == "INT"
+    assert (db["stopsignal"], db["stopwaitsecs"]) == ("TERM", "30")
+    assert int(code["priority"]) > int(db["priority"])  # the highest is stopped first
+
+
+def test_a_service_that_dies_is_told_of_once() -> None:
+    watchdog = Watchdog()
+    assert watchdog.see([status("kafka", 1)], 0) == []
+    assert watchdog.see([status("kafka", 2)], 1) == ["kafka (pid 1) died; it started again as 2"]
+    assert watchdog.see([status("kafka", 2)], 2) == []
+
+
+def test_a_stopped_service_has_not_died() -> None:
+    watchdog = Watchdog()
+    watchdog.see([status("kafka", 1)], 0)
+    assert watchdog.see([status("kafka", 0, "STOPPED")], 1) == []
+
+
+@pytest.mark.parametrize(("seconds_between", "given_up"), [(10, "kafka"), (30, None)])
+def test_five_deaths_in_about_a_minute_are_too_many(seconds_between: int, given_up: str | None) -> None:
+    watchdog = Watchdog()
+    for pid in range(1, 7):
+        watchdog.see([status("kafka", pid)], pid * seconds_between)
+    assert watchdog.given_up([status("kafka", 6)], 6 * seconds_between) == given_up
+
+
+def test_what_supervisord_has_given_up_is_given_up() -> None:
+    assert Watchdog().given_up([status("a", 1), status("b", 0, "FATAL")], 0) == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [('openjdk version "17.0.15" 2025-04-15', 17), ('java version "1.8.0_402"', 8), ('openjdk version "21" x', 21),
+     ("", None)],
+)  # fmt: skip
+def test_java_tells_its_version_in_two_ways(text: str, version: int | None) -> None:
+    assert tools.parse_java_version(text) == version
+
+
+def test_go_tells_its_version() -> None:
+    assert influxdb_build.go_version("go version go1.26.8 linux/amd64") == (1, 26)
+    assert influxdb_build.go_version("sh: go: not found") == (0,)
+
+
+def test_a_taken_port_names_its_holder_and_the_setting() -> None:
+    found = machine.judge_ports(
+        {"KAFKA_PORT": 9092, "INFLUXDB_PORT": 8086}, lambda port: port != 8086, lambda _: "influxd (pid 7)"
+    )
+    assert [finding.ok for finding in found] == [True, False]
+    with pytest.raises(StackError, match=r"port 8086: in use by influxd \(pid 7\).* set INFLUXDB_PORT") as error:
+        machine.demand(found)
+    assert error.value.code is Exit.PORT_TAKEN
+
+
+def test_one_port_for_two_services_is_refused() -> None:
+    found = machine.judge_ports({"KAFKA_PORT": 9092, "DAGSTER_PORT": 9092}, lambda _: True, str)
+    assert "DAGSTER_PORT and KAFKA_PORT both name it" in found[1].detail
+
+
+@pytest.mark.parametrize(
+    ("release", "system"),
+    [({"ID": "debian"}, "debian"), ({"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}, "ubuntu"),
+     ({"ID": "rocky", "ID_LIKE": "rhel centos fedora"}, "fedora"), ({"ID": "arch"}, "other")],
+)  # fmt: skip
+def test_a_system_is_known_by_its_family(release: dict[str, str], system: str) -> None:
+    assert machine.system_name(release, "linux") == system
+
+
+@pytest.mark.parametrize("thing", ["java", "influxd", "build"])
+@pytest.mark.parametrize("system", ["debian", "ubuntu", "fedora", "macos", "other"])
+def test_every_missing_thing_has_a_remedy_on_every_system(thing: str, system: str) -> None:
+    assert machine.install_command(thing, system, as_root=False)
+
+
+def test_java_properties_take_any_path() -> None:
+    assert kafka.render({"log.dirs": "/home/Zoë/c:\\x"}) == "log.dirs=/home/Zo\\u00eb/c:\\\\x\n"
+
+
+def test_every_name_of_the_dagster_file_needs_a_value() -> None:
+    assert fill_in({"a": [{"env": "X"}], "b": 1}, {"X": 5}) == {"a": [5], "b": 1}
+    with pytest.raises(StackError, match="asks for Y"):
+        fill_in({"a": {"env": "Y"}}, {"X": 5})
+
+
+def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+    keep = Secrets(tmp_path)
+    value = keep.made(secrets.POSTGRES_PASSWORD)
+    assert keep.made(secrets.POSTGRES_PASSWORD) == value
+    assert keep.made(secrets.POSTGRES_PASSWORD, "the user's own") == "the user's own"
+    file = tmp_path / "secrets" / secrets.POSTGRES_PASSWORD
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (file, file.parent)] == [0o600, 0o700]
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_other_terminals_see_what_really_runs(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, stocks=("A", "B"))
+    write_stack_env(settings, {"REPLAY_FILE": "/it's/a file.csv", "KAFKA_PORT": "1"})
+    text = (tmp_path / "stack.env").read_text()
+    assert "REPLAY_FILE='/it\\'s/a file.csv'" in text
+    assert f"KAFKA_PORT='{settings.kafka_port}'" in text  # what runs wins over what was asked for
+    assert stat.S_IMODE((tmp_path / "stack.env").stat().st_mode) == 0o600
+    with no_settings_around(tmp_path):
+        seen = RunningStackSettings(stocks_home=tmp_path)
+    assert effective_settings(seen) == effective_settings(settings)
