@@ -13,13 +13,16 @@ COMPANY_KEY = dg.AssetKey(["postgres", "company"])
 
 # Half an hour after New York's regular close, when the day's figures have settled.
 _AFTER_THE_CLOSE = dg.AutomationCondition.on_cron("30 16 * * 1-5", "America/New_York")
+# on_missing() would wait for a row to go missing again: on the first start there has never been one.
+_ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
 
 
 @dg.asset(
     key=STOCK_INFO_KEY,
     group_name="company",
     kinds={"postgres", "python"},
-    automation_condition=_AFTER_THE_CLOSE | dg.AutomationCondition.on_missing(),
+    automation_condition=_AFTER_THE_CLOSE | _ON_THE_FIRST_START,
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL),
     description=(
         "What is known of each company, a row a symbol and day of its exchange; null where the source knows nothing. "
         "A second run on a day updates its rows."
