@@ -1,6 +1,7 @@
 """What each answer of InfluxDB means for the lines that were sent: a pure function."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -72,10 +73,8 @@ def retry_seconds(header: str | None, now: datetime) -> float | None:
     """`Retry-After` in seconds, from either of its forms; None where it says nothing that can be understood."""
     if not header:
         return None
-    try:
+    if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]*)?", header):
         return max(0.0, float(header))
-    except ValueError:
-        pass
     try:
         until = parsedate_to_datetime(header)
     except ValueError:

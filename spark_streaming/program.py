@@ -55,9 +55,10 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
         if settings.parent_pid is not None:
             end_with_parent(settings.parent_pid)
         clear_drain_request(folder)
-        from spark_streaming.session import open_session  # Spark takes a second to import: lock and heartbeat are first
+        # Spark takes a second to import: the lock and the heartbeat are first.
+        from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
-        from py4j.protocol import Py4JError
+        from spark_streaming.session import open_session
 
         spark = open_session(settings)
         signals.listen()

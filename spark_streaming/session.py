@@ -13,6 +13,13 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 # dependencies come with pyspark.
 _CONNECTOR = ("spark-sql-kafka-", "spark-token-provider-kafka-", "kafka-clients-", "commons-pool2-")
 
+_JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",  # a heap of this size has no use for G1's threads and tables
+    "-Xms256m",
+    "-XX:MetaspaceSize=192m",  # what Spark takes anyway; growing to it means full collections while it starts
+    "-XX:-UsePerfData",
+)
+
 
 class MissingJarsError(RuntimeError):
     """The folder of SPARK_JARS lacks a part of Spark's Kafka connector."""
@@ -25,6 +32,8 @@ def open_session(settings: StreamSettings) -> SparkSession:
         MissingJarsError: the connector is not in `settings.spark_jars`.
     """
     os.environ["PYSPARK_PYTHON"] = sys.executable  # otherwise the workers run another interpreter
+    if settings.spark_master.startswith("local"):
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
     for name, value in _configuration(settings).items():
         builder = builder.config(name, value)
@@ -49,15 +58,11 @@ def connector_jars(folder: Path) -> list[Path]:
 def _configuration(settings: StreamSettings) -> dict[str, str]:
     jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
     local = settings.spark_master.startswith("local")
-    where = (
-        {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        if local
-        else {"spark.jars": ",".join(jars)}
-    )
+    where = {"spark.driver.host": "127.0.0.1"} if local else {"spark.jars": ",".join(jars)}
     return where | {
         "spark.driver.extraClassPath": os.pathsep.join(jars),
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": " ".join((f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", *_JAVA_OPTIONS)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
