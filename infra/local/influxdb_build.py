@@ -118,5 +118,5 @@ def _forget_interrupted_copies(environment: dict[str, str]) -> None:
     """The pkg-config wrapper copies flux beside Go's cache, and takes an interrupted copy for a complete one."""
     folder = environment.get("GOCACHE") or output_of(["go", "env", "GOCACHE"]).strip()
     if folder and os.path.isabs(folder):  # noqa: PTH117
-        for copy in (Path(folder) / "pkgconfig").rglob("flux@*"):
+        for copy in (Path(folder) / "pkgconfig").glob("github.com/influxdata/flux@*"):
             shutil.rmtree(copy, ignore_errors=True)

@@ -135,10 +135,8 @@ class Platform:
         if self._supervisor.is_alive:
             self.tell(state.Phase.STOPPING)
             self._supervisor.statuses()
-            for name in self._supervisor.stop_order():
-                began = time.monotonic()
-                if self._supervisor.is_alive and self._supervisor.stop_service(name):
-                    self.progress.line(f"{name} stopped in {time.monotonic() - began:.1f} s")
+            self.progress.line("stopping; the programs finish what they have begun")
+            self._supervisor.stop_services(lambda name, took: self.progress.line(f"{name} stopped in {took:.1f} s"))
         self._supervisor.stop()
 
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:

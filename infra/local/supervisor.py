@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +64,11 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
     parser["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
-    by_name = {service.name: service for service in services}
-    for position, service in enumerate(by_name[name] for name in start_order(by_name.values())):
+    services = list(services)
+    level_of = {name: number for number, level in enumerate(levels(services)) for name in level}
+    for service in services:
         parser[f"program:{service.name}"] = {
-            "priority": str(position),  # ended by a signal, supervisord stops the highest first
+            "priority": str(level_of[service.name]),  # ended by a signal, supervisord stops the highest first
             "command": _plain(shlex.join(guard_command(f"run/{service.name}.json"))),
             "autostart": "false",
             "autorestart": "true",
@@ -172,17 +175,19 @@ class Supervisor:
         self._note_descendants()
         return statuses(self.socket)
 
-    def stop_service(self, name: str) -> bool:
-        """Stop a service and wait until it is gone; False where it did not run."""
-        rpc = api(self.socket)
-        runs = rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF")
-        if runs:
-            rpc.stopProcess(name, True)
-        return runs
+    def stop_services(self, told: Callable[[str, float], None] = lambda name, seconds: None) -> None:
+        """Stop all services, each after those that need it; `told` hears the name and how long it took."""
+        for level in reversed(levels(self.services.values())):
+            with ThreadPoolExecutor(len(level)) as pool:
+                for name in level:
+                    pool.submit(self._stop_service, name, told)
 
-    def stop_order(self) -> list[str]:
-        """The services, each before those that it needs."""
-        return list(reversed(start_order(self.services.values())))
+    def _stop_service(self, name: str, told: Callable[[str, float], None]) -> None:
+        rpc, began = api(self.socket), time.monotonic()
+        with suppress(OSError, xmlrpc.client.Error):  # supervisord may be gone by now, and the services with it
+            if rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
+                rpc.stopProcess(name, True)
+                told(name, time.monotonic() - began)
 
     def stop(self) -> None:
         """End supervisord and everything below it; no process is left. Services may be stopped one by one before."""
@@ -215,14 +220,14 @@ class Supervisor:
         self._descendants |= {child.pid: child for child in children}
 
 
-def start_order(services: Iterable[Service]) -> list[str]:
-    """The names of the services, each after those that it needs."""
-    left, order = {service.name: service for service in services}, list[str]()
+def levels(services: Iterable[Service]) -> list[list[str]]:
+    """The names of the services, each in a level after those that it needs; a level can be started side by side."""
+    left, order = {service.name: service for service in services}, list[list[str]]()
     while left:
-        ready = [s.name for s in left.values() if not set(s.needs) & set(left)]
+        ready = [service.name for service in left.values() if not set(service.needs) & set(left)]
         if not ready:
             raise ValueError(f"{sorted(left)} need one another")
-        order += ready
+        order.append(ready)
         for name in ready:
             del left[name]
     return order

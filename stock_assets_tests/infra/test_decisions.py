@@ -14,7 +14,7 @@ from infra.local.errors import Exit, StackError
 from infra.local.secrets import Secrets
 from infra.local.service import Service
 from infra.local.stack import effective_settings, write_stack_env
-from infra.local.supervisor import Status, configuration, start_order
+from infra.local.supervisor import Status, configuration, levels
 from infra.local.watchdog import Watchdog
 from infra.settings import RunningStackSettings
 from stock_assets_tests.services.fixtures import no_settings_around, settings_for
@@ -32,12 +32,12 @@ def status(name: str, pid: int, state: str = "RUNNING") -> Status:
 
 def test_a_service_starts_after_what_it_needs_and_stops_before() -> None:
     services = [service("ui", "code"), service("code", "kafka", "postgres"), service("kafka"), service("postgres")]
-    assert start_order(services) == ["kafka", "postgres", "code", "ui"]
+    assert levels(services) == [["kafka", "postgres"], ["code"], ["ui"]]
 
 
 def test_services_that_need_one_another_are_refused() -> None:
     with pytest.raises(ValueError, match="need one another"):
-        start_order([service("a", "b"), service("b", "a")])
+        levels([service("a", "b"), service("b", "a")])
 
 
 def test_supervisord_is_told_how_each_service_is_stopped() -> None:

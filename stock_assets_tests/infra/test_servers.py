@@ -18,9 +18,10 @@ from infra.local import kafka, postgres, secrets
 from infra.local.errors import StackError
 from infra.local.secrets import Secrets
 from infra.local.stack import Servers
+from infra.local.supervisor import Supervisor
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import MAX_DEAD_LETTER_BYTES, PARTITIONS, Source, SourceNames
-from stock_assets_tests.services.fixtures import Bucket
+from stock_assets_tests.services.fixtures import Bucket, settings_for
 
 pytestmark = pytest.mark.services
 
@@ -171,8 +172,18 @@ def test_the_servers_listen_on_this_machine_alone(stack: StackSettings, servers:
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user run PostgreSQL")
 def test_root_may_keep_its_state_where_nobody_else_may_enter(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(0o700)
-    assert not postgres.may_enter(closed, 65534)
-    assert postgres.may_enter(Path("/usr/bin"), 65534)
+    home = tmp_path / "closed"
+    home.mkdir(0o700)
+    settings = settings_for(home)
+    supervisor = Supervisor(home, [postgres.service(settings)])
+    supervisor.start()
+    try:
+        postgres.prepare(settings)
+        supervisor.start_service(postgres.NAME)
+        postgres.provision(settings, settings.names)
+    finally:
+        supervisor.stop()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700  # nothing was opened for it
+    assert not postgres.may_enter(home, (home / "postgres").stat().st_uid)

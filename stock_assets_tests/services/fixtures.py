@@ -84,8 +84,7 @@ def servers() -> Iterator[Servers]:
     try:
         yield made
     finally:
-        for name in made.supervisor.stop_order():
-            made.supervisor.stop_service(name)
+        made.supervisor.stop_services()
         made.supervisor.stop()
         if "STOCKS_TEST_KEEP" in os.environ:
             print(f"kept {home}")
