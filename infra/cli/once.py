@@ -13,6 +13,7 @@ from typing import Annotated
 
 import dagster as dg
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +30,15 @@ from stock_assets.store.engine import engine_of
 
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 300  # Spark's start takes 40 s on two cores
+_SETTLE_SECONDS = 30  # the sensor ends the stream at its next tick, ten seconds away at most
 _ATTEMPTS = 3  # of a program, before its error is taken for final
+
+_ACTIVE = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+)
 
 errors = Console(stderr=True)
 
@@ -70,6 +79,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         raise typer.Exit(1) from None
     accounts = books(settings, kafka, influxdb)
     verdicts = _judge()
+    _let_runs_end()
     seconds = (datetime.now(UTC) - settings.stack_started_at).total_seconds()
     if as_json:
         sys.stdout.write(json.dumps(_report(accounts, verdicts, seconds), indent=2) + "\n")
@@ -136,7 +146,8 @@ def _judge() -> list[Verdict]:
     loaded = definitions()
     job = loaded.resolve_job_def("judge_everything")
     with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False)
         said = {
             evaluation.check_name: Verdict(
                 evaluation.check_name, evaluation.passed, evaluation.severity.value, evaluation.description or ""
@@ -145,6 +156,14 @@ def _judge() -> list[Verdict]:
         }
     names = sorted(key.name for key in job.asset_layer.asset_graph.asset_check_keys)
     return [said.get(name) or Verdict(name, False, "ERROR", "it could not be judged; see its run") for name in names]
+
+
+def _let_runs_end() -> None:
+    """Give the runs time to end by themselves, so that Dagster's history shows them as they were: successful."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    with dg.DagsterInstance.get() as instance, errors.status("the last runs end"):
+        while time.monotonic() < deadline and instance.get_runs_count(dg.RunsFilter(statuses=list(_ACTIVE))):
+            time.sleep(_POLL_SECONDS)
 
 
 def _report(accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float) -> dict[str, object]:
@@ -170,25 +189,31 @@ def _show(
     settings: CodeLocationSettings, accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float
 ) -> None:
     live = "" if settings.source.is_live else f" ({settings.source}: not live Yahoo data)"
-    books_table = Table(title=f"Bars in {settings.names.bucket}{live}", title_justify="left")
-    for column in ("symbol", "published", "superseded", "stored", "dead-lettered", "oldest", "newest"):
+    books_table = Table(box=SIMPLE, title=f"Bars in {settings.names.bucket}{live}", title_justify="left")
+    for column in ("symbol", "published", "superseded", "stored", "dead letters", "oldest", "newest"):
         numeric = column not in ("symbol", "oldest", "newest")
-        books_table.add_column(column, justify="right" if numeric else "left")
+        books_table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for a in accounts:
         numbers = (a.published, a.superseded, a.stored, a.dead_lettered)
         texts = [f"{number:,}" for number in numbers]
         style = "" if a.missing == 0 else "red"
-        books_table.add_row(a.symbol, *texts, _text(a.oldest) or "", _text(a.newest) or "", style=style)
-    checks_table = Table(title="Checks", title_justify="left")
+        books_table.add_row(a.symbol, *texts, _short(a.oldest), _short(a.newest), style=style)
+    checks_table = Table(box=SIMPLE, title="Checks", title_justify="left")
     for column in ("check", "verdict", "summary"):
         checks_table.add_column(column)
     for v in verdicts:
         said, style = ("passed", "green") if v.passed else (v.severity, "red" if v.is_bad else "yellow")
         checks_table.add_row(v.name, f"[{style}]{said}[/{style}]", v.summary)
     console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a file has no width to keep to
     console.print(books_table)
     console.print(checks_table)
     console.print(f"{seconds:.1f} s", highlight=False)
+
+
+def _short(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}Z" if moment else ""
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -10,6 +10,9 @@ from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
 
+# These read a lot: once a stream has ended, and whenever a person wants. The sensor records the others each minute.
+_AFTER_EACH_STREAM = dg.AutomationCondition.eager()
+
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
@@ -23,6 +26,7 @@ def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description="Published = stored + dead-lettered, for every symbol. Reads the whole topic.",
+    automation_condition=_AFTER_EACH_STREAM,
 )
 def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Close the books."""
@@ -32,6 +36,7 @@ def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) ->
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description="No close is more than 25 % away from the one before. A split is: look, it is no error.",
+    automation_condition=_AFTER_EACH_STREAM,
 )
 def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Look for jumps."""

@@ -1,6 +1,6 @@
 """The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ class Judgement:
     passed: bool
     summary: str
     table: Sequence[dg.TableRecord]
+    figures: Mapping[str, float]  # plotted over time by the UI
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     @property
@@ -39,7 +40,7 @@ class Judgement:
         shown: dict[str, dg.MetadataValue] = {"summary": dg.MetadataValue.text(self.summary)}
         if self.table:
             shown["details"] = dg.MetadataValue.table(list(self.table))
-        return shown
+        return {**shown, **{name: dg.MetadataValue.float(float(figure)) for name, figure in self.figures.items()}}
 
     def as_result(self) -> dg.AssetCheckResult:
         """For a check that runs."""
@@ -111,7 +112,11 @@ def freshness(
         summary = f"{len(late)} of {len(rows)} are late: " + ", ".join(row.symbol for row in late[:10])
     else:
         summary = f"the newest bar of all {len(rows)} symbols is there"
-    return Judgement("prices_are_fresh", not late, summary, [_freshness_row(settings, row, clock) for row in rows])
+    worst = max((row.late_by.total_seconds() for row in rows), default=0)
+    table = [_freshness_row(settings, row, clock) for row in rows]
+    return Judgement(
+        "prices_are_fresh", not late, summary, table, {"late_symbols": len(late), "latest_by_seconds": worst}
+    )
 
 
 def exchange_of_bars(settings: CodeLocationSettings, symbol: str) -> str:
@@ -152,7 +157,8 @@ def accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: I
     summary = f"{published:,} published, {stored:,} stored, {sum(r.dead_lettered for r in rows):,} dead-lettered"
     if missing:
         summary += f", {missing:,} unaccounted for, {on_its_way:,} on their way"
-    return Judgement("stored_equals_published", passed, summary, [_account_row(row) for row in rows])
+    figures = {"published": published, "stored": stored, "unaccounted_for": missing}
+    return Judgement("stored_equals_published", passed, summary, [_account_row(row) for row in rows], figures)
 
 
 def _account_row(row: Account) -> dg.TableRecord:
@@ -173,8 +179,9 @@ def plausibility(influxdb: InfluxDBResource) -> Judgement:
     """Whether a price jumped so far that a person should look; a real one is no error."""
     found = [jump for (s, i), closes in influxdb.closes(_PLAUSIBLE_BARS).items() for jump in jumps(s, i, closes)]
     summary = f"{len(found)} jumps of more than 25 % from close to close" if found else "no jump of more than 25 %"
+    table = [_jump_row(jump) for jump in found]
     return Judgement(
-        "prices_are_plausible", not found, summary, [_jump_row(jump) for jump in found], dg.AssetCheckSeverity.WARN
+        "prices_are_plausible", not found, summary, table, {"jumps": len(found)}, dg.AssetCheckSeverity.WARN
     )
 
 
@@ -195,8 +202,13 @@ def dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgem
     """Whether every message could be stored."""
     letters = sum(kafka.end_offsets(settings.names.dead_letter_topic).values())
     topic = settings.names.dead_letter_topic
-    summary = f"{letters:,} messages in {topic}; each names its reason in its headers" if letters else "none"
-    return Judgement("no_dead_letters", letters == 0, summary, [], dg.AssetCheckSeverity.WARN)
+    summary = (
+        f"{letters:,} messages in {topic}; each names its reason in its headers"
+        if letters
+        else "every message could be stored"
+    )
+    figures = {"dead_letters": letters}
+    return Judgement("no_dead_letters", letters == 0, summary, [], figures, dg.AssetCheckSeverity.WARN)
 
 
 def _text(moment: datetime | None) -> str:
