@@ -180,19 +180,29 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
             [sys.executable, "-m", "infra.cli.main", *arguments, "--in-background"],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        while True:
-            running, code = state.read(home), process.poll()
-            sys.stderr.write(lines.read())
-            if code is not None:
-                raise StackError(f"`stocks up` ended while it started (exit code {code}); its log is {log}",
-                                 Exit(code) if code in set(Exit) else Exit.FAILED)  # fmt: skip
-            if running and running.pid == process.pid and running.phase is state.Phase.READY:
-                break
-            time.sleep(0.2)
+    try:
+        running = _follow(process, home, log)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
     found = statuses(Path(running.socket))
     if as_json:
         print(json.dumps(_answer(running, found)))
     else:
         print_table(running, found, answers)
         errors.print(f"Runs in the background as process {running.pid}; `stocks down` stops it.")
+
+
+def _follow(process: subprocess.Popen[bytes], home: Path, log: Path) -> state.Running:
+    """Pass on what a `stocks up` in the background says, until it is ready."""
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        while True:
+            running, code = state.read(home), process.poll()
+            sys.stderr.write(lines.read())
+            if code is not None:
+                known = Exit(code) if code in set(Exit) else Exit.FAILED
+                raise StackError(f"`stocks up` ended while it started (exit code {code}); its log is {log}", known)
+            if running and running.pid == process.pid and running.phase is state.Phase.READY:
+                return running
+            time.sleep(0.2)

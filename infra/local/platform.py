@@ -71,8 +71,7 @@ class Platform:
             StoppedError: a signal came.
         """
         dagster_first = self.with_dagster and self._code_server_can_start()
-        if self.with_dagster:
-            dagster.prepare(self.settings)
+        dagster.prepare(self.settings)  # for `dagster dev` too
         self._supervisor.start()
         self.tell(state.Phase.STARTING)
         only = [self.settings.source]
