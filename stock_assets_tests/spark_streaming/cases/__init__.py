@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-SENT = datetime(2026, 11, 20, 14, 31, tzinfo=UTC)  # when every message was sent
+SENT = datetime(2024, 11, 20, 14, 31, tzinfo=UTC)  # when every message was sent
 BAR: dict[str, Any] = {
     "symbol": "AMZN",
-    "timestamp": "2026-11-20T14:30:00Z",
+    "timestamp": "2024-11-20T14:30:00Z",
     "interval": "1m",
     "open": 217.1,
     "high": 217.4,
