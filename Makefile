@@ -20,7 +20,7 @@ check: $(READY) ## format, lint, types, the arrows between packages
 	$(BIN)/lint-imports
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-strip-extras \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-strip-extras \
 	  --python-version 3.11 --extra dev --extra replay --custom-compile-command "make lock" \
 	  pyproject.toml -o requirements.lock --upgrade
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from infra.local import kafka, postgres, secrets
 from infra.local.errors import StackError

@@ -1,6 +1,8 @@
 """Which exchange a symbol trades on, and that exchange's sessions. The market's clock, never a fixed offset."""
 
-from datetime import UTC, date, datetime
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 import exchange_calendars
@@ -29,6 +31,23 @@ _EXCHANGE_OF_SUFFIX = {
 _FIRST_DAY = "1990-01-01"
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A trading day: its date as the exchange counts it, and its first and last moment, in UTC."""
+
+    day: date
+    opened: datetime
+    closed: datetime
+    break_start: datetime | None = None
+    break_end: datetime | None = None
+
+    def is_on(self, moment: datetime) -> bool:
+        """Whether the market trades at `moment`: not after the close, and not during the lunch of Tokyo."""
+        if not self.opened <= moment < self.closed:
+            return False
+        return self.break_start is None or self.break_end is None or not self.break_start <= moment < self.break_end
+
+
 def exchange_of(symbol: str) -> str:
     """The market of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
 
@@ -45,9 +64,59 @@ def exchange_of(symbol: str) -> str:
     return _EXCHANGE_OF_SUFFIX[suffix]
 
 
+def session_on(exchange: str, day: date) -> Session:
+    """The session of a date.
+
+    Raises:
+        ValueError: the exchange was closed on that day.
+    """
+    if exchange == ALWAYS_OPEN:
+        return _utc_day(day)
+    schedule = _schedule(exchange)
+    at = bisect_left(schedule.days, day)
+    if at == len(schedule.days) or schedule.days[at] != day:
+        raise ValueError(f"{day} was no trading day of {exchange}")
+    return schedule.sessions[at]
+
+
+def session_at(exchange: str, moment: datetime) -> Session:
+    """The session that is on at `moment`, else the last one before."""
+    if exchange == ALWAYS_OPEN:
+        return _utc_day(moment.astimezone(UTC).date())
+    schedule = _schedule(exchange)
+    return schedule.sessions[bisect_right(schedule.opens, moment) - 1]
+
+
+def last_closed(exchange: str, moment: datetime) -> Session:
+    """The last session that is over at `moment`."""
+    if exchange == ALWAYS_OPEN:
+        return _utc_day(moment.astimezone(UTC).date() - timedelta(days=1))
+    schedule = _schedule(exchange)
+    return schedule.sessions[bisect_right(schedule.closes, moment) - 1]
+
+
+def is_open(exchange: str, now: datetime) -> bool:
+    """Whether the market trades at `now`."""
+    return session_at(exchange, now).is_on(now)
+
+
+def date_at(exchange: str, moment: datetime) -> date:
+    """The date on the exchange's wall calendar at `moment`."""
+    return moment.astimezone(UTC if exchange == ALWAYS_OPEN else _calendar(exchange).tz).date()
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """An exchange's sessions in the order of time, and what they are searched by."""
+
+    sessions: list[Session]
+    days: list[date]
+    opens: list[datetime]
+    closes: list[datetime]
+
+
 @lru_cache
-def calendar_of(exchange: str) -> exchange_calendars.ExchangeCalendar:
-    """The calendar of a market."""
+def _calendar(exchange: str) -> exchange_calendars.ExchangeCalendar:
     try:
         return exchange_calendars.get_calendar(exchange, start=_FIRST_DAY)
     except ValueError:  # this calendar isn't known that far back: take its own last twenty years
@@ -55,44 +124,24 @@ def calendar_of(exchange: str) -> exchange_calendars.ExchangeCalendar:
 
 
 @lru_cache
-def _opens(exchange: str) -> dict[date, datetime]:
-    return {session.date(): opened.to_pydatetime() for session, opened in calendar_of(exchange).opens.items()}
+def _schedule(exchange: str) -> _Schedule:
+    # The calendar's own questions about minutes make an index of every minute since 1990: 100 MB an exchange.
+    table = _calendar(exchange).schedule
+    sessions = [
+        Session(day.date(), _utc(row.open), _utc(row.close), _utc_or_none(row.break_start), _utc_or_none(row.break_end))
+        for day, row in zip(table.index, table.itertuples(index=False), strict=True)
+    ]
+    return _Schedule(sessions, [s.day for s in sessions], [s.opened for s in sessions], [s.closed for s in sessions])
 
 
-def session_open(exchange: str, day: date) -> datetime:
-    """When the session of `day` opened, in UTC.
-
-    Raises:
-        ValueError: the exchange was closed on that day.
-    """
-    opened = _opens(exchange).get(day)
-    if opened is None:
-        raise ValueError(f"{day} was no trading day of {exchange}")
-    return opened
+def _utc(moment: pd.Timestamp) -> datetime:
+    return moment.to_pydatetime().astimezone(UTC)
 
 
-def is_open(exchange: str, now: datetime) -> bool:
-    """Whether the market trades at `now`."""
-    return bool(calendar_of(exchange).is_open_on_minute(pd.Timestamp(now).floor("min"), ignore_breaks=False))
+def _utc_or_none(moment: pd.Timestamp) -> datetime | None:
+    return None if pd.isna(moment) else _utc(moment)
 
 
-def last_close(exchange: str, now: datetime) -> datetime:
-    """The newest close that is not after `now`, in UTC; `now` itself for a market that never closes."""
-    if exchange == ALWAYS_OPEN:
-        return now
-    closed: datetime = (
-        calendar_of(exchange).previous_close(pd.Timestamp(now).floor("min") + pd.Timedelta(minutes=1)).to_pydatetime()
-    )
-    return closed.astimezone(UTC)
-
-
-def session_date(exchange: str, moment: datetime) -> date:
-    """The date, as the exchange counts it, to which `moment` belongs: the session that is on or was last on."""
-    calendar = calendar_of(exchange)
-    day: date = calendar.minute_to_session(pd.Timestamp(moment).floor("min"), direction="previous").date()
-    return day
-
-
-def date_at(exchange: str, moment: datetime) -> date:
-    """The date on the exchange's wall calendar at `moment`."""
-    return moment.astimezone(calendar_of(exchange).tz).date()
+def _utc_day(day: date) -> Session:
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return Session(day, begin, begin + timedelta(days=1))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-import pandas as pd
-
 from stock_assets.market.bars import interval_length
-from stock_assets.market.calendars import ALWAYS_OPEN, calendar_of, last_close, session_open
+from stock_assets.market.calendars import ALWAYS_OPEN, last_closed, session_at
 from stock_assets.market.coverage import Coverage
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Verdict(StrEnum):
@@ -46,20 +46,14 @@ def newest_final_bar(exchange: str, interval: str, delay: timedelta, now: dateti
     moment = now - delay
     length = interval_length(interval)
     if length is None:  # a daily bar is over at the close
-        closed = last_close(exchange, moment)
-        if exchange == ALWAYS_OPEN:
-            return (closed - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return session_open(exchange, calendar_of(exchange).minute_to_session(pd.Timestamp(closed), "previous").date())
+        return last_closed(exchange, moment).opened
     if exchange == ALWAYS_OPEN:
-        return _floor(moment, datetime(1970, 1, 1, tzinfo=UTC), length) - length
-    calendar = calendar_of(exchange)
-    # The session whose first bar is the newest to be over.
-    day = calendar.minute_to_session(pd.Timestamp(moment - length).floor("min"), direction="previous")
-    opened, closed = calendar.session_open(day).to_pydatetime(), calendar.session_close(day).to_pydatetime()
-    # The last bar of a session is cut short by the close: 13:00 on a half-day is no multiple of an hour after 9:30.
-    newest = _floor(min(moment, closed), opened, length)
-    ends_cut_short = moment >= closed and newest < closed
-    return newest if ends_cut_short else newest - length
+        return _floor(moment, _EPOCH, length) - length
+    session = session_at(exchange, moment - length)  # the newest one whose first bar is over
+    newest = _floor(min(moment, session.closed), session.opened, length)
+    # The close cuts the last bar short where the session is no multiple of the interval: hours from 9:30 to 16:00.
+    is_cut_short = moment >= session.closed and newest < session.closed
+    return newest if is_cut_short else newest - length
 
 
 def _floor(moment: datetime, origin: datetime, length: timedelta) -> datetime:

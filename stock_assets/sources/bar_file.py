@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from stock_assets.market.calendars import exchange_of, session_open
+from stock_assets.market.calendars import exchange_of, session_on
 from stock_assets.sources.protocol import SourceError
 
 NUMBERS = ("open", "high", "low", "close", "volume")
@@ -158,7 +158,7 @@ def _starts(
     if texts.dtype == object and texts.astype(str).str.fullmatch(_DAY_ONLY).all():
         days = texts.map(date.fromisoformat)
         try:
-            starts = [session_open(exchange_of(s), day) for s, day in zip(bars["symbol"], days, strict=True)]
+            starts = [session_on(exchange_of(s), day).opened for s, day in zip(bars["symbol"], days, strict=True)]
         except ValueError as error:
             raise BarFileError(f"{layout.path}, column {column}: {error}; remove that bar") from None
         return pd.Series(pd.DatetimeIndex(starts), index=texts.index)

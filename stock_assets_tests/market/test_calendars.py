@@ -2,7 +2,15 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stock_assets.market.calendars import ALWAYS_OPEN, date_at, exchange_of, is_open, last_close, session_open
+from stock_assets.market.calendars import (
+    ALWAYS_OPEN,
+    date_at,
+    exchange_of,
+    is_open,
+    last_closed,
+    session_at,
+    session_on,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,20 +34,38 @@ def test_an_unknown_suffix_is_named() -> None:
 
 
 def test_a_session_opens_by_new_yorks_clock_in_winter_and_summer() -> None:
-    assert session_open("XNYS", date(2013, 3, 1)) == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
-    assert session_open("XNYS", date(2012, 7, 2)) == datetime(2012, 7, 2, 13, 30, tzinfo=UTC)
+    assert session_on("XNYS", date(2013, 3, 1)).opened == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+    assert session_on("XNYS", date(2012, 7, 2)).opened == datetime(2012, 7, 2, 13, 30, tzinfo=UTC)
 
 
 def test_a_holiday_has_no_session() -> None:
     with pytest.raises(ValueError, match="2025-01-09 was no trading day of XNYS"):
-        session_open("XNYS", date(2025, 1, 9))
+        session_on("XNYS", date(2025, 1, 9))
 
 
 def test_a_half_day_closes_at_one() -> None:
-    assert last_close("XNYS", datetime(2025, 11, 28, 23, tzinfo=UTC)) == datetime(2025, 11, 28, 18, tzinfo=UTC)
+    assert last_closed("XNYS", datetime(2025, 11, 28, 23, tzinfo=UTC)).closed == datetime(2025, 11, 28, 18, tzinfo=UTC)
     assert is_open("XNYS", datetime(2025, 11, 28, 17, 59, tzinfo=UTC))
     assert not is_open("XNYS", datetime(2025, 11, 28, 18, 1, tzinfo=UTC))
 
 
 def test_tokyo_counts_another_date_than_utc() -> None:
     assert date_at("XTKS", datetime(2026, 11, 20, 16, tzinfo=UTC)) == date(2026, 11, 21)
+
+
+def test_tokyo_has_lunch() -> None:
+    assert is_open("XTKS", datetime(2026, 11, 20, 2, 29, tzinfo=UTC))
+    assert not is_open("XTKS", datetime(2026, 11, 20, 3, 0, tzinfo=UTC))
+    assert is_open("XTKS", datetime(2026, 11, 20, 3, 30, tzinfo=UTC))
+
+
+def test_before_the_open_the_last_session_still_counts() -> None:
+    assert session_at("XNYS", datetime(2026, 11, 23, 14, 29, tzinfo=UTC)).day == date(2026, 11, 20)
+    assert session_at("XNYS", datetime(2026, 11, 23, 14, 30, tzinfo=UTC)).day == date(2026, 11, 23)
+
+
+def test_a_market_around_the_clock_has_utc_days() -> None:
+    sunday = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert is_open(ALWAYS_OPEN, sunday)
+    assert session_at(ALWAYS_OPEN, sunday).day == date(2026, 11, 22)
+    assert last_closed(ALWAYS_OPEN, sunday).day == date(2026, 11, 21)
