@@ -89,7 +89,8 @@ def prepare(settings: StackSettings, stop: threading.Event | None = None) -> Non
     log = settings.stocks_home / "logs" / "kafka-format.log"
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [*_java(settings, folder, "128m"), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    command += ["-t", cluster, "-c", str(folder / "server.properties")]
+    # One word: one id in 64 begins with a dash, and would be taken for an option.
+    command += [f"--cluster-id={cluster}", "-c", str(folder / "server.properties")]
     if run_tool(command, log, directory=folder, environment=service_environment(), stop=stop) != 0:
         raise StackError(f"Kafka could not format {folder / 'data'}:\n{last_lines(log)}", Exit.SERVICE_FAILED)
 
