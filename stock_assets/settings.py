@@ -123,6 +123,9 @@ class IngestSettings(SharedSettings):
     replay_columns: str = Field("", description="the file's own column names, as timestamp=Date,open=Open")
     replay_timezone: str | None = Field(None, description="time zone of a file's naive timestamps")
     replay_interval: str | None = Field(None, description="interval of a file without a column of intervals")
+    replay_skip_invalid: bool = Field(
+        False, description="leave out the lines of a file that are no bars, and list them"
+    )
     simulated_bars: int | None = Field(None, description="bars a symbol after which a simulation ends")
     simulated_seed: int = Field(7, description="the same seed gives the same prices")
 

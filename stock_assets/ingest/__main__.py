@@ -22,6 +22,8 @@ from stock_assets.store.engine import engine_of
 
 log = logging.getLogger("ingest")
 
+_SHOWN = 200  # of the lines left out, in the UI; the log has all of them
+
 
 def main() -> int:
     """Run the producer; returns the exit code."""
@@ -79,6 +81,8 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
                 "origin": source.origin,
                 "topic": settings.names.topic,
                 "bars_published": totals.published,
+                "lines_left_out": len(totals.left_out),
+                **({"left_out": {"type": "json", "raw_value": totals.left_out[:_SHOWN]}} if totals.left_out else {}),
                 "symbols": totals.symbols,
                 "next_offset_by_partition": {
                     "type": "json",

@@ -22,6 +22,7 @@ class Totals:
     """What one run of the producer has done."""
 
     published: int
+    left_out: list[str]
     symbols: int
     offsets: dict[int, int]
     newest_event: datetime | None
@@ -41,11 +42,15 @@ def run(
     Killed between the two, the next run publishes those bars again: the point in InfluxDB is the same.
     """
     symbols: set[str] = set()
+    left_out: list[str] = []
     heartbeat = replace(first, state=State.RUNNING)
     for batch in source.batches(read_coverage(engine), stop):
         offsets = publisher.publish(batch.bars)
         write_coverage(engine, batch.coverage)
         symbols.update(row.symbol for row in batch.coverage)
+        left_out.extend(batch.left_out)
+        for what in batch.left_out:
+            log.warning("left out: %s", what)
         heartbeat = _after(heartbeat, batch, offsets)
         beat(heartbeat)
         if batch.bars:
@@ -54,6 +59,7 @@ def run(
             )
     return Totals(
         heartbeat.records,
+        left_out,
         len(symbols),
         heartbeat.offsets,
         heartbeat.newest_event,

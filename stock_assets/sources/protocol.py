@@ -12,10 +12,11 @@ from stock_assets.market.coverage import Coverage
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Bars to publish, and what is covered once they are."""
+    """Bars to publish, what is covered once they are, and what the user allowed to be left out, a sentence each."""
 
     bars: Sequence[Bar]
     coverage: Sequence[Coverage]
+    left_out: Sequence[str] = ()
 
 
 class SourceError(Exception):
@@ -35,6 +36,13 @@ class BarSource(Protocol):
 
         Raises:
             SourceError: it can't be read.
+        """
+
+    def check(self) -> int:
+        """Look whether it can give what it is asked for; returns how much of it will be left out.
+
+        Raises:
+            SourceError: it can't.
         """
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:

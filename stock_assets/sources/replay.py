@@ -13,7 +13,7 @@ import pandas as pd
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.coverage import Coverage
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.bar_file import BarFileError, Layout, parse_columns, pieces
+from stock_assets.sources.bar_file import BarFileError, Layout, check_timezone, parse_columns, pieces
 from stock_assets.sources.known_companies import known_companies
 from stock_assets.sources.protocol import Batch
 
@@ -40,19 +40,21 @@ class ReplaySource:
             layouts = [Layout(folder / f"{s}.csv", {}, symbol=s, interval="1d") for s in BUNDLED_SYMBOLS]
             return cls(layouts, f"bokeh_sampledata {version('bokeh_sampledata')}")
         path = settings.replay_file.expanduser().absolute()
+        check_timezone(settings.replay_timezone)
         layout = Layout(
             path,
             parse_columns(settings.replay_columns),
             settings.replay_symbol,
             settings.replay_interval,
             settings.replay_timezone,
+            settings.replay_skip_invalid,
         )
         try:
             stat = path.stat()
         except FileNotFoundError:
             raise BarFileError(f"{path}: there is no such file") from None
         # Options belong to the origin: the same file read in another time zone gives other bars.
-        options = (settings.replay_columns, layout.symbol, layout.interval, layout.timezone)
+        options = (settings.replay_columns, layout.symbol, layout.interval, layout.timezone, layout.skip_invalid)
         return cls([layout], f"{path.name}, {stat.st_size} bytes of {stat.st_mtime_ns}, read as {options}")
 
     @cached_property
@@ -64,7 +66,7 @@ class ReplaySource:
                 found[layout.symbol] = None
             else:
                 for piece in pieces(layout):
-                    found.update(dict.fromkeys(piece["symbol"]))
+                    found.update(dict.fromkeys(piece.bars["symbol"]))
         return tuple(found)
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
@@ -74,20 +76,28 @@ class ReplaySource:
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
         """Check the files whole, then give what is not covered."""
-        for layout in self._layouts:
-            for _ in pieces(layout):
-                pass
+        self.check()
         given = {(row.symbol, row.interval): row for row in coverage if row.origin == self.origin}
         for layout in self._layouts:
             for piece in pieces(layout):
-                for begin in range(0, len(piece), _BARS_A_BATCH):
+                if piece.left_out:
+                    yield Batch([], [], [f"{layout.path}, {refusal}" for refusal in piece.left_out])
+                for begin in range(0, len(piece.bars), _BARS_A_BATCH):
                     if stop.is_set():
                         return
-                    bars = _bars(piece.iloc[begin : begin + _BARS_A_BATCH], given)
+                    bars = _bars(piece.bars.iloc[begin : begin + _BARS_A_BATCH], given)
                     given.update({(bar.symbol, bar.interval): self._covered(bar) for bar in bars})
                     keys = {(bar.symbol, bar.interval) for bar in bars}
                     yield Batch(bars, [given[key] for key in keys])
         yield Batch([], [self._at_its_end(row) for row in given.values()])
+
+    def check(self) -> int:
+        """Read every file whole; returns how many lines will be left out.
+
+        Raises:
+            BarFileError: the first thing that is wrong.
+        """
+        return sum(len(piece.left_out) for layout in self._layouts for piece in pieces(layout))
 
     def companies(self, now: datetime) -> Iterator[CompanyInfo]:
         """What is known of the symbols without asking anyone."""

@@ -37,6 +37,10 @@ class SimulatedSource:
         """Whatever was asked for."""
         return self._symbols
 
+    def check(self) -> int:
+        """There is nothing that could be wrong."""
+        return 0
+
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Always, but after the end that was asked for."""
         done = {row.symbol for row in coverage if row.origin == self.origin and row.next_due is None}

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stock_assets.sources.bar_file import BarFileError, Layout, parse_columns, pieces
+from stock_assets.sources.bar_file import BarFileError, Layout, check_timezone, parse_columns, pieces
 
 HEADER = "symbol,interval,timestamp,open,high,low,close,volume\n"
 GOOD = "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
@@ -13,7 +13,8 @@ NEXT = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100\n"
 
 def read(path: Path, text: str, **options: str) -> pd.DataFrame:
     path.write_text(text)
-    return pd.concat(pieces(Layout(path, options.pop("columns", {}), **options)))  # type: ignore[arg-type]
+    layout = Layout(path, {}, **options)  # type: ignore[arg-type]
+    return pd.concat([piece.bars for piece in pieces(layout)])
 
 
 @pytest.fixture
@@ -39,7 +40,14 @@ def test_bars_come_typed_and_in_utc(csv: Path) -> None:
         ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5", r"line 3: volume '1.5' is no volume"),
         ("AAPL,1m,noon,10,11,9,10.5,100", r"line 3: timestamp 'noon' is no time"),
         ("AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100", r"line 3: .* comes after a newer bar; sort"),
-        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* stands there twice"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* is that of line 2 again; keep one"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.6,100", r"line 3: .* is that of line 2 again, with other values"),
+        ("AAPL,1m,1969-12-31T23:59:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is before 1970"),
+        ("AAPL,1m,2126-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is more than a day ahead"),
+        ("AAPL,1 minute,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: interval '1 minute' can't be used"),
+        ("AAPL\\,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: symbol .* ends in a backslash"),
+        ("AAPL,1m,,10,11,9,10.5,100", r"line 3: timestamp '' is no time"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,-1", r"line 3: volume '-1' is no volume"),
     ],
 )
 def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, told: str) -> None:
@@ -82,8 +90,8 @@ def test_columns_go_by_the_names_that_are_told(csv: Path) -> None:
     text = "when,o,h,l,c,v\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
     columns = parse_columns("timestamp=when,open=o,high=h,low=l,close=c,volume=v")
     csv.write_text(text)
-    [bars] = pieces(Layout(csv, columns, symbol="X", interval="1m"))
-    assert bars.iloc[0]["close"] == 10.5
+    [piece] = pieces(Layout(csv, columns, symbol="X", interval="1m"))
+    assert piece.bars.iloc[0]["close"] == 10.5
     with pytest.raises(BarFileError, match="no column 'zzz' for open"):
         next(iter(pieces(Layout(csv, {**columns, "open": "zzz"}, symbol="X", interval="1m"))))
     with pytest.raises(BarFileError, match="colour is none of a bar's names"):
@@ -102,8 +110,8 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
         }
     )
     frame.to_parquet(tmp_path / "bars.parquet")
-    [bars] = pieces(Layout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
-    assert bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
+    [piece] = pieces(Layout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
+    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
 
 
 def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) -> None:
@@ -113,3 +121,46 @@ def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) ->
         read(csv, HEADER)
     with pytest.raises(BarFileError, match="it can't be read"):
         read(csv, "")
+
+
+def test_the_first_bad_line_is_named_whatever_is_wrong_with_it(csv: Path) -> None:
+    late = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5\n"
+    early = "AAPL,1m,2026-11-20T14:32:00Z,ten,11,9,10.5,1\n"
+    with pytest.raises(BarFileError, match=r"line 3: volume '1.5' .*and 1 more lines"):
+        read(csv, HEADER + GOOD + late + early)
+
+
+def test_blank_lines_say_nothing_and_count(csv: Path) -> None:
+    assert len(read(csv, HEADER + GOOD + "\n" + NEXT + "\n\n")) == 2
+    with pytest.raises(BarFileError, match="line 4: open"):
+        read(csv, HEADER + GOOD + "\n" + NEXT.replace("10,11", "x,11"))
+
+
+def test_invalid_lines_are_left_out_and_listed_where_that_is_asked_for(csv: Path) -> None:
+    bad = [
+        "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n",
+        "AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100\n",
+        "AAPL,1m,2026-11-20T14:30:30Z,NaN,11,9,10.5,100\n",
+    ]
+    csv.write_text(HEADER + GOOD + "".join(bad) + NEXT)
+    [piece] = pieces(Layout(csv, {}, skip_invalid=True))
+    assert list(piece.bars["start"].dt.minute) == [30, 31]
+    assert [refusal.line for refusal in piece.left_out] == [3, 4, 5]
+
+
+def test_a_file_of_nothing_but_invalid_lines_is_an_error_even_then(csv: Path) -> None:
+    csv.write_text(HEADER + GOOD.replace("10,11", "x,11"))
+    with pytest.raises(BarFileError, match="none of its 1 rows is a bar"):
+        list(pieces(Layout(csv, {}, skip_invalid=True)))
+
+
+def test_the_order_of_time_holds_across_the_pieces_of_a_large_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stock_assets.sources.bar_file._ROWS_A_PIECE", 1)
+    assert len(read(csv, HEADER + GOOD + NEXT)) == 2
+    with pytest.raises(BarFileError, match=r"line 4: .* comes after a newer bar"):
+        read(csv, HEADER + GOOD + NEXT + GOOD)
+
+
+def test_an_unknown_time_zone_is_named() -> None:
+    with pytest.raises(BarFileError, match="New_Amsterdam: there is no such time zone"):
+        check_timezone("America/New_Amsterdam")
