@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from infra.local.errors import Exit, StackError
 from infra.local.state import Listed, Running
-from infra.local.supervisor import Status
+from infra.local.supervisord import Status
 from spark_streaming.contract.schema import Source
 
 answers = Console(highlight=False, soft_wrap=True)

@@ -14,7 +14,8 @@ from infra.cli.say import answers, errors, plain_errors, print_table, report
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.local.progress import Progress
-from infra.local.supervisor import Status, end_processes, statuses
+from infra.local.supervisor import end_processes
+from infra.local.supervisord import Status, statuses
 from infra.settings import RunningStackSettings
 from spark_streaming.contract.lifecycle import is_locked
 

@@ -17,7 +17,7 @@ from infra.local.errors import Exit, StackError
 from infra.local.platform import Platform, wait_for_predecessor
 from infra.local.progress import Progress
 from infra.local.stack import write_stack_env
-from infra.local.supervisor import Status, statuses
+from infra.local.supervisord import Status, statuses
 from infra.local.tools import StoppedError
 from infra.settings import StackSettings, named_settings
 from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock

@@ -17,7 +17,7 @@ from infra.local.progress import Progress
 from infra.local.secrets import Secrets
 from infra.local.service import guard_command, guarded
 from infra.local.stack import Servers
-from infra.local.supervisor import Status, supervisor_of
+from infra.local.supervisord import Status, supervisor_of
 from infra.local.tools import StoppedError
 from infra.local.watchdog import Watchdog
 from infra.settings import StackSettings

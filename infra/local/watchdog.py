@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from infra.local.supervisor import Status
+from infra.local.supervisord import Status
 
 DEATHS, WITHIN_SECONDS = 5, 75.0  # five tries with supervisord's pauses take a minute
 

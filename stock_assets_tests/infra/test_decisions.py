@@ -14,7 +14,7 @@ from infra.local.errors import Exit, StackError
 from infra.local.secrets import Secrets
 from infra.local.service import Service
 from infra.local.stack import effective_settings, write_stack_env
-from infra.local.supervisor import Status, configuration, levels
+from infra.local.supervisord import Status, configuration, levels
 from infra.local.watchdog import Watchdog
 from infra.settings import RunningStackSettings
 from stock_assets_tests.services.fixtures import no_settings_around, settings_for

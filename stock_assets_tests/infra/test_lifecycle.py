@@ -22,7 +22,7 @@ from infra.local import jars, state
 from infra.local.errors import Exit
 from infra.local.progress import Progress
 from infra.local.service import guard_command, guarded
-from infra.local.supervisor import statuses
+from infra.local.supervisord import statuses
 from infra.local.tools import StoppedError
 from stock_assets_tests.services.fixtures import free_ports, open_folder
 
