@@ -49,7 +49,7 @@ class Stream:
         writer = (
             _written(_read(spark, settings), settings)
             .writeStream.foreachBatch(self._batches)
-            .option("checkpointLocation", settings.checkpoint.as_uri())
+            .option("checkpointLocation", f"file://{settings.checkpoint}")  # a path, which Hadoop doesn't decode
         )
         writer = (
             writer.trigger(availableNow=True)

@@ -105,7 +105,7 @@ def _stream(
     stream.settle()
     cause = stream.cause()
     if cause is not None:
-        raise StreamFailedError(cause)
+        raise StreamFailedError(f"{names.topic} into {names.bucket}: {cause}")
 
 
 def _stop(stream: "Stream", why: str) -> None:

@@ -34,6 +34,7 @@ def open_session(settings: StreamSettings) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = sys.executable  # otherwise the workers run another interpreter
     if settings.spark_master.startswith("local"):
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
+    os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with letters beyond it
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
     for name, value in _configuration(settings).items():
         builder = builder.config(name, value)

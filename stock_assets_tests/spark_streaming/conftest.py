@@ -106,7 +106,7 @@ def launcher(
     stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket, connector_jars: Path, tmp_path: Path
 ) -> Iterator[Launcher]:
     """Starts the program on a topic and a bucket of its own, as often as the test wants; all are gone after it."""
-    state = tmp_path / "state"
+    state = tmp_path / "a stäte of 株"
     made = Launcher(environment_of(stack, fresh_topic, fresh_bucket, connector_jars, state), state, [])
     yield made
     for program in made.started:
