@@ -39,16 +39,9 @@ def definitions() -> dg.Definitions:
 
 def _resources(settings: CodeLocationSettings) -> dict[str, object]:
     return {
-        "influxdb": InfluxDBResource(
-            url=settings.influxdb_url,
-            org=settings.influx_org,
-            bucket=settings.names.bucket,
-            measurement=settings.influxdb_measurement,
-        ),
-        "kafka": KafkaResource(bootstrap_servers=settings.kafka_bootstrap_servers),
-        "postgres": PostgresResource(
-            host=settings.postgres_host, port=settings.postgres_port, database=settings.postgres_dbname
-        ),
+        "influxdb": InfluxDBResource.of(settings),
+        "kafka": KafkaResource.of(settings),
+        "postgres": PostgresResource.of(settings),
         # Longer than the worst batch takes to finish, so that a stop loses and repeats nothing.
         "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=60),
     }

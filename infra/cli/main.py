@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli import doctor, status, up
+from infra.cli import doctor, status, trace, up
 
 app = typer.Typer(
     name="stocks",
@@ -17,6 +17,7 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("down")(status.down)
 app.command("doctor")(doctor.doctor)
+app.command("trace")(trace.trace)
 
 if __name__ == "__main__":
     app()

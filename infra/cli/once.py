@@ -65,13 +65,7 @@ class Verdict:
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Wait, account and judge; exit code 0 only where everything is accounted for and no check failed."""
     settings = code_location()
-    kafka = KafkaResource(bootstrap_servers=settings.kafka_bootstrap_servers)
-    influxdb = InfluxDBResource(
-        url=settings.influxdb_url,
-        org=settings.influx_org,
-        bucket=settings.names.bucket,
-        measurement=settings.influxdb_measurement,
-    )
+    kafka, influxdb = KafkaResource.of(settings), InfluxDBResource.of(settings)
     try:
         _wait(settings, kafka)
     except GaveUpError as error:

@@ -21,6 +21,7 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+    sent_at: datetime | None = None  # by the clock of the sender, UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,24 @@ class Account:
 
 def symbol_of(message: Message) -> str:
     """The symbol that a message is about, as far as it says so."""
-    symbol = _parse(message.value).get("symbol")
+    symbol = fields_of(message.value).get("symbol")
     if isinstance(symbol, str) and symbol:
         return symbol
     return message.key.decode(errors="replace") if message.key else UNATTRIBUTED
+
+
+def origin_of(letter: Message) -> tuple[int, int]:
+    """Partition and offset at which a dead letter lay in the source's topic."""
+    return int(letter.headers[HEADER_PARTITION]), int(letter.headers[HEADER_OFFSET])
+
+
+def fields_of(value: bytes | None) -> dict[str, object]:
+    """The fields of a message; none where it is no JSON object."""
+    try:
+        parsed = json.loads(value or b"")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def accounts(
@@ -59,16 +74,13 @@ def accounts(
     A bar is a distinct (symbol, interval, time); a dead letter is a distinct (partition, offset) of the source's
     topic, however often it was written. `stored` is symbol -> points, start of the oldest bar, start of the newest.
     """
-    dead: dict[tuple[int, int], str] = {}
-    for letter in dead_letters:
-        at = (int(letter.headers[HEADER_PARTITION]), int(letter.headers[HEADER_OFFSET]))
-        dead[at] = symbol_of(letter)
+    dead = {origin_of(letter): symbol_of(letter) for letter in dead_letters}
     bars: dict[str, set[tuple[object, object]]] = defaultdict(set)
     sent: Counter[str] = Counter()
     for message in messages:
         if (message.partition, message.offset) in dead:
             continue
-        value, symbol = _parse(message.value), symbol_of(message)
+        value, symbol = fields_of(message.value), symbol_of(message)
         bars[symbol].add((value.get("interval"), value.get("timestamp")))
         sent[symbol] += 1
     dead_lettered = Counter(dead.values())
@@ -87,11 +99,3 @@ def accounts(
             )
         )
     return rows
-
-
-def _parse(value: bytes | None) -> dict[str, object]:
-    try:
-        parsed = json.loads(value or b"")
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}

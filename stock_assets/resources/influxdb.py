@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import dagster as dg
 from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from stock_assets.settings import code_location
+from stock_assets.settings import SharedSettings, code_location
 
 _TIMEOUT_MS = 30_000
 # The shortest way to say "ever": a bar may start up to a day ahead of the clock.
@@ -35,6 +36,16 @@ class InfluxDBResource(dg.ConfigurableResource):
     bucket: str
     measurement: str
 
+    @classmethod
+    def of(cls, settings: SharedSettings) -> Self:
+        """The bucket of the settings' source."""
+        return cls(
+            url=settings.influxdb_url,
+            org=settings.influx_org,
+            bucket=settings.names.bucket,
+            measurement=settings.influxdb_measurement,
+        )
+
     def newest(self) -> dict[Series, datetime]:
         """Series -> the start of its newest stored bar.
 
@@ -58,12 +69,29 @@ class InfluxDBResource(dg.ConfigurableResource):
             found.setdefault(_series(record), []).append((record.get_time(), record.get_value()))
         return found
 
+    def points(self, symbol: str, begin: datetime, end: datetime) -> dict[tuple[str, datetime], dict[str, float]]:
+        """(interval, start) -> the fields of each bar of `symbol` that starts from `begin` to before `end`."""
+        of_symbol = f"r._measurement == {json.dumps(self.measurement)} and r.symbol == {json.dumps(symbol)}"
+        flux = (
+            f"from(bucket: {json.dumps(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"|> filter(fn: (r) => {of_symbol})"
+        )
+        found: dict[tuple[str, datetime], dict[str, float]] = {}
+        for record in self._records(flux):
+            found.setdefault((record.values["interval"], record.get_time()), {})[record.get_field()] = (
+                record.get_value()
+            )
+        return found
+
     def _query(self, then: str) -> Iterator[FluxRecord]:
         """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
         flux = (
             f"from(bucket: {json.dumps(self.bucket)}) |> range({_EVER}) "
             f'|> filter(fn: (r) => r._measurement == {json.dumps(self.measurement)} and r._field == "close") {then}'
         )
+        return self._records(flux)
+
+    def _records(self, flux: str) -> Iterator[FluxRecord]:
         token = code_location().influx_read_token.get_secret_value()
         with InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client:
             yield from client.query_api().query_stream(flux)

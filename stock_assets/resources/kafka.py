@@ -1,11 +1,15 @@
 """What Dagster asks of Kafka: how far a topic goes, and what is in it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Self
 
 import dagster as dg
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 
 from stock_assets.market.accounting import Message
+from stock_assets.settings import SharedSettings
 
 _TIMEOUT_MS = 10_000
 
@@ -14,6 +18,11 @@ class KafkaResource(dg.ConfigurableResource):
     """Reads topics; it never commits an offset, so it never takes a message from anyone."""
 
     bootstrap_servers: str
+
+    @classmethod
+    def of(cls, settings: SharedSettings) -> Self:
+        """The brokers that the settings name."""
+        return cls(bootstrap_servers=settings.kafka_bootstrap_servers)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Partition -> the offset that the next message will get.
@@ -74,3 +83,9 @@ def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
     if not numbers:
         raise LookupError(f"Kafka has no topic {topic}; `stocks up` creates it")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def _message(record: ConsumerRecord) -> Message:
+    sent_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    headers = dict(record.headers)
+    return Message(record.topic, record.partition, record.offset, record.key, record.value, headers, sent_at)

@@ -1,11 +1,12 @@
 """PostgreSQL as Dagster's resource: an engine on the schema of the source in use."""
 
 from functools import cached_property
+from typing import Self
 
 import dagster as dg
 from sqlalchemy import Engine
 
-from stock_assets.settings import code_location
+from stock_assets.settings import SharedSettings, code_location
 from stock_assets.store.engine import engine_of
 
 
@@ -15,6 +16,11 @@ class PostgresResource(dg.ConfigurableResource):
     host: str
     port: int
     database: str
+
+    @classmethod
+    def of(cls, settings: SharedSettings) -> Self:
+        """The database that the settings name."""
+        return cls(host=settings.postgres_host, port=settings.postgres_port, database=settings.postgres_dbname)
 
     @cached_property
     def engine(self) -> Engine:

@@ -37,16 +37,9 @@ class Platform:
 
     def __init__(self) -> None:
         self.settings: CodeLocationSettings = settings.code_location()
-        self.kafka = KafkaResource(bootstrap_servers=self.settings.kafka_bootstrap_servers)
-        self.postgres = PostgresResource(
-            host=self.settings.postgres_host, port=self.settings.postgres_port, database=self.settings.postgres_dbname
-        )
-        self.influxdb = InfluxDBResource(
-            url=self.settings.influxdb_url,
-            org=self.settings.influx_org,
-            bucket=self.settings.names.bucket,
-            measurement=self.settings.influxdb_measurement,
-        )
+        self.kafka = KafkaResource.of(self.settings)
+        self.postgres = PostgresResource.of(self.settings)
+        self.influxdb = InfluxDBResource.of(self.settings)
         self.instance = dg.DagsterInstance.ephemeral()
         upgrade(self.settings)
         self.reset()

@@ -138,5 +138,10 @@ def test_started_again_it_has_every_value_of_the_files(once: dict[str, Any], ins
     status = json.loads(installation.stocks("status", "--json").stdout)
     assert status
     assert installation.stored() == bars_of_the_files()
+    traced = json.loads(installation.stocks("trace", "AAPL", "2013-03-01", "--json").stdout)
+    assert "answer 'end of file'" in traced["answers"][0]
+    [message] = traced["messages"]
+    assert (message["start"], message["interval"]) == ("2013-03-01T14:30:00Z", "1d")
+    assert message["fate"].startswith("stored: close 430.47")
     assert installation.stocks("down").returncode == 0
     assert installation.processes() == []

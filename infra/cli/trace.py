@@ -1,0 +1,90 @@
+"""`stocks trace`: where a bar is, from the source's answer to the database."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from infra.cli.say import answers, errors, plain_errors
+from infra.local import state
+from infra.local.errors import Exit, StackError
+from infra.settings import RunningStackSettings
+from spark_streaming.contract.lifecycle import is_locked
+
+
+def trace(
+    symbol: Annotated[str, typer.Argument(help="As AAPL.")],
+    when: Annotated[
+        str, typer.Argument(help="A day at its exchange, 2013-03-01, or a bar's start, 2013-03-01T14:30:00Z.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
+) -> None:
+    """Tell where a bar is: what the source answered, where it was published, stored or dead-lettered and why.
+
+    The platform has to run. Reads the whole topic: some seconds for each million messages.
+    """
+    with plain_errors():
+        home = RunningStackSettings().stocks_home
+        if not is_locked(state.run_folder(home)):
+            raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
+        _trace(symbol, when, as_json)
+
+
+def _trace(symbol: str, when: str, as_json: bool) -> None:
+    # Dagster's resources take two seconds to import: not for `stocks --help`.
+    from spark_streaming.contract.lifecycle import read_heartbeat
+    from stock_assets.market.tracing import answers as answers_of
+    from stock_assets.market.tracing import sightings, span_of
+    from stock_assets.resources.influxdb import InfluxDBResource
+    from stock_assets.resources.kafka import KafkaResource
+    from stock_assets.resources.postgres import PostgresResource
+    from stock_assets.settings import code_location
+    from stock_assets.store.coverage import read_coverage
+
+    settings = code_location()
+    try:
+        span = span_of(symbol, when)
+    except ValueError as error:
+        raise StackError(str(error), Exit.USAGE) from None
+    coverage = [row for row in read_coverage(PostgresResource.of(settings).engine) if row.symbol == symbol]
+    kafka, heartbeat = KafkaResource.of(settings), read_heartbeat(settings.state_of("stream"))
+    with errors.status(f"reading {settings.names.topic}"):
+        found = sightings(
+            symbol,
+            span,
+            kafka.messages(settings.names.topic),
+            kafka.messages(settings.names.dead_letter_topic),
+            InfluxDBResource.of(settings).points(symbol, span.begin, span.end),
+            heartbeat.offsets if heartbeat else {},
+        )
+    told = answers_of(coverage, span)
+    if as_json:
+        rows = [
+            {
+                "start": f"{row.start:%Y-%m-%dT%H:%M:%SZ}",
+                "interval": row.interval,
+                "partition": row.partition,
+                "offset": row.offset,
+                "sent_at": row.sent_at.isoformat() if row.sent_at else None,
+                "fate": row.fate,
+            }
+            for row in found
+        ]
+        print(json.dumps({"symbol": symbol, "source": settings.source, "answers": told, "messages": rows}))
+    else:
+        for line in told:
+            answers.print(f"{symbol}, {line}", markup=False)
+        table = Table("bar", "interval", "published at", "sent", "what became of it", title=settings.names.topic)
+        for row in found:
+            sent = f"{row.sent_at:%Y-%m-%d %H:%M:%SZ}" if row.sent_at else ""
+            at = f"partition {row.partition}, offset {row.offset}"
+            style = "red" if row.is_lost else ""
+            table.add_row(f"{row.start:%Y-%m-%d %H:%M:%SZ}", row.interval, at, sent, row.fate, style=style)
+        if found:
+            answers.print(table)
+        else:
+            answers.print(
+                f"No message about {symbol} of {when} was ever published to {settings.names.topic}.", markup=False
+            )
+    raise typer.Exit(1 if any(row.is_lost for row in found) else 0)

@@ -1,0 +1,114 @@
+"""Where a bar is, from the source's answer to the database."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON
+from stock_assets.market.accounting import Message, fields_of, origin_of, symbol_of
+from stock_assets.market.calendars import exchange_of, session_on
+from stock_assets.market.coverage import Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `begin` to before `end`, in UTC."""
+
+    begin: datetime
+    end: datetime
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.begin <= moment < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A message about a bar, and what became of it. `fate` is for people."""
+
+    start: datetime
+    interval: str
+    partition: int
+    offset: int
+    sent_at: datetime | None
+    fate: str
+    is_lost: bool
+
+
+def span_of(symbol: str, when: str) -> Span:
+    """A date is the session of that day at the symbol's exchange, a time is that second.
+
+    Raises:
+        ValueError: neither a date nor a time; or no session on that day.
+    """
+    if len(when) == len("2013-03-01"):
+        session = session_on(exchange_of(symbol), date.fromisoformat(when))
+        midnight = datetime.combine(session.day, time(), UTC)
+        # Bars before the open and after the close, where a source has them, are of that day too.
+        return Span(min(session.opened, midnight), max(session.closed, midnight + timedelta(days=1)))
+    moment = datetime.fromisoformat(when)
+    if moment.tzinfo is None:
+        raise ValueError(f"{when} names no time zone; write {when}Z for UTC")
+    return Span(moment.astimezone(UTC), moment.astimezone(UTC) + timedelta(seconds=1))
+
+
+def answers(coverage: Sequence[Coverage], span: Span) -> list[str]:
+    """What the source was asked and answered, a sentence an interval."""
+    if not coverage:
+        return ["the source has never been asked for this symbol"]
+    told = []
+    for row in coverage:
+        asked = f"asked up to {row.covered_until:%Y-%m-%d %H:%MZ}, answer {row.last_answer!r}"
+        said = f"{row.interval} bars, {row.origin}: {asked}"
+        newest = f", newest bar {row.newest_bar:%Y-%m-%d %H:%MZ}" if row.newest_bar else ", no bar"
+        if row.covered_until >= span.begin:
+            told.append(said + newest)
+        elif row.next_due is None:
+            told.append(f"{said}{newest}; it has given all that it has, and nothing of that day")
+        else:
+            told.append(f"{said}{newest}; not asked for that day yet, next due {row.next_due:%Y-%m-%d %H:%MZ}")
+    return told
+
+
+def sightings(
+    symbol: str,
+    span: Span,
+    messages: Iterable[Message],
+    dead_letters: Iterable[Message],
+    stored: Mapping[tuple[str, datetime], Mapping[str, float]],
+    done: Mapping[int, int],
+) -> list[Sighting]:
+    """Every message about a bar of `symbol` in `span`, in the order of bars and offsets.
+
+    `stored` is (interval, start) -> fields of the point; `done` is partition -> offset that the stream has yet to do.
+    """
+    dead = {origin_of(letter): letter for letter in dead_letters}
+    ours = [
+        (start, m) for m in messages if symbol_of(m) == symbol and (start := _start(m)) is not None and start in span
+    ]
+    newest = {(fields_of(m.value).get("interval"), start): (m.partition, m.offset) for start, m in ours}
+    found = []
+    for start, message in sorted(ours, key=lambda pair: (pair[0], pair[1].partition, pair[1].offset)):
+        interval = str(fields_of(message.value).get("interval"))
+        at = (message.partition, message.offset)
+        lost = False
+        if at in dead:
+            headers = {name: value.decode(errors="replace") for name, value in dead[at].headers.items()}
+            fate = f"dead-lettered: {headers.get(HEADER_REASON)}. {headers.get(HEADER_ERROR, '')}".strip()
+        elif newest[interval, start] != at:
+            fate = "superseded by a later message"
+        elif (interval, start) in stored:
+            fields = stored[interval, start]
+            fate = "stored: " + ", ".join(f"{name} {fields[name]:g}" for name in sorted(fields))
+        elif message.offset >= done.get(message.partition, 0):
+            fate = "on its way: the stream has not come to it yet"
+        else:
+            fate, lost = "neither stored nor dead-lettered: replay the topic from its start", True
+        found.append(Sighting(start, interval, *at, message.sent_at, fate, lost))
+    return found
+
+
+def _start(message: Message) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(fields_of(message.value).get("timestamp"))).astimezone(UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,79 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from spark_streaming.contract.schema import HEADER_ERROR, HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
+from stock_assets.market.accounting import Message
+from stock_assets.market.coverage import Coverage
+from stock_assets.market.tracing import Span, answers, sightings, span_of
+
+START = datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+DAY = Span(datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 3, 2, tzinfo=UTC))
+POINT = {("1d", START): {"close": 430.47, "volume": 138112100}}
+
+
+def message(offset: int, day: int = 1, symbol: str = "AAPL") -> Message:
+    value = {"symbol": symbol, "interval": "1d", "timestamp": f"2013-03-{day:02}T14:30:00Z"}
+    return Message("t", 2, offset, symbol.encode(), json.dumps(value).encode(), {})
+
+
+def dead(of: Message) -> Message:
+    headers = {
+        HEADER_PARTITION: str(of.partition).encode(),
+        HEADER_OFFSET: str(of.offset).encode(),
+        HEADER_REASON: b"price-not-positive",
+        HEADER_ERROR: b"A price is zero or negative.",
+    }
+    return Message("t.dead-letter", 0, 0, of.key, of.value, headers)
+
+
+def fates(messages: list[Message], letters: list[Message], stored: dict, done: int) -> list[str]:  # type: ignore[type-arg]
+    return [s.fate for s in sightings("AAPL", DAY, messages, letters, stored, {2: done})]
+
+
+def test_a_stored_bar_is_told_with_its_values() -> None:
+    assert fates([message(0)], [], POINT, 1) == ["stored: close 430.47, volume 1.38112e+08"]
+
+
+def test_a_correction_supersedes() -> None:
+    assert fates([message(0), message(1)], [], POINT, 2)[0] == "superseded by a later message"
+
+
+def test_a_dead_letter_is_told_with_its_reason() -> None:
+    told = fates([message(0)], [dead(message(0))], {}, 1)
+    assert told == ["dead-lettered: price-not-positive. A price is zero or negative."]
+
+
+def test_what_the_stream_has_not_come_to_is_on_its_way_and_what_it_passed_over_is_lost() -> None:
+    [coming] = sightings("AAPL", DAY, [message(5)], [], {}, {2: 5})
+    [lost] = sightings("AAPL", DAY, [message(5)], [], {}, {2: 6})
+    assert not coming.is_lost
+    assert lost.is_lost
+
+
+def test_other_days_and_other_symbols_are_not_told() -> None:
+    assert fates([message(0, day=4), message(1, symbol="IBM")], [], {}, 2) == []
+
+
+def test_a_date_is_a_session_and_a_time_is_a_second() -> None:
+    assert START in span_of("AAPL", "2013-03-01")
+    assert span_of("AAPL", "2013-03-01T09:30:00-05:00").begin == START
+    with pytest.raises(ValueError, match="no trading day"):
+        span_of("AAPL", "2013-03-02")
+    with pytest.raises(ValueError, match="names no time zone"):
+        span_of("AAPL", "2013-03-01T09:30:00")
+
+
+@pytest.mark.parametrize(
+    ("until", "due", "told"),
+    [(1, None, "answer 'ok'"), (2, 1, "not asked for that day yet"), (2, None, "has given all that it has")],
+)
+def test_what_the_source_answered_is_told(until: int, due: int | None, told: str) -> None:
+    covered = START if until == 1 else datetime(2013, 2, 1, tzinfo=UTC)
+    row = Coverage("AAPL", "1d", "a file", covered, covered, "ok", START if due else None)
+    assert told in answers([row], DAY)[0]
+
+
+def test_a_symbol_that_was_never_asked_for_says_so() -> None:
+    assert answers([], DAY) == ["the source has never been asked for this symbol"]
