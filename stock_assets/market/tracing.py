@@ -98,7 +98,7 @@ def sightings(
             fate = "superseded by a later message"
         elif (interval, start) in stored:
             fields = stored[interval, start]
-            fate = "stored: " + ", ".join(f"{name} {fields[name]:g}" for name in sorted(fields))
+            fate = "stored: " + ", ".join(f"{name} {fields[name]:,}" for name in sorted(fields))
         elif message.offset >= done.get(message.partition, 0):
             fate = "on its way: the stream has not come to it yet"
         else:

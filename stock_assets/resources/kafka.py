@@ -56,14 +56,7 @@ class KafkaResource(dg.ConfigurableResource):
                     )
                 for at, records in polled.items():
                     for record in records:
-                        yield Message(
-                            record.topic,
-                            record.partition,
-                            record.offset,
-                            record.key,
-                            record.value,
-                            dict(record.headers),
-                        )
+                        yield _message(record)
                     if at in left and records[-1].offset + 1 >= left[at]:
                         del left[at]
         finally:

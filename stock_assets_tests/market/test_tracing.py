@@ -33,7 +33,7 @@ def fates(messages: list[Message], letters: list[Message], stored: dict, done: i
 
 
 def test_a_stored_bar_is_told_with_its_values() -> None:
-    assert fates([message(0)], [], POINT, 1) == ["stored: close 430.47, volume 1.38112e+08"]
+    assert fates([message(0)], [], POINT, 1) == ["stored: close 430.47, volume 138,112,100"]
 
 
 def test_a_correction_supersedes() -> None:
