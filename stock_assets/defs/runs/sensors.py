@@ -119,4 +119,5 @@ def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, de
         if run is not None and not run.is_finished:
             context.instance.report_run_failed(run, decision.reason)
             context.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)
+    if decision.action not in (Action.KEEP, Action.REST):
+        context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)
