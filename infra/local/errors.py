@@ -1,5 +1,6 @@
 """What goes wrong on a machine, said to the person in front of it."""
 
+import errno
 from enum import IntEnum
 from pathlib import Path
 
@@ -9,10 +10,14 @@ class Exit(IntEnum):
 
     FAILED = 1
     USAGE = 2
-    MISSING_TOOL = 3
+    MISSING_TOOL = 3  # Java, or what builds InfluxDB: not there or too old
     PORT_TAKEN = 4
     SERVICE_FAILED = 5
-    HOME_UNUSABLE = 6
+    HOME_UNUSABLE = 6  # STOCKS_HOME or STOCKS_CACHE can't be written to
+    DISK_FULL = 7
+    NO_NETWORK = 8  # what is downloaded once could not be
+    OTHER_VERSION = 9  # STOCKS_HOME was written by another version
+    INFLUXDB_UNUSABLE = 10  # the server of INFLUXDB_URL, or its token
     ALREADY_RUNNING = 75  # EX_TEMPFAIL of sysexits.h
 
 
@@ -22,6 +27,17 @@ class StackError(RuntimeError):
     def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+def of_the_disk(error: OSError) -> StackError | None:
+    """What the failure of a file means for a person; None where it isn't about a disk or a right."""
+    name = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StackError(f"{name}: {error.strerror}. Make room and start again; nothing was lost.", Exit.DISK_FULL)
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = "Set STOCKS_HOME and STOCKS_CACHE to folders that you may write to."
+        return StackError(f"{name}: {error.strerror}. {remedy}", Exit.HOME_UNUSABLE)
+    return None
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -3,10 +3,10 @@
 import os
 import re
 import shutil
-import tempfile
 import threading
 from pathlib import Path
 
+from infra.local.cache import make_once
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.progress import Progress
 from infra.local.tools import output_of, run_tool
@@ -21,6 +21,9 @@ REMEDY = (
 _GO_FOLDER = Path(__file__).parent / "influxd"
 _NEEDED = ("go", "cargo", "cc", "pkg-config")
 _GO_AT_LEAST = (1, 23)
+# How Go and Cargo say that they reached nobody.
+_OF_THE_NETWORK = ("dial tcp", "proxyconnect", "no such host", "i/o timeout", "could not resolve", "couldn't connect",
+                   "failed to connect", "connection refused", "network is unreachable")  # fmt: skip
 
 # flux's Rust library denies warnings, of which newer compilers have more. RUSTFLAGS would not reach its host build.
 _RUSTC_WRAPPER = '#!/bin/sh\nexec "$@" --cap-lints allow\n'
@@ -73,20 +76,24 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
     if missing := missing_tools():
         raise StackError(f"influxd is not on PATH, and can't be built without {', '.join(missing)}.\n{REMEDY}",
                          Exit.MISSING_TOOL)  # fmt: skip
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
-    try:
-        with progress.step(f"building InfluxDB {VERSION}, once, in some 6 minutes (log: {log})") as step:
-            for command, environment in _commands(draft):
-                if run_tool(command, log, directory=_GO_FOLDER, environment=environment, stop=stop, step=step) != 0:
-                    raise StackError(
-                        f"InfluxDB {VERSION} could not be built; the end of {log}:\n{last_lines(log)}\n{REMEDY}",
-                        Exit.MISSING_TOOL,
-                    )
-        (draft / "influxd").replace(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return str(target)
+
+    def build(draft: Path) -> Path:
+        for command, environment in _commands(draft):
+            if run_tool(command, log, directory=_GO_FOLDER, environment=environment, stop=stop, step=step) != 0:
+                raise _failure(log)
+        return draft / "influxd"
+
+    with progress.step(f"building InfluxDB {VERSION}, once, in some 6 minutes (log: {log})") as step:
+        return str(make_once(target, build, stop))
+
+
+def _failure(log: Path) -> StackError:
+    end = last_lines(log)
+    said = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
+    if any(words in end.lower() for words in _OF_THE_NETWORK):
+        return StackError(f"{said}It downloads its modules once: check the network, or name your proxy in HTTPS_PROXY. "
+                          f"{REMEDY}", Exit.NO_NETWORK)  # fmt: skip
+    return StackError(said + REMEDY, Exit.MISSING_TOOL)
 
 
 def _commands(draft: Path) -> list[tuple[list[str], dict[str, str]]]:

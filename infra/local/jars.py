@@ -1,16 +1,18 @@
 """Kafka's broker and Spark's Kafka connector, as jars from Maven Central, resolved by the Ivy inside pyspark."""
 
-import shutil
-import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyspark
 
-from infra.local.errors import StackError, last_lines
+from infra.local.cache import make_once
+from infra.local.errors import Exit, StackError, last_lines
 from infra.local.progress import Progress
 from infra.local.tools import java, run_tool
+from infra.settings import tool_environment
 
 # `ibiblio` means Maven Central where no root is given. Naming it alone keeps Ivy away from ~/.m2, which may hold
 # a pom without its jar.
@@ -65,25 +67,38 @@ def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event
     if target.is_dir():
         progress.line(f"{jars.title}: from the cache {target}")
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{jars.folder}-", dir=target.parent))
-    try:
-        with progress.step(f"downloading {jars.title}") as step:
-            log, complete = draft / "ivy.log", draft / "complete"
-            command = _ivy(jars, draft, complete)
-            code = run_tool(command, log, directory=draft, stop=stop, step=step)
-            if code != 0 or not any(complete.glob(f"{jars.folder}.jar")):
-                raise StackError(
-                    f"{jars.title} could not be downloaded from Maven Central (exit code {code}):\n{last_lines(log)}\n"
-                    "Check the network, or the proxy in HTTPS_PROXY, and start again."
-                )
-            for jar in complete.iterdir():  # Spark has these already, and copies what it is given on each start
-                if (_PYSPARK_JARS / jar.name).exists() and jars is CONNECTOR:
-                    jar.unlink()
-            _publish(complete, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return target
+
+    def download(draft: Path) -> Path:
+        log, complete = draft / "ivy.log", draft / "complete"
+        code = run_tool(_ivy(jars, draft, complete), log, directory=draft, stop=stop, step=step)
+        if code != 0 or not any(complete.glob(f"{jars.folder}.jar")):
+            raise StackError(
+                f"{jars.title} could not be downloaded from Maven Central (exit code {code}):\n{last_lines(log)}\n"
+                "This is needed once. Check the network, or name your proxy in HTTPS_PROXY, and start again.",
+                Exit.NO_NETWORK,
+            )
+        for jar in complete.iterdir():  # Spark has these already, and copies what it is given on each start
+            if (_PYSPARK_JARS / jar.name).exists() and jars is CONNECTOR:
+                jar.unlink()
+        return complete
+
+    with progress.step(f"downloading {jars.title}") as step:
+        return make_once(target, download, stop)
+
+
+def proxy_options(environment: Mapping[str, str]) -> list[str]:
+    """What tells Java of the proxy that HTTPS_PROXY or https_proxy names: it reads neither by itself."""
+    named = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
+    if not named:
+        return []
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    direct = (environment.get("no_proxy") or environment.get("NO_PROXY") or "").replace(" ", "").split(",")
+    hosts = "|".join(f"*{host}" if host.startswith(".") else host for host in direct if host)
+    return [
+        f"-Dhttps.proxyHost={proxy.hostname}",
+        f"-Dhttps.proxyPort={proxy.port or 80}",
+        *([f"-Dhttp.nonProxyHosts={hosts}"] if hosts else []),
+    ]
 
 
 def _ivy(jars: JarSet, draft: Path, target: Path) -> list[str]:
@@ -98,14 +113,7 @@ def _ivy(jars: JarSet, draft: Path, target: Path) -> list[str]:
         f"<dependencies>{wanted}</dependencies></ivy-module>"
     )
     return [
-        java(), "-jar", str(ivy), "-settings", str(draft / "ivysettings.xml"), "-ivy", str(draft / "ivy.xml"),
+        java(), *proxy_options(tool_environment()), "-jar", str(ivy),
+        "-settings", str(draft / "ivysettings.xml"), "-ivy", str(draft / "ivy.xml"),
         "-cache", str(draft / "cache"), "-confs", "default", "-retrieve", f"{target}/[artifact]-[revision].[ext]",
     ]  # fmt: skip
-
-
-def _publish(complete: Path, target: Path) -> None:
-    try:
-        complete.rename(target)
-    except OSError:
-        if not target.is_dir():  # else another process was faster
-            raise
