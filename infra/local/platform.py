@@ -12,7 +12,7 @@ from types import FrameType
 
 from infra.local import dagster, jars, secrets, state
 from infra.local.errors import Exit, StackError, last_lines
-from infra.local.machine import is_held_for
+from infra.local.ports import is_held_for
 from infra.local.progress import Progress
 from infra.local.secrets import Secrets
 from infra.local.service import guard_command, guarded

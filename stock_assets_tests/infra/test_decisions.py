@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import influxdb_build, kafka, machine, secrets, tools
+from infra.local import influxdb_build, kafka, machine, remedies, secrets, tools
 from infra.local.dagster import fill_in
 from infra.local.errors import Exit, StackError
 from infra.local.secrets import Secrets
@@ -112,13 +112,13 @@ def test_one_port_for_two_services_is_refused() -> None:
      ({"ID": "rocky", "ID_LIKE": "rhel centos fedora"}, "fedora"), ({"ID": "arch"}, "other")],
 )  # fmt: skip
 def test_a_system_is_known_by_its_family(release: dict[str, str], system: str) -> None:
-    assert machine.system_name(release, "linux") == system
+    assert remedies.system_name(release, "linux") == system
 
 
 @pytest.mark.parametrize("thing", ["java", "influxd", "build"])
 @pytest.mark.parametrize("system", ["debian", "ubuntu", "fedora", "macos", "other"])
 def test_every_missing_thing_has_a_remedy_on_every_system(thing: str, system: str) -> None:
-    assert machine.install_command(thing, system, as_root=False)
+    assert remedies.install_command(thing, system, as_root=False)
 
 
 def test_java_properties_take_any_path() -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import influxdb, jars, kafka, machine
+from infra.local import influxdb, jars, kafka
+from infra.local.ports import port_is_free
 from infra.local.progress import Progress
 from infra.local.stack import Servers, write_stack_env
 from infra.settings import StackSettings
@@ -42,7 +43,7 @@ class Bucket:
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 on which nothing listens, below those that the kernel gives to clients meanwhile."""
     ports = random.sample(range(10_000, 32_000), 50 * count)
-    return list(itertools.islice(filter(machine.port_is_free, ports), count))
+    return list(itertools.islice(filter(port_is_free, ports), count))
 
 
 def settings_for(home: Path, **values: object) -> StackSettings:

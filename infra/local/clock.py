@@ -1,0 +1,55 @@
+"""What a clock that was set means: bars are due, late and asked for by the machine's clock."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+_TOLERANCE_SECONDS = 60  # file servers and virtual machines are off by less
+
+REMEDY = (
+    "Set the clock if it is wrong (timedatectl set-ntp true). If it is right now and was ahead then, new bars may "
+    "come only once it has passed that time again."
+)
+
+
+def newest_write(home: Path) -> float:
+    """When the stack last wrote one of its small files, in seconds since 1970 by the clock of then; 0 for never."""
+    files = [file for folder in ("run", "logs", ".") for file in (home / folder).glob("*")]
+    return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
+
+
+def clock_problem(newest: float, now: float) -> str | None:
+    """What is strange about a clock that says `now`, where a file was written at `newest`; None where nothing is."""
+    if newest - now < _TOLERANCE_SECONDS:
+        return None
+    return f"it says {_text(now)}, and the last run wrote at {_text(newest)}, {_human(newest - now)} later"
+
+
+@dataclass
+class Clock:
+    """Notices that the clock was set while the stack ran; that the machine slept is none of its business."""
+
+    offset: float | None = None
+
+    def see(self, wall: float, steady: float) -> str | None:
+        """What has happened since the last call, in a sentence; both in seconds, `steady` as of `steady_time`."""
+        before, self.offset = self.offset, wall - steady
+        if before is None or abs(jump := self.offset - before) < _TOLERANCE_SECONDS:
+            return None
+        way = "ahead" if jump > 0 else "back"
+        return f"the machine's clock was set {way} by {_human(abs(jump))}; bars are due and late by that clock"
+
+
+def steady_time() -> float:
+    """Seconds of a clock that counts sleep and can't be set."""
+    # macOS's monotonic clock stands still while the machine sleeps; no better one is to be had there.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _text(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%MZ}"
+
+
+def _human(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
