@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli import doctor, status, trace, up
+from infra.cli import doctor, logs, reset, status, trace, up
 
 app = typer.Typer(
     name="stocks",
@@ -16,7 +16,9 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("down")(status.down)
+app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
+app.command("reset")(reset.reset)
 app.command("trace")(trace.trace)
 
 if __name__ == "__main__":

@@ -28,4 +28,5 @@ def free_bytes(folder: Path) -> int:
 
 def in_words(size: int) -> str:
     """1536 MiB as "1.5 GiB"."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    unit, power = ("GiB", 30) if size >= 2**30 else ("MiB", 20) if size >= 2**20 else ("KiB", 10)
+    return f"{size / 2**power:.{power == 30:d}f} {unit}"

@@ -1,0 +1,57 @@
+"""`stocks logs`: what the services and programs say."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.say import plain_errors
+from infra.local.errors import Exit, StackError
+from infra.local.logs import Tail, found
+from infra.settings import RunningStackSettings
+
+_Service = Annotated[
+    str | None, typer.Argument(help="One of them: kafka, influxdb, postgres, producer, stream, …; default: all.")
+]
+_Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")]
+_Lines = Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")]
+
+
+def logs(service: _Service = None, follow: _Follow = False, lines: _Lines = 20) -> None:
+    """Show the ends of the logs: of one service, or of all."""
+    with plain_errors(), suppress(KeyboardInterrupt):
+        settings = RunningStackSettings()
+        tails: dict[str, Tail] = {}
+        while True:
+            there = _chosen(found(settings.stocks_home, settings.state_of("")), service, settings.stocks_home)
+            for name, path in there.items():
+                prefix = "" if service else f"{name:<{max(map(len, there))}} | "
+                _pass_on(tails.setdefault(name, Tail(lines)), path, prefix)
+            if not follow:
+                return
+            time.sleep(0.3)
+
+
+def _chosen(logs: dict[str, Path], service: str | None, home: Path) -> dict[str, Path]:
+    if not logs:
+        raise StackError(f"{home} has no logs: nothing has run there yet.")
+    if service is None:
+        return logs
+    if service not in logs:
+        raise StackError(f"{service} has no log in {home}; there are {', '.join(logs)}.", Exit.USAGE)
+    return {service: logs[service]}
+
+
+def _pass_on(tail: Tail, path: Path, prefix: str) -> None:
+    with suppress(FileNotFoundError):  # thrown away meanwhile
+        for line in tail.read(path):
+            sys.stdout.write(f"{prefix}{line}\n")
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        raise typer.Exit(0) from None
