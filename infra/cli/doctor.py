@@ -19,7 +19,8 @@ def doctor() -> None:
             found = [finding for finding in found if not finding.name.startswith("port")]
     table = Table("what", "", Column("found", overflow="fold"), "what to do")
     for finding in found:
-        verdict = "[green]ok[/green]" if finding.ok else "[red]missing[/red]"
+        good = "[yellow]doubtful[/yellow]" if finding.doubtful else "[green]ok[/green]"
+        verdict = good if finding.ok else "[red]missing[/red]"
         table.add_row(finding.name, verdict, escape(finding.detail), escape(finding.remedy))
     errors.print(table)
     missing = [finding for finding in found if not finding.ok]

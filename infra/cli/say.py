@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from pydantic import ValidationError
@@ -9,14 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.local.errors import Exit, StackError
-from infra.local.state import Listed, Running
+from infra.local.errors import Exit, StackError, of_the_disk
+from infra.local.state import Running
 from infra.local.supervisord import Status
 from spark_streaming.contract.schema import Source
 
 answers = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_WORDS = {"BACKOFF": "waits to start again", "FATAL": "given up"}
 _STYLES = {"RUNNING": "green", "STARTING": "yellow", "STOPPED": "dim", "STOPPING": "yellow"}
 
 
@@ -28,6 +30,11 @@ def plain_errors() -> Iterator[None]:
     except StackError as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
         raise typer.Exit(error.code) from None
+    except OSError as error:
+        if (meant := of_the_disk(error)) is None:
+            raise
+        errors.print(f"[red]{escape(str(meant))}[/red]")
+        raise typer.Exit(meant.code) from None
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"][:1]).upper()
@@ -36,14 +43,18 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(Exit.USAGE) from None
 
 
-def service_table(services: tuple[Listed, ...], statuses: list[Status]) -> Table:
-    """A row a service: name, address, state, log."""
-    states = {status.name: status for status in statuses}
-    table = Table("service", "address", "state", Column("log", overflow="fold"))
-    for service in services:
-        state = states[service.name].state if service.name in states else "STOPPED"
+def service_table(running: Running, statuses: list[Status]) -> Table:
+    """A row a service: name, address, state, process."""
+    found = {status.name: status for status in statuses}
+    table = Table("service", Column("address", overflow="fold"), "state", Column("pid", justify="right"))
+    for service in running.services:
+        status = found.get(service.name)
+        state = status.state if status else "STOPPED"
+        text = _WORDS.get(state, state.lower())
+        if times := running.restarts.get(service.name):
+            text += f", died {'once' if times == 1 else f'{times} times'}"
         style = _STYLES.get(state, "red")
-        table.add_row(service.name, service.address, f"[{style}]{state.lower()}[/{style}]", service.log)
+        table.add_row(service.name, service.address, f"[{style}]{text}[/{style}]", str((status and status.pid) or ""))
     return table
 
 
@@ -56,15 +67,23 @@ def source_line(source: str) -> str:
     }[Source(source)]
 
 
+def near(path: Path) -> str:
+    """A path as a person would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
+
+
 def print_table(running: Running, found: list[Status], console: Console) -> None:
-    """The table, where the UI is, and whose prices these are."""
-    console.print(service_table(running.services, found))
+    """The table, where the UI and the logs are, and whose prices these are."""
+    console.print(service_table(running, found))
     if running.ui:
         console.print(f"Dagster: {running.ui}")
+    for folder in {Path(service.log).parent for service in running.services}:
+        console.print(f"Logs: {escape(near(folder))} (`stocks logs`, `stocks logs kafka -f`)")
     console.print(source_line(running.source))
 
 
-def report(services: tuple[Listed, ...], statuses: list[Status]) -> list[dict[str, object]]:
+def report(running: Running, statuses: list[Status]) -> list[dict[str, object]]:
     """The table, for programs."""
     states = {status.name: status for status in statuses}
     return [
@@ -73,7 +92,8 @@ def report(services: tuple[Listed, ...], statuses: list[Status]) -> list[dict[st
             "address": service.address,
             "state": states[service.name].state.lower() if service.name in states else "stopped",
             "pid": states[service.name].pid or None if service.name in states else None,
+            "deaths": running.restarts.get(service.name, 0),
             "log": service.log,
         }
-        for service in services
+        for service in running.services
     ]

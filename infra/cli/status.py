@@ -34,7 +34,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as J
         answer: dict[str, object] = {"running": running is not None, "healthy": healthy, "home": str(home)}
         if running:
             answer |= {"pid": running.pid, "phase": running.phase, "source": running.source, "ui": running.ui}
-            answer["services"] = report(running.services, found)
+            answer["services"] = report(running, found)
         print(json.dumps(answer))
     elif running:
         print_table(running, found, answers)

@@ -12,15 +12,17 @@ import typer
 from rich.console import Console
 
 from infra.cli.say import answers, errors, plain_errors, print_table, report
-from infra.local import machine, state
+from infra.local import home, machine, state
 from infra.local.errors import Exit, StackError
+from infra.local.logs import keep_last, put_large_aside
 from infra.local.platform import Platform, wait_for_predecessor
 from infra.local.progress import Progress
+from infra.local.service import private_folder
 from infra.local.stack import write_stack_env
 from infra.local.supervisord import Status, statuses
 from infra.local.tools import StoppedError
 from infra.settings import StackSettings, named_settings
-from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock
+from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock, is_locked
 from spark_streaming.contract.schema import Source
 
 _Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
@@ -112,13 +114,19 @@ def _up(
     settings: StackSettings, more: dict[str, str], once: bool, as_json: bool, with_dagster: bool, in_background: bool
 ) -> int:
     with Progress() as progress:
-        machine.demand([f for f in machine.findings(settings, with_dagster=False) if not f.name.startswith("port")])
+        found = [f for f in machine.findings(settings, with_dagster=False) if not f.name.startswith("port")]
+        machine.demand(found)
+        for finding in found:
+            if finding.doubtful:
+                progress.line(f"{finding.name}: {finding.detail}. {finding.remedy}")
         try:
             lock = Lock(state.run_folder(settings.stocks_home)).__enter__()
         except AlreadyRunningError:
             raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING) from None
         platform = None
         try:
+            home.claim(settings.stocks_home)
+            put_large_aside(settings.stocks_home / "logs")
             wait_for_predecessor(settings, progress)
             machine.demand(machine.findings(settings, with_dagster=with_dagster))
             write_stack_env(settings, more)
@@ -143,9 +151,9 @@ def _up(
         return 0
 
 
-def _already_running(home: Path) -> str:
-    pid = (state.run_folder(home) / "lock").read_text()
-    return f"`stocks up` runs already for {home}, as process {pid}. `stocks down` stops it."
+def _already_running(folder: Path) -> str:
+    pid = (state.run_folder(folder) / "lock").read_text()
+    return f"`stocks up` runs already for {folder}, as process {pid}. `stocks down` stops it."
 
 
 def _migrate(settings: StackSettings) -> None:
@@ -166,14 +174,16 @@ def _show(platform: Platform, *, as_json: bool, console: Console) -> None:
 
 
 def _answer(running: state.Running, found: list[Status]) -> dict[str, object]:
-    services = report(running.services, found)
+    services = report(running, found)
     return {"pid": running.pid, "source": running.source, "ui": running.ui, "services": services}
 
 
 def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
-    home = settings.stocks_home
-    log = home / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    machine.demand([machine.home_finding(settings)])
+    if is_locked(state.run_folder(settings.stocks_home)):  # before its log is opened again
+        raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING)
+    log = private_folder(settings.stocks_home / "logs") / "up.log"
+    keep_last(log)
     arguments = [argument for argument in sys.argv[1:] if argument not in ("-d", "--detach", "--json")]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -181,7 +191,7 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
-        running = _follow(process, home, log)
+        running = _follow(process, settings.stocks_home, log)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
@@ -194,11 +204,11 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
         errors.print(f"Runs in the background as process {running.pid}; `stocks down` stops it.")
 
 
-def _follow(process: subprocess.Popen[bytes], home: Path, log: Path) -> state.Running:
+def _follow(process: subprocess.Popen[bytes], folder: Path, log: Path) -> state.Running:
     """Pass on what a `stocks up` in the background says, until it is ready."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         while True:
-            running, code = state.read(home), process.poll()
+            running, code = state.read(folder), process.poll()
             sys.stderr.write(lines.read())
             if code is not None:
                 known = Exit(code) if code in set(Exit) else Exit.FAILED

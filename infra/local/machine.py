@@ -26,7 +26,7 @@ class Finding:
 
 def findings(settings: StackSettings, *, with_dagster: bool = True) -> list[Finding]:
     """Everything that `stocks up` needs of the machine, in the order in which it needs it."""
-    return [_home(settings), _clock(settings), _java(), _influxdb(settings), *_ports(settings, with_dagster)]
+    return [home_finding(settings), _clock(settings), _java(), _influxdb(settings), *_ports(settings, with_dagster)]
 
 
 def demand(found: list[Finding]) -> None:
@@ -73,7 +73,8 @@ def _influxdb(settings: StackSettings) -> Finding:
     return Finding("InfluxDB", False, detail, way_out, Exit.MISSING_TOOL)
 
 
-def _home(settings: StackSettings) -> Finding:
+def home_finding(settings: StackSettings) -> Finding:
+    """Whether the folders of state and of downloads can be used; makes them where they are missing."""
     folder = settings.stocks_home
     if problem := home.length_problem(folder):
         return Finding("STOCKS_HOME", False, problem, "Set it to a shorter path.", Exit.HOME_UNUSABLE)

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from types import FrameType
 
-from infra.local import dagster, jars, secrets, state
+from infra.local import dagster, disk, jars, logs, secrets, state
+from infra.local.clock import Clock, steady_time
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.ports import is_held_for
 from infra.local.progress import Progress
@@ -33,7 +35,7 @@ class Platform:
         self.servers = Servers(settings, progress, dagster.services(settings) if with_dagster else ())
         self.interrupted = threading.Event()
         self._supervisor = self.servers.supervisor
-        self._watchdog = Watchdog()
+        self._watchdog, self._clock, self._room, self._upkeep = Watchdog(), Clock(), disk.Room(), logs.Upkeep()
         self._phase, self._message = state.Phase.STARTING, ""
 
     def __enter__(self) -> "Platform":
@@ -56,12 +58,14 @@ class Platform:
             ui=dagster.ui_address(self.settings) if self.with_dagster else "",
             services=tuple(state.Listed(s.name, s.address, str(s.log)) for s in services),
             message=self._message,
+            restarts=self._watchdog.restarts,
         )
 
     def tell(self, phase: state.Phase, message: str = "") -> None:
         """Tell the other terminals where we are."""
         self._phase, self._message = phase, message
-        state.write(self.settings.stocks_home, self.running)
+        with suppress(OSError):  # a full disk must not keep anything from being stopped
+            state.write(self.settings.stocks_home, self.running)
 
     def start(self, migrate: Callable[[], None]) -> None:
         """Bring everything up, side by side where it can be; `migrate` makes the tables once PostgreSQL is there.
@@ -100,11 +104,12 @@ class Platform:
         """Return once `done`, or once a signal has come; meanwhile say which service has died.
 
         Raises:
-            StackError: a service can't be kept alive.
+            StackError: a service can't be kept alive, or the disk is as good as full.
         """
         while not self.interrupted.wait(0.2 if done() else 1.0) and not done():
             for line in self._look():
                 self.progress.line(line)
+            self._upkeep.do(self.settings.stocks_home, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
         """Run one of our programs beside the servers, in Dagster's environment, and return its exit code.
@@ -176,12 +181,20 @@ class Platform:
     def _look(self) -> list[str]:
         if not self._supervisor.is_alive:
             raise StackError("supervisord was killed, and the services with it", Exit.SERVICE_FAILED)
+        home, free = self.settings.stocks_home, disk.free_bytes(self.settings.stocks_home)
+        if free < disk.TOO_LITTLE:  # in order, before the servers die of it
+            raise StackError(
+                f"the disk of {home} has {disk.in_words(free)} left, so everything was stopped; nothing is lost. Make "
+                f"room ({disk.in_words(disk.TO_START)} at least) and start again.", Exit.DISK_FULL,
+            )  # fmt: skip
         statuses, now = self._supervisor.statuses(), time.monotonic()
-        said = self._watchdog.see(statuses, now)
+        died = self._watchdog.see(statuses, now)
         if name := self._watchdog.given_up(statuses, now):
             log = self._supervisor.services[name].log
             raise StackError(f"{name} can't be kept alive; the end of {log}:\n{last_lines(log)}", Exit.SERVICE_FAILED)
-        return said
+        if died:
+            self.tell(self._phase)
+        return [*died, *filter(None, (self._room.see(free), self._clock.see(time.time(), steady_time())))]
 
 
 def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: float = 60) -> None:

@@ -1,7 +1,7 @@
 """What a running `stocks up` tells about itself, for `stocks status` and `stocks down` in other terminals."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Running:
     ui: str  # address of Dagster's UI; empty without Dagster
     services: tuple[Listed, ...]
     message: str = ""  # why it failed
+    restarts: dict[str, int] = field(default_factory=dict)  # service -> how often it has died
 
 
 def run_folder(home: Path) -> Path:

@@ -3,8 +3,10 @@
 It ends with the process that started it, and the servers end with it, whatever kills either.
 """
 
-import shutil
+import hashlib
+import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,9 @@ from infra.local.supervisord import Status, api, configuration, levels, statuses
 from infra.local.tools import StoppedError
 from infra.settings import service_environment
 
+_SOCKET = "supervisor.sock"
+_LONGEST_SOCKET = 92  # of 104 bytes on macOS and 108 on Linux; supervisord binds one with its pid behind the name
+
 
 class Supervisor:
     """supervisord for one state folder. Make it in the main thread: it ends with the thread that started it."""
@@ -38,10 +43,10 @@ class Supervisor:
 
     @property
     def socket(self) -> Path:
-        """The socket of supervisord's API; in a short temporary folder, since its path may have 108 bytes."""
+        """The socket of supervisord's API."""
         if self._folder is None:
             raise RuntimeError("supervisord has not been started")
-        return self._folder / "s"
+        return self._folder / _SOCKET
 
     def start(self) -> None:
         """Start supervisord itself, and none of the services.
@@ -49,9 +54,9 @@ class Supervisor:
         Raises:
             StackError: it ended at once.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="stocks-"))
         for folder in ("run", "logs"):
             private_folder(self.home / folder)
+        self._folder = socket_folder(self.home)
         write_private(self.home / "run" / "supervisord.conf", configuration(self.services.values(), self.socket))
         command = (sys.executable, "-m", "supervisor.supervisord", "-c", "run/supervisord.conf")
         spec = guarded(command, service_environment(), self.home)
@@ -135,8 +140,9 @@ class Supervisor:
                 self._process.kill()
                 self._process.wait()
         end_processes(self._descendants.values())
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self.socket.unlink(missing_ok=True)
+        if self._folder not in (None, self.home / "run"):
+            self.socket.parent.rmdir()
 
     def _answers(self) -> bool:
         try:
@@ -150,6 +156,22 @@ class Supervisor:
         except psutil.NoSuchProcess:
             return
         self._descendants |= {child.pid: child for child in children}
+
+
+def socket_folder(home: Path) -> Path:
+    """`run` of the home; where that is too long for a socket, a temporary folder, the same one at each start.
+
+    Raises:
+        StackError: that folder belongs to someone else, or is open to others.
+    """
+    if len(os.fsencode(home / "run" / _SOCKET)) <= _LONGEST_SOCKET:
+        return home / "run"
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    folder = private_folder(Path(tempfile.gettempdir()) / f"stocks-{name}")
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StackError(f"{folder} must be a folder that is yours alone: remove it, or set TMPDIR to another place.")
+    return folder
 
 
 def end_processes(processes: Iterable[psutil.Process], seconds: float = 5) -> None:

@@ -26,6 +26,11 @@ class Watchdog:
                 said.append(f"{status.name} (pid {before}) died; it {what}")
         return said
 
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each service has died."""
+        return {name: len(deaths) for name, deaths in self.deaths.items()}
+
     def given_up(self, statuses: Iterable[Status], now: float) -> str | None:
         """The service that can't be kept alive: it never came up again, or died five times in about a minute."""
         for status in statuses:
