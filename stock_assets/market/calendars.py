@@ -95,6 +95,14 @@ def last_closed(exchange: str, moment: datetime) -> Session:
     return schedule.sessions[bisect_right(schedule.closes, moment) - 1]
 
 
+def next_session(exchange: str, moment: datetime) -> Session:
+    """The first session that opens after `moment`."""
+    if exchange == ALWAYS_OPEN:
+        return _utc_day(moment.astimezone(UTC).date() + timedelta(days=1))
+    schedule = _schedule(exchange)
+    return schedule.sessions[bisect_right(schedule.opens, moment)]
+
+
 def is_open(exchange: str, now: datetime) -> bool:
     """Whether the market trades at `now`."""
     return session_at(exchange, now).is_on(now)

@@ -1,0 +1,106 @@
+"""Which bars to ask the source for, and when to ask next: from coverage, calendars and a clock. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stock_assets.market.bars import interval_length
+from stock_assets.market.calendars import ALWAYS_OPEN, exchange_of, last_closed, next_session, session_at
+from stock_assets.market.coverage import Coverage
+from stock_assets.market.freshness import newest_final_bar
+
+# Bars that were given already are asked for again with the new ones: Yahoo corrects its newest bars.
+OVERLAP_BARS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """How far back a source gives bars of an interval, and how much of it in one answer."""
+
+    history: timedelta
+    per_request: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Ask for the bars that start from `begin` to before `end`, in UTC.
+
+    `target` is the start of the newest bar that must be there by now; `lost` is the begin of what the source no
+    longer sells, None where nothing is missing.
+    """
+
+    symbol: str
+    interval: str
+    begin: datetime
+    end: datetime
+    target: datetime
+    lost: datetime | None = None
+
+
+def requests_due(
+    symbols: Sequence[str],
+    interval: str,
+    sold: Sold,
+    first_history: timedelta,
+    delay: timedelta,
+    coverage: Mapping[str, Coverage],
+    now: datetime,
+) -> list[Request]:
+    """One request for each symbol that misses a final bar and is due; the longest wait first.
+
+    Args:
+        symbols: the watchlist.
+        interval: of the bars, as `2m`.
+        sold: what the source has of it.
+        first_history: how far back a symbol begins that was never asked for.
+        delay: what the exchange and the source add to a bar's end before it is final.
+        coverage: symbol -> its row for this interval.
+        now: aware.
+    """
+    due = [
+        request
+        for symbol in symbols
+        if (request := _request(symbol, interval, sold, first_history, delay, coverage.get(symbol), now)) is not None
+    ]
+    return sorted(due, key=lambda request: (request.target, request.begin))
+
+
+def _request(
+    symbol: str,
+    interval: str,
+    sold: Sold,
+    first_history: timedelta,
+    delay: timedelta,
+    covered: Coverage | None,
+    now: datetime,
+) -> Request | None:
+    if covered is not None and covered.next_due is not None and covered.next_due > now:
+        return None
+    exchange, length = exchange_of(symbol), interval_length(interval) or timedelta(days=1)
+    target = newest_final_bar(exchange, interval, delay, now)
+    oldest = now - sold.history + length  # what is at the very edge is gone by the time that the request arrives
+    if covered is None:
+        begin, lost = max(session_at(exchange, now - first_history).opened, oldest), None
+    else:
+        missing_from = covered.covered_until + length
+        lost = missing_from if missing_from < oldest and session_at(exchange, oldest).closed > missing_from else None
+        begin = max(covered.covered_until - OVERLAP_BARS * length, oldest)
+    if target < begin or (covered is not None and covered.covered_until >= target):
+        return None
+    end = min(target + length, begin + sold.per_request)
+    return Request(symbol, interval, begin, end, target, lost)
+
+
+def next_final(exchange: str, interval: str, delay: timedelta, after: datetime) -> datetime:
+    """When the next bar after the newest final one at `after` will be final, by the exchange's calendar."""
+    moment, length = after - delay, interval_length(interval)
+    if exchange == ALWAYS_OPEN or length is None:
+        newest = newest_final_bar(exchange, interval, delay, after)
+        if exchange == ALWAYS_OPEN:
+            return newest + 2 * (length or timedelta(days=1)) + delay
+        return next_session(exchange, last_closed(exchange, moment).opened).closed + delay
+    session = session_at(exchange, moment)
+    if moment < session.closed:
+        ended = session.opened + ((moment - session.opened) // length + 1) * length
+        return min(ended, session.closed) + delay
+    return next_session(exchange, session.opened).opened + length + delay
