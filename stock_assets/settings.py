@@ -118,6 +118,10 @@ class IngestSettings(SharedSettings):
     stack_started_at: datetime = Field(
         default_factory=lambda: datetime.now(UTC), description="start of the stack: where a simulation begins"
     )
+    bar_interval: str = Field("2m", description="interval of Yahoo's bars: 1m, 2m, 5m, 15m, 1h or 1d")
+    history_days: int = Field(14, gt=0, description="how far back a symbol begins that was never asked for")
+    yahoo_delay_seconds: int = Field(15, description="a bar is final so long after its end")
+    yahoo_requests_per_minute: int = Field(120, gt=0, description="how often Yahoo may be asked")
     replay_file: Path | None = Field(None, description="CSV or Parquet file of bars; none: the bundled daily bars")
     replay_symbol: str | None = Field(None, description="symbol of a file without a column of symbols")
     replay_columns: str = Field("", description="the file's own column names, as timestamp=Date,open=Open")

@@ -108,6 +108,11 @@ def is_open(exchange: str, now: datetime) -> bool:
     return session_at(exchange, now).is_on(now)
 
 
+def timezone_of(exchange: str) -> str:
+    """The exchange's time zone, as `America/New_York`."""
+    return str(_calendar(exchange).tz)
+
+
 def date_at(exchange: str, moment: datetime) -> date:
     """The date on the exchange's wall calendar at `moment`."""
     return moment.astimezone(UTC if exchange == ALWAYS_OPEN else _calendar(exchange).tz).date()

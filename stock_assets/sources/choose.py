@@ -1,8 +1,10 @@
 """The source that the settings name."""
 
+from datetime import timedelta
+
 from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.protocol import BarSource, SourceError
+from stock_assets.sources.protocol import BarSource
 
 
 def source_of(settings: IngestSettings) -> BarSource:
@@ -24,4 +26,14 @@ def source_of(settings: IngestSettings) -> BarSource:
             begin=settings.stack_started_at,
             bars=settings.simulated_bars,
         )
-    raise SourceError("source yahoo is not built yet; use SOURCE=replay or SOURCE=simulated")
+    from stock_assets.sources.yahoo import Manners, YahooSource
+    from stock_assets.sources.yahoo_client import YahooClient
+
+    return YahooSource(
+        symbols=settings.stocks,
+        interval=settings.bar_interval,
+        history=timedelta(days=settings.history_days),
+        delay=timedelta(seconds=settings.yahoo_delay_seconds),
+        client=YahooClient(settings.stocks_home / "cache" / "yfinance"),
+        manners=Manners(settings.yahoo_requests_per_minute),
+    )

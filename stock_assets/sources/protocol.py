@@ -56,4 +56,8 @@ class BarSource(Protocol):
         """
 
     def companies(self, now: datetime) -> Iterator[CompanyInfo]:
-        """Yield the facts about each symbol, as of its exchange's date at `now`."""
+        """Yield the facts about each symbol, as of its exchange's date at `now`.
+
+        Raises:
+            SourceError: after the last one, where some could not be had; names each.
+        """

@@ -3,9 +3,11 @@
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import now
+from stock_assets.market.bars import CompanyInfo
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
 from stock_assets.sources.choose import source_of
+from stock_assets.sources.protocol import BarSource, SourceError
 from stock_assets.store.companies import read_companies, write_companies
 
 STOCK_INFO_KEY = dg.AssetKey(["postgres", "stock_info"])
@@ -30,9 +32,11 @@ _ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.Automatio
 )
 def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
     """Ask the source about its symbols and keep what it says."""
-    companies = list(source_of(code_location()).companies(now()))
+    companies, failed = _ask(source_of(code_location()))
     write_companies(postgres.engine, companies)
     context.log.info("wrote %d rows", len(companies))
+    if failed:  # those that are there are kept; Dagster asks again
+        raise dg.Failure(description=failed, metadata={"rows_written": len(companies)})
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(companies),
@@ -40,6 +44,16 @@ def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) ->
             "entry_date": max((company.entry_date.isoformat() for company in companies), default="none"),
         }
     )
+
+
+def _ask(source: BarSource) -> tuple[list[CompanyInfo], str]:
+    """What is known of the companies, and which could not be had: one's failure costs no other's row."""
+    companies: list[CompanyInfo] = []
+    try:
+        companies.extend(source.companies(now()))
+    except SourceError as error:
+        return companies, str(error)
+    return companies, ""
 
 
 @dg.asset(

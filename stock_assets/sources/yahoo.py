@@ -1,0 +1,204 @@
+"""Yahoo Finance: each bar once it is final, and what is missing since the last time, at a bearable rate."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+from stock_assets.market.bars import Bar, CompanyInfo
+from stock_assets.market.cadence import Request, Sold, next_final, requests_due
+from stock_assets.market.calendars import exchange_of, is_open
+from stock_assets.market.coverage import Coverage
+from stock_assets.sources.protocol import Batch, SourceError
+from stock_assets.sources.yahoo_client import RateLimitedError, UnknownSymbolError, YahooClient, YahooError
+
+log = logging.getLogger("ingest")
+
+ORIGIN = "Yahoo Finance"
+LEAD = timedelta(minutes=5)  # the producer is up so long before a bar is due
+SETTLED = timedelta(minutes=10)  # a bar that Yahoo doesn't have so long after its end isn't coming
+REST = timedelta(days=1)  # of a symbol that Yahoo doesn't know
+LONGEST_HOLD = timedelta(minutes=15)
+
+# What Yahoo sells of each interval: yfinance 1.7's documentation of `history`.
+_SOLD = {
+    "1m": Sold(timedelta(days=30), timedelta(days=7)),
+    "2m": Sold(timedelta(days=60), timedelta(days=59)),
+    "5m": Sold(timedelta(days=60), timedelta(days=59)),
+    "15m": Sold(timedelta(days=60), timedelta(days=59)),
+    "1h": Sold(timedelta(days=730), timedelta(days=729)),
+    "1d": Sold(timedelta(days=365 * 60), timedelta(days=365 * 60)),
+}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Manners:
+    """How often Yahoo may be asked, and how long it wants to be left alone."""
+
+    per_minute: int
+    held_until: float = 0.0  # by the monotonic clock
+    refusals: int = 0
+    asked: int = 0
+    _next: float = 0.0
+
+    def wait(self, stop: Event) -> bool:
+        """Wait for the turn of the next request, spread over the minute with jitter; False where `stop` came."""
+        pause = max(self._next, self.held_until) - time.monotonic()
+        if pause > 0 and stop.wait(pause):
+            return False
+        spacing = 60 / self.per_minute
+        self._next = time.monotonic() + spacing * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
+        self.asked += 1
+        return not stop.is_set()
+
+    def refused(self) -> timedelta:
+        """Hold back everything, twice as long each time; returns for how long."""
+        self.refusals += 1
+        hold = min(timedelta(seconds=30) * (1 << min(self.refusals - 1, 10)), LONGEST_HOLD)
+        self.held_until = time.monotonic() + hold.total_seconds()
+        return hold
+
+    def answered(self) -> None:
+        """All is well again."""
+        self.refusals = 0
+
+
+@dataclass
+class YahooSource:
+    """Bars of a watchlist. Lives while an exchange is open or something is missing."""
+
+    symbols: Sequence[str]
+    interval: str
+    history: timedelta
+    delay: timedelta
+    client: YahooClient
+    manners: Manners
+    now: Callable[[], datetime] = _now
+    origin: str = ORIGIN
+    _failures: dict[str, int] = field(default_factory=dict)
+    _given: dict[tuple[str, datetime], Bar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.interval not in _SOLD:
+            raise SourceError(f"BAR_INTERVAL={self.interval}: Yahoo has no such bars; it has {', '.join(_SOLD)}")
+
+    def check(self) -> int:
+        """Each symbol must have a calendar.
+
+        Raises:
+            SourceError: one has none.
+        """
+        for symbol in self.symbols:
+            try:
+                exchange_of(symbol)
+            except ValueError as error:
+                raise SourceError(f"STOCKS: {error}") from None
+        return 0
+
+    def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
+        """Whether a bar is, or will soon be, due."""
+        known = self._ours(coverage)
+        return any(
+            symbol not in known or (due := known[symbol].next_due) is None or due <= now + LEAD
+            for symbol in self.symbols
+        )
+
+    def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
+        """Ask for what is due, wait for what comes next; end when nothing comes for a while."""
+        self.check()
+        known = self._ours(coverage)
+        while not stop.is_set():
+            now = self.now()
+            due = requests_due(self.symbols, self.interval, _SOLD[self.interval], self.history, self.delay, known, now)
+            for request in due:
+                if not self.manners.wait(stop):
+                    return
+                batch = self._ask(request, known.get(request.symbol))
+                known.update({row.symbol: row for row in batch.coverage})
+                yield batch
+            if due:
+                continue
+            moment = self.now()
+            soonest = min((self._next(symbol, known.get(symbol), moment) for symbol in self.symbols), default=moment)
+            if soonest - moment > LEAD and not any(is_open(exchange_of(s), moment) for s in self.symbols):
+                return
+            stop.wait(min(max((soonest - moment).total_seconds(), 0.05), 5))
+
+    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
+        """What Yahoo knows of each symbol; one symbol's failure costs no other's row."""
+        failed = []
+        for symbol in self.symbols:
+            self.manners.wait(Event())
+            try:
+                yield self.client.company(symbol, now)
+            except YahooError as error:
+                failed.append(str(error))
+                if isinstance(error, RateLimitedError):
+                    self.manners.refused()
+        if failed:
+            raise SourceError(f"{len(failed)} of {len(self.symbols)} companies failed: " + "; ".join(failed))
+
+    def _ours(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
+        return {
+            row.symbol: row
+            for row in coverage
+            if row.origin == self.origin and row.interval == self.interval and row.symbol in self.symbols
+        }
+
+    def _next(self, symbol: str, row: Coverage | None, now: datetime) -> datetime:
+        final = next_final(exchange_of(symbol), self.interval, self.delay, now)
+        return max(final, row.next_due) if row is not None and row.next_due is not None else final
+
+    def _ask(self, request: Request, before: Coverage | None) -> Batch:
+        try:
+            bars = self.client.bars(request)
+        except YahooError as error:
+            return Batch([], [self._after_failure(request, before, error)])
+        self.manners.answered()
+        self._failures.pop(request.symbol, None)
+        fresh = [bar for bar in bars if self._given.get((bar.symbol, bar.start)) != bar]
+        self._remember(request.symbol, bars)
+        return Batch(fresh, [self._after_answer(request, before, bars)])
+
+    def _remember(self, symbol: str, bars: Sequence[Bar]) -> None:
+        """Keep a symbol's newest bars, so that only those that Yahoo has corrected are published again."""
+        for key in [key for key in self._given if key[0] == symbol]:
+            del self._given[key]
+        self._given.update({(bar.symbol, bar.start): bar for bar in bars[-8:]})
+
+    def _after_answer(self, request: Request, before: Coverage | None, bars: Sequence[Bar]) -> Coverage:
+        now = self.now()
+        newest = max(
+            [bar.start for bar in bars] + ([before.newest_bar] if before and before.newest_bar else []), default=None
+        )
+        last_asked = max((bar.start for bar in bars), default=request.begin)
+        is_part = request.end <= request.target
+        if is_part or now - request.end > SETTLED or (newest is not None and newest >= request.target):
+            until = min(request.target, request.end) if is_part else request.target
+        else:  # Yahoo is behind its own delay: ask again with the next bar
+            until = max(last_asked, before.covered_until if before else request.begin)
+        answer = f"{len(bars)} bars" + (
+            f"; not sold any more: since {request.lost:%Y-%m-%d %H:%MZ}" if request.lost else ""
+        )
+        due = now if is_part else next_final(exchange_of(request.symbol), self.interval, self.delay, now)
+        return Coverage(request.symbol, self.interval, self.origin, until, newest, answer, due)
+
+    def _after_failure(self, request: Request, before: Coverage | None, error: YahooError) -> Coverage:
+        times = self._failures[request.symbol] = self._failures.get(request.symbol, 0) + 1
+        now = self.now()
+        if isinstance(error, RateLimitedError):
+            due = now + self.manners.refused()
+        elif isinstance(error, UnknownSymbolError):
+            due = now + REST
+        else:
+            due = now + min(timedelta(seconds=10) * (1 << min(times - 1, 10)), REST / 24)
+        log.warning("%s (%s): asked again at %s", error, error.kind, f"{due:%H:%M:%SZ}")
+        row = before or Coverage(request.symbol, self.interval, self.origin, request.begin, None, "", None)
+        return replace(row, last_answer=f"{error.kind}: {error}", next_due=due)

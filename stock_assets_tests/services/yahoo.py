@@ -1,0 +1,193 @@
+"""A server that answers as Yahoo does, over TLS, for yfinance's and curl_cffi's own code.
+
+The shapes of its answers follow Yahoo's chart, quoteSummary, quote and crumb addresses; the numbers are made up.
+"""
+
+import json
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import trustme
+from curl_cffi import CurlOpt, requests
+
+HOSTS = ("fc.yahoo.com", "query1.finance.yahoo.com", "query2.finance.yahoo.com", "finance.yahoo.com", "guce.yahoo.com")
+SECONDS = {"1m": 60, "2m": 120, "5m": 300, "1h": 3600, "1d": 86_400}
+
+# What a chart request is answered with: status, content type, body; None for the usual bars.
+Ugly = tuple[int, str, bytes]
+
+
+@dataclass
+class Market:
+    """What the server knows. Tests change it while it serves."""
+
+    # When a symbol trades: given the time of a bar's start, whether there is one.
+    trades: Callable[[datetime], bool] = lambda at: at.weekday() < 5 and _in_new_york_hours(at)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    unknown: set[str] = field(default_factory=set)
+    halted: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    holes: set[datetime] = field(default_factory=set)  # rows of nulls
+    corrected: dict[tuple[str, datetime], float] = field(default_factory=dict)
+    ugly: dict[str, list[Ugly]] = field(default_factory=dict)  # answers to give first, symbol by symbol
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and query of each request
+
+    def close(self, symbol: str, at: datetime) -> float:
+        """The price of a bar; the same each time, unless it was corrected."""
+        return self.corrected.get((symbol, at), 100 + (at.hour * 60 + at.minute) / 100 + len(symbol))
+
+    def charts(self) -> list[tuple[str, dict[str, str]]]:
+        """The chart requests, symbol and query."""
+        return [(path.rsplit("/", 1)[1], query) for path, query in self.asked if "/v8/finance/chart/" in path]
+
+
+def _in_new_york_hours(at: datetime) -> bool:
+    """14:30 to 21:00 UTC: New York's session while its clock is at winter time."""
+    return (14, 30) <= (at.hour, at.minute) < (21, 0)
+
+
+class YahooServer:
+    """Serves a `Market` on a port of 127.0.0.1 until it is closed."""
+
+    def __init__(self) -> None:
+        self.market = Market()
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*HOSTS).configure_cert(context)
+        folder = tempfile.TemporaryDirectory()
+        self._folder = folder
+        self._certificate = Path(folder.name) / "ca.pem"
+        authority.cert_pem.write_to_path(self._certificate)
+        market = self.market
+
+        class Handler(_Handler):
+            served = market
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def session(self) -> object:
+        """A session for which Yahoo's hosts are this server; all else is Yahoo's own client code."""
+        port = self._server.server_address[1]
+        options = {CurlOpt.PORT: port, CurlOpt.RESOLVE: [f"{host}:{port}:127.0.0.1" for host in HOSTS]}
+        session: Any = requests.Session  # typed as if `verify` were no path
+        return session(verify=str(self._certificate), impersonate="chrome", curl_options=options)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._folder.cleanup()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: Market
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        self.served.asked.append((url.path, query))
+        if url.path.startswith("/v1/test/getcrumb"):
+            self._answer(200, "text/plain", b"a.crumb")
+        elif "/v8/finance/chart/" in url.path:
+            self._chart(url.path.rsplit("/", 1)[1], query)
+        elif "/v10/finance/quoteSummary/" in url.path:
+            self._summary(url.path.rsplit("/", 1)[1])
+        elif url.path.startswith("/v7/finance/quote"):
+            self._quote(query.get("symbols", ""))
+        elif "/fundamentals-timeseries/" in url.path:
+            self._json(200, {"timeseries": {"result": [], "error": None}})
+        else:
+            self._answer(404, "text/html", b"<html>Not here</html>")
+
+    def _chart(self, symbol: str, query: dict[str, str]) -> None:
+        if self.served.ugly.get(symbol):
+            self._answer(*self.served.ugly[symbol].pop(0))
+        elif symbol in self.served.unknown:
+            error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+            self._json(404, {"chart": {"result": None, "error": error}})
+        else:
+            self._json(200, {"chart": {"result": [self._bars(symbol, query)], "error": None}})
+
+    def _bars(self, symbol: str, query: dict[str, str]) -> dict[str, Any]:
+        market, step = self.served, timedelta(seconds=SECONDS[query["interval"]])
+        at = datetime.fromtimestamp(int(query["period1"]), UTC)
+        end = min(datetime.fromtimestamp(int(query["period2"]), UTC), market.now())
+        rows: list[tuple[datetime, float | None]] = []
+        halt = market.halted.get(symbol)
+        while at < end:
+            if market.trades(at) and not (halt and halt[0] <= at < halt[1]):
+                rows.append((at, None if at in market.holes else market.close(symbol, at)))
+            at += step
+        quote = {
+            name: [None if close is None else round(close + shift, 4) for _, close in rows]
+            for name, shift in (("open", -0.1), ("high", 0.2), ("low", -0.2), ("close", 0.0))
+        }
+        volume = [None if close is None else 1000 for _, close in rows]
+        return {
+            "meta": {
+                "currency": "USD",
+                "symbol": symbol,
+                "exchangeName": "NMS",
+                "instrumentType": "EQUITY",
+                "exchangeTimezoneName": "America/New_York",
+                "timezone": "EST",
+                "gmtoffset": -18000,
+                "dataGranularity": query["interval"],
+                "range": "",
+                "validRanges": ["1d", "5d", "1mo", "max"],
+                "currentTradingPeriod": _periods(market.now()),
+                "tradingPeriods": [[_regular(day)] for day in sorted({at.date() for at, _ in rows})],
+            },
+            "timestamp": [int(at.timestamp()) for at, _ in rows],
+            "indicators": {"quote": [{**quote, "volume": volume}]},
+        }
+
+    def _summary(self, symbol: str) -> None:
+        facts = self.served.facts.get(symbol)
+        if facts is None:
+            error = {"code": "Not Found", "description": f"Quote not found for symbol: {symbol}"}
+            self._json(404, {"quoteSummary": {"result": None, "error": error}})
+        else:
+            self._json(200, {"quoteSummary": {"result": [{"summaryDetail": facts}], "error": None}})
+
+    def _quote(self, symbols: str) -> None:
+        known = [s for s in symbols.split(",") if s in self.served.facts]
+        rows = [{"symbol": s, "quoteType": "EQUITY"} for s in known]
+        self._json(200, {"quoteResponse": {"result": rows, "error": None}})
+
+    def _json(self, status: int, answer: dict[str, Any]) -> None:
+        self._answer(status, "application/json", json.dumps(answer).encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: pytest shows what is wrong."""
+
+
+def _regular(day: Any) -> dict[str, Any]:
+    opened = datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC)
+    end = opened + timedelta(hours=6, minutes=30)
+    return {"timezone": "EST", "start": int(opened.timestamp()), "end": int(end.timestamp()), "gmtoffset": -18000}
+
+
+def _periods(now: datetime) -> dict[str, Any]:
+    regular = _regular(now.date())
+    return {"pre": regular, "regular": regular, "post": regular}

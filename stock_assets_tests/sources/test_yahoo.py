@@ -1,0 +1,201 @@
+"""Source yahoo against a server that answers as Yahoo does, through yfinance's and curl_cffi's own code."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from stock_assets.market.bars import Bar
+from stock_assets.market.coverage import Coverage
+from stock_assets.sources.protocol import SourceError
+from stock_assets.sources.yahoo import LEAD, Manners, YahooSource
+from stock_assets.sources.yahoo_client import YahooClient
+from stock_assets_tests.services.yahoo import Market, YahooServer
+
+FRIDAY_EVENING = datetime(2026, 11, 20, 23, tzinfo=UTC)
+LAST_BAR = datetime(2026, 11, 20, 20, 58, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[YahooServer]:
+    server = YahooServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def market(server: YahooServer) -> Market:
+    fresh = Market()
+    vars(server.market).update(vars(fresh))
+    return server.market
+
+
+@dataclass
+class Clock:
+    """A clock that a test sets."""
+
+    time: datetime
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+class Asked:
+    """A source of some symbols, and what it has given so far."""
+
+    def __init__(self, server: YahooServer, folder: Path, *symbols: str) -> None:
+        self.clock = Clock(FRIDAY_EVENING)
+        server.market.now = self.clock
+        self.source = YahooSource(
+            symbols=symbols,
+            interval="2m",
+            history=timedelta(days=2),
+            delay=timedelta(seconds=15),
+            client=YahooClient(folder, server.session()),
+            manners=Manners(per_minute=60_000),
+            now=self.clock,
+        )
+        self.coverage: dict[str, Coverage] = {}
+
+    def until_it_rests(self) -> list[Bar]:
+        """Everything it gives until it ends by itself: for a moment when no exchange is open."""
+        bars: list[Bar] = []
+        for batch in self.source.batches(list(self.coverage.values()), Event()):
+            bars.extend(batch.bars)
+            self.coverage.update({row.symbol: row for row in batch.coverage})
+        return bars
+
+    def once(self, time: datetime) -> list[Bar]:
+        """What one round of requests at `time` gives; each symbol is asked once at most."""
+        self.clock.time, stop = time, Event()
+        bars: list[Bar] = []
+        left = set(self.source.symbols)
+        for batch in self.source.batches(list(self.coverage.values()), stop):
+            bars.extend(batch.bars)
+            self.coverage.update({row.symbol: row for row in batch.coverage})
+            left -= {row.symbol for row in batch.coverage}
+            if not left:
+                stop.set()
+        return bars
+
+
+@pytest.fixture
+def asked(server: YahooServer, market: Market, tmp_path: Path) -> Asked:
+    return Asked(server, tmp_path, "AMZN", "AAPL")
+
+
+def test_a_first_start_gives_every_bar_of_the_history_once(asked: Asked, market: Market) -> None:
+    bars = asked.until_it_rests()
+    for symbol in ("AMZN", "AAPL"):
+        starts = [bar.start for bar in bars if bar.symbol == symbol]
+        assert starts == sorted(set(starts))
+        assert len(starts) == 3 * 195  # 18, 19 and 20 November at 2 minutes
+        assert asked.coverage[symbol].covered_until == LAST_BAR
+    assert asked.coverage["AMZN"].newest_bar == LAST_BAR
+    assert bars[0].interval == "2m"
+    assert len(market.charts()) == 2  # one request a symbol
+
+
+def test_nothing_more_is_asked_for_until_monday_and_the_producer_rests(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    requests = len(market.charts())
+    asked.clock.time = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert asked.until_it_rests() == []
+    assert len(market.charts()) == requests
+    rows = list(asked.coverage.values())
+    monday = datetime(2026, 11, 23, 14, 32, 15, tzinfo=UTC)
+    assert not asked.source.is_due(rows, monday - LEAD - timedelta(seconds=1))
+    assert asked.source.is_due(rows, monday - LEAD)
+
+
+def test_an_open_market_gives_each_bar_once_it_is_final(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    bars = asked.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
+    assert {(bar.symbol, bar.start.minute) for bar in bars} == {("AMZN", 30), ("AAPL", 30)}
+    bars = asked.once(datetime(2026, 11, 23, 14, 36, 16, tzinfo=UTC))
+    assert sorted(bar.start.minute for bar in bars if bar.symbol == "AMZN") == [32, 34]
+
+
+def test_a_bar_that_yahoo_corrects_is_given_again(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    asked.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
+    first = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    market.corrected["AMZN", first] = 222.0
+    bars = asked.once(datetime(2026, 11, 23, 14, 34, 16, tzinfo=UTC))
+    assert next((bar.start, bar.close) for bar in bars if bar.symbol == "AMZN") == (first, 222.0)
+    assert [bar.start.minute for bar in bars if bar.symbol == "AAPL"] == [32]
+
+
+def test_rows_of_nulls_are_left_out_and_a_halt_is_covered(asked: Asked, market: Market) -> None:
+    market.holes.add(datetime(2026, 11, 20, 15, tzinfo=UTC))
+    market.halted["AAPL"] = (datetime(2026, 11, 20, 18, tzinfo=UTC), FRIDAY_EVENING)
+    bars = asked.until_it_rests()
+    assert len([bar for bar in bars if bar.symbol == "AMZN"]) == 3 * 195 - 1
+    assert asked.coverage["AAPL"].covered_until == LAST_BAR
+    assert asked.coverage["AAPL"].newest_bar == datetime(2026, 11, 20, 17, 58, tzinfo=UTC)
+
+
+def test_a_429_is_seen_as_one_and_holds_back_all_symbols(asked: Asked, market: Market) -> None:
+    # Twice: yfinance tries once more with another cookie.
+    market.ugly["AMZN"] = [(429, "text/plain", b"Too Many Requests")] * 2
+    stop = Event()
+    [batch] = [next(asked.source.batches([], stop))]
+    assert batch.bars == []
+    assert batch.coverage[0].last_answer.startswith("rate limited")
+    assert asked.source.manners.refusals == 1
+    assert asked.source.manners.held_until > 0
+
+
+def test_an_unknown_symbol_rests_and_costs_the_others_nothing(asked: Asked, market: Market) -> None:
+    market.unknown.add("AMZN")
+    asked.once(FRIDAY_EVENING)
+    assert asked.coverage["AMZN"].last_answer.startswith("unknown symbol")
+    due = asked.coverage["AMZN"].next_due
+    assert due is not None
+    assert due - FRIDAY_EVENING == timedelta(days=1)
+    assert asked.coverage["AAPL"].covered_until == LAST_BAR
+
+
+@pytest.mark.parametrize(
+    ("answer", "times"),
+    [
+        ((200, "text/html", b"<html>Will be right back...</html>"), 1),
+        ((200, "application/json", b'{"chart": {"result": [{"meta": {"curr'), 1),
+        ((500, "text/plain", b"oops"), 2),  # yfinance tries once more with another cookie
+    ],
+)
+def test_a_broken_answer_is_told_apart_from_an_empty_one_and_asked_for_again(
+    asked: Asked, market: Market, answer: tuple[int, str, bytes], times: int
+) -> None:
+    market.ugly["AMZN"] = [answer] * times
+    asked.once(FRIDAY_EVENING)
+    row = asked.coverage["AMZN"]
+    assert row.last_answer.startswith("broken answer")
+    assert row.newest_bar is None
+    bars = asked.once(FRIDAY_EVENING + timedelta(seconds=11))
+    assert asked.coverage["AMZN"].covered_until == LAST_BAR
+    assert {bar.symbol for bar in bars} == {"AMZN"}
+
+
+def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:
+    market.facts["AMZN"] = {
+        "marketCap": 2_345_678_901_234,
+        "trailingPE": "Infinity",
+        "forwardPE": 27.5,
+        "currency": "USD",
+    }
+    companies = asked.source.companies(FRIDAY_EVENING)
+    amazon = next(companies)
+    assert (amazon.marketcap, amazon.trailingpe, amazon.sector) == (2_345_678_901_234, None, None)
+    assert str(amazon.forwardpe) == "27.5"
+    assert amazon.entry_date.isoformat() == "2026-11-20"
+    with pytest.raises(SourceError, match=r"1 of 2 companies failed: Yahoo knows no symbol AAPL"):
+        next(companies)
+
+
+def test_an_interval_that_yahoo_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="BAR_INTERVAL=3m: Yahoo has no such bars"):
+        YahooSource((), "3m", timedelta(1), timedelta(0), YahooClient(tmp_path), Manners(1))
