@@ -36,6 +36,9 @@ _Dagster = Annotated[
 _InBackground = Annotated[bool, typer.Option("--in-background", hidden=True)]  # what -d starts
 
 
+_ENDLESS = "--once needs a source that has an end: --source replay, or simulated with --bars"
+
+
 def _replay(text: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel="Replay")
     return option
@@ -57,6 +60,7 @@ def up(
     columns: Annotated[str | None, _replay("The file's own names: timestamp=Date,open=Open.")] = None,
     timezone: Annotated[str | None, _replay("Time zone of naive timestamps: America/New_York.")] = None,
     interval: Annotated[str | None, _replay("Interval of a file without such a column: 1d, 1m.")] = None,
+    skip_invalid: Annotated[bool, _replay("Leave out lines that are no bars, and list them.")] = False,
     bars: Annotated[int | None, _simulated("End after so many bars a symbol.")] = None,
     symbols: Annotated[str | None, _simulated("Symbols, separated by commas; default: STOCKS.")] = None,
     in_background: _InBackground = False,
@@ -72,6 +76,7 @@ def up(
         "REPLAY_COLUMNS": columns,
         "REPLAY_TIMEZONE": timezone,
         "REPLAY_INTERVAL": interval,
+        "REPLAY_SKIP_INVALID": skip_invalid or None,
         "SIMULATED_BARS": bars,
     }
     with plain_errors():
@@ -82,6 +87,7 @@ def up(
             _up_in_the_background(settings, as_json)
             return
         more = _settings_of_programs() | {name: str(value) for name, value in options.items() if value is not None}
+        _check_source(settings, more, once=once)
         code = _up(settings, more | {"STACK_STARTED_AT": started.isoformat()}, once, as_json, dagster, in_background)
     raise typer.Exit(code)
 
@@ -90,14 +96,34 @@ def _demand_sense(settings: StackSettings, options: dict[str, object | None], *,
     for name, value in options.items():
         source = Source(name.partition("_")[0].lower())
         if value is not None and source is not settings.source:
-            raise StackError(
-                f"--{name.partition('_')[2].lower()} is for --source {source}, and the source is {settings.source}",
-                Exit.USAGE,
-            )
+            option = name.partition("_")[2].lower().replace("_", "-")
+            raise StackError(f"--{option} is for --source {source}, and the source is {settings.source}", Exit.USAGE)
     if detach and once:
         raise StackError("--once ends by itself: it can't be combined with -d", Exit.USAGE)
     if once and settings.source is Source.YAHOO:
-        raise StackError("--once needs a source that has an end: --source replay, or simulated with --bars", Exit.USAGE)
+        raise StackError(_ENDLESS, Exit.USAGE)
+
+
+def _check_source(settings: StackSettings, more: dict[str, str], *, once: bool) -> None:
+    """Look whether the source can give what is asked of it, before anything is started."""
+    from stock_assets.settings import IngestSettings
+
+    told = {name.lower(): value for name, value in more.items()}
+    ingest = IngestSettings.model_validate(told | {"stocks_home": settings.stocks_home, "source": settings.source})
+    if once and settings.source is Source.SIMULATED and ingest.simulated_bars is None:
+        raise StackError(_ENDLESS, Exit.USAGE)
+    if settings.source is not Source.REPLAY or ingest.replay_file is None:
+        return
+    from stock_assets.sources.choose import source_of  # pandas: only for a file
+    from stock_assets.sources.protocol import SourceError
+
+    with Progress() as progress, progress.step(f"checking {ingest.replay_file}"):
+        try:
+            left_out = source_of(ingest).check()
+        except SourceError as error:
+            raise StackError(str(error), Exit.USAGE) from None
+        if left_out:
+            progress.line(f"{left_out:,} lines of {ingest.replay_file} are no bars and will be left out")
 
 
 def _settings_of_programs() -> dict[str, str]:
