@@ -65,6 +65,7 @@ def _log_to_stderr() -> None:
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     log.setLevel(logging.INFO)
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # the program tells what it makes of a lost connection
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs each error that it raises
 
 

@@ -41,13 +41,15 @@ class StoppedError(RuntimeError):
 class Stream:
     """The running query, and how to stop it between two batches."""
 
-    def __init__(self, spark: SparkSession, settings: StreamSettings, totals: Totals, available_now: bool) -> None:
+    def __init__(
+        self, spark: SparkSession, settings: StreamSettings, totals: Totals, partitions: list[int], available_now: bool
+    ) -> None:
         self.totals = totals
         self._topic = settings.names.topic
         self._batches = _Batches(spark, settings, totals)
         spark.streams.addListener(_Listener(settings.names.topic, totals, self._batches))
         writer = (
-            _written(_read(spark, settings), settings)
+            _written(_read(spark, settings, partitions), settings)
             .writeStream.foreachBatch(self._batches)
             .option("checkpointLocation", f"file://{settings.checkpoint}")  # a path, which Hadoop doesn't decode
         )
@@ -76,7 +78,7 @@ class Stream:
         """Take in the query's last progress, which its listener may not have heard of yet."""
         progress = self.query.lastProgress
         if progress is not None:
-            self.totals.commit(progress.batchId, *_offsets_and_lag(progress, self._topic))
+            _commit(self.totals, progress, self._topic)
 
     def cause(self) -> str | None:
         """Why the query ended; None where it was stopped or came to its end."""
@@ -140,11 +142,11 @@ def _kafka(settings: StreamSettings) -> dict[str, str]:
     return {"kafka.bootstrap.servers": settings.kafka_bootstrap_servers, "failOnDataLoss": "true"}
 
 
-def _read(spark: SparkSession, settings: StreamSettings) -> DataFrame:
+def _read(spark: SparkSession, settings: StreamSettings, partitions: list[int]) -> DataFrame:
     return (
         spark.readStream.format("kafka")
         .options(**_kafka(settings))
-        .option("subscribe", settings.names.topic)
+        .option("assign", json.dumps({settings.names.topic: partitions}))
         .option("startingOffsets", "earliest")
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()
@@ -173,11 +175,10 @@ class _Listener(StreamingQueryListener):
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
         """A batch is done, its offsets are on record."""
-        offsets, lag = _offsets_and_lag(event.progress, self._topic)
-        self._totals.commit(event.progress.batchId, offsets, lag)
+        _commit(self._totals, event.progress, self._topic)
         batch = self._batches.last
         if batch is not None and batch.number == event.progress.batchId:
-            _tell(batch, lag, event.progress.batchDuration / 1000)
+            _tell(batch, self._totals.lag, event.progress.batchDuration / 1000)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:
         """Kafka was asked, and has nothing new."""
@@ -187,12 +188,11 @@ class _Listener(StreamingQueryListener):
         """The program sees to it."""
 
 
-def _offsets_and_lag(progress: StreamingQueryProgress, topic: str) -> tuple[dict[int, int], int | None]:
-    done = _offsets(progress.sources[0].endOffset, topic)
-    latest = _offsets(progress.sources[0].latestOffset, topic)
-    if not latest:  # a batch that the start before this one had begun
-        return done, None
-    return done, sum(offset - done.get(partition, 0) for partition, offset in latest.items())
+def _commit(totals: Totals, progress: StreamingQueryProgress, topic: str) -> None:
+    source = progress.sources[0]
+    if latest := _offsets(source.latestOffset, topic):  # none in a batch that the start before this one had begun
+        totals.see(latest)
+    totals.commit(progress.batchId, _offsets(source.endOffset, topic))
 
 
 def _offsets(text: str | None, topic: str) -> dict[int, int]:

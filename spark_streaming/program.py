@@ -3,6 +3,8 @@
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_streaming.job import Stream
+    from spark_streaming.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +63,17 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
 
         from spark_streaming.session import open_session
 
-        spark = open_session(settings)
-        signals.listen()
-        try:
-            _stream(spark, settings, totals, available_now, pulse, signals)
-        except (Py4JError, OSError) as error:
-            if signals.received is None:
-                raise
-            log.warning("a signal has ended Spark itself; the next start does the running batch again: %s", error)
-        finally:
-            _close(spark)
+        with _watch(settings, totals) as watch:
+            spark = open_session(settings)
+            signals.listen()
+            try:
+                _stream(spark, settings, totals, available_now, pulse, signals, watch)
+            except (Py4JError, OSError) as error:
+                if signals.received is None:
+                    raise
+                log.warning("a signal has ended Spark itself; the next start does the running batch again: %s", error)
+            finally:
+                _close(spark)
         log.info("ended after %d batches: %d stored, %d rejected", totals.batches, totals.points, totals.rejected)
         if pipes is not None:
             _report(pipes, settings, totals, time.monotonic() - started)
@@ -82,10 +86,11 @@ def _stream(
     available_now: bool,
     pulse: Pulse,
     signals: StopSignals,
+    watch: "Watch",
 ) -> None:
     from spark_streaming.job import Stream
 
-    stream = Stream(spark, settings, totals, available_now)
+    stream = Stream(spark, settings, totals, watch.partitions, available_now)
     names = settings.names
     log.info("streaming %s into bucket %s of %s", names.topic, names.bucket, settings.influxdb_url)
     pulse.tell(State.RUNNING, f"{names.topic} into {names.bucket}")
@@ -101,11 +106,26 @@ def _stream(
         if drain_since is not None and totals.idle_at is not None and totals.idle_at > drain_since:
             _stop(stream, "nothing is left")
             return
+        if watch.problem is not None:
+            _stop(stream, "the topic is no longer what it was")
+            raise StreamFailedError(f"{names.topic} into {names.bucket}: {watch.problem}")
         time.sleep(_LOOK_SECONDS)
     stream.settle()
     cause = stream.cause()
     if cause is not None:
-        raise StreamFailedError(f"{names.topic} into {names.bucket}: {cause}")
+        raise StreamFailedError(f"{names.topic} into {names.bucket}: {watch.cause() or cause}")
+
+
+@contextmanager
+def _watch(settings: StreamSettings, totals: Totals) -> Iterator["Watch"]:
+    from spark_streaming.checkpoint import CheckpointError
+    from spark_streaming.watch import UnusableTopicError, Watch
+
+    try:
+        with Watch(settings, totals) as watch:
+            yield watch
+    except (CheckpointError, UnusableTopicError) as error:
+        raise StreamFailedError(f"{settings.names.topic} into {settings.names.bucket}: {error}") from None
 
 
 def _stop(stream: "Stream", why: str) -> None:

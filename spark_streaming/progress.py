@@ -1,7 +1,7 @@
 """What the stream has done so far, for its heartbeat, its log and Dagster."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,8 @@ class Totals:
         self._lock = threading.Lock()
         self.batches = self.points = self.records = self.rejected = 0
         self.newest: datetime | None = None
-        self.offsets: dict[int, int] = {}
-        self.lag: int | None = None
+        self.offsets: dict[int, int] = {}  # partition -> next offset that is not yet done
+        self.ends: dict[int, int] = {}  # partition -> the offset that the next message gets; empty while unknown
         self.committed: int | None = None  # the last batch whose offsets are on record
         self.idle_at: datetime | None = None  # when Spark last asked Kafka and found nothing to do
         self.seconds = 0.0
@@ -93,15 +93,32 @@ class Totals:
             self.seconds += batch.seconds
             self.newest = max(filter(None, (self.newest, batch.newest)), default=None)
 
-    def commit(self, number: int, offsets: dict[int, int], lag: int | None) -> None:
+    def begin(self, offsets: Mapping[int, int]) -> None:
+        """Note from where the stream goes on."""
+        with self._lock:
+            self.offsets = dict(offsets)
+
+    def see(self, ends: Mapping[int, int]) -> None:
+        """Note where Kafka says that the topic ends; nothing where it doesn't."""
+        with self._lock:
+            self.ends = dict(ends)
+
+    def commit(self, number: int, offsets: Mapping[int, int]) -> None:
         """Note that Spark has put the end of batch `number` on record."""
         with self._lock:
-            self.committed, self.offsets, self.lag = number, offsets, lag
+            self.committed, self.offsets = number, dict(offsets)
 
     def idle(self, at: datetime) -> None:
         """Note that there was nothing left to read at `at`."""
         with self._lock:
-            self.idle_at, self.lag = at, 0
+            self.idle_at = at
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that are not yet done; None while unknown."""
+        if not self.ends:
+            return None
+        return sum(max(0, end - self.offsets.get(partition, 0)) for partition, end in self.ends.items())
 
     def figures(self) -> dict[str, Any]:
         """What a heartbeat tells of them."""

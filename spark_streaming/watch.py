@@ -1,0 +1,107 @@
+"""Looks at the topic beside Spark: at the start, each second, and once more where the query has failed."""
+
+import json
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from kafka.errors import KafkaError
+
+from spark_streaming.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from spark_streaming.progress import Totals
+from spark_streaming.settings import StreamSettings
+from spark_streaming.topic import Topic, TopicReader, problem
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0  # what the lag is behind at most
+
+
+class UnusableTopicError(RuntimeError):
+    """The stream can't go on in this topic without losing something; the message has the remedy."""
+
+
+class Watch:
+    """Keeps the lag fresh while a batch takes its time, and finds what must end the stream (`problem`)."""
+
+    def __init__(self, settings: StreamSettings, totals: Totals) -> None:
+        self.problem: str | None = None
+        self._settings = settings
+        self._totals = totals
+        self._id_file = settings.stream_state / "topic.json"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+        try:
+            self._reader = TopicReader(settings.kafka_bootstrap_servers, settings.names.topic)
+        except KafkaError as error:
+            raise UnusableTopicError(
+                f"Kafka at {settings.kafka_bootstrap_servers} doesn't answer ({error}). Does it run, and is "
+                "KAFKA_BOOTSTRAP_SERVERS its address?"
+            ) from None
+
+    def __enter__(self) -> Self:
+        """Hold the topic against the checkpoint, and look at it from now on.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+            UnusableTopicError: the stream can't go on in this topic.
+        """
+        checkpoint = self._checkpoint()
+        topic = self._reader.look()
+        if checkpoint is None:
+            if topic is None:
+                raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
+            self._id_file.write_text(json.dumps({"id": topic.id}))
+            checkpoint = Checkpoint(topic.begin, topic.begin)
+        found = self._problem(checkpoint, topic)
+        if found is not None:
+            raise UnusableTopicError(found)
+        self._totals.begin(checkpoint.done)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._reader.close()
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those that the stream reads: no others, even where the topic gets more."""
+        return sorted(self._totals.offsets)
+
+    def cause(self) -> str | None:
+        """What of the topic or the checkpoint has made the query fail; None where they are not at fault."""
+        try:
+            checkpoint = self._checkpoint()
+            return self._problem(checkpoint, self._reader.look()) if checkpoint else None
+        except CheckpointError as error:
+            return str(error)
+        except KafkaError:
+            return None
+
+    def _checkpoint(self) -> Checkpoint | None:
+        return read_checkpoint(self._settings.checkpoint, self._settings.names.topic)
+
+    def _problem(self, checkpoint: Checkpoint, topic: Topic | None) -> str | None:
+        try:
+            begun_with = json.loads(self._id_file.read_text())["id"]
+        except (OSError, ValueError, LookupError, TypeError):  # of an older version, or gone: offsets still tell
+            begun_with = None
+        return problem(checkpoint, begun_with, topic, self._settings.checkpoint)
+
+    def _look(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            try:
+                topic = self._reader.look()
+            except KafkaError as error:
+                self._totals.see({})  # the lag is unknown
+                log.warning("Kafka doesn't tell where the topic ends: %s", error)
+                continue
+            done = self._totals.figures()["offsets"]
+            self.problem = self.problem or self._problem(Checkpoint(done, done), topic)
+            if topic is not None:
+                self._totals.see(topic.end)
