@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -125,11 +125,19 @@ class YahooSource:
                 yield batch
             if due:
                 continue
-            moment = self.now()
-            soonest = min((self._next(symbol, known.get(symbol), moment) for symbol in self.symbols), default=moment)
-            if soonest - moment > LEAD and not any(is_open(exchange_of(s), moment) for s in self.symbols):
+            pause = self.pause(known, self.now())
+            if pause is None:
                 return
-            stop.wait(min(max((soonest - moment).total_seconds(), 0.05), 5))
+            stop.wait(min(pause.total_seconds(), 5))
+
+    def pause(self, known: Mapping[str, Coverage], now: datetime) -> timedelta | None:
+        """How long until something is due; None where no exchange is open and nothing comes for a while."""
+        soonest = min((self._next(symbol, known.get(symbol), now) for symbol in self.symbols), default=None)
+        if soonest is None:
+            return None
+        if soonest - now > LEAD and not any(is_open(exchange_of(symbol), now) for symbol in self.symbols):
+            return None
+        return max(soonest - now, timedelta(milliseconds=50))
 
     def companies(self, now: datetime) -> Iterator[CompanyInfo]:
         """What Yahoo knows of each symbol; one symbol's failure costs no other's row."""
@@ -153,8 +161,9 @@ class YahooSource:
         }
 
     def _next(self, symbol: str, row: Coverage | None, now: datetime) -> datetime:
-        final = next_final(exchange_of(symbol), self.interval, self.delay, now)
-        return max(final, row.next_due) if row is not None and row.next_due is not None else final
+        if row is not None and row.next_due is not None:
+            return row.next_due
+        return next_final(exchange_of(symbol), self.interval, self.delay, now)
 
     def _ask(self, request: Request, before: Coverage | None) -> Batch:
         try:

@@ -180,6 +180,14 @@ def test_a_broken_answer_is_told_apart_from_an_empty_one_and_asked_for_again(
     assert {bar.symbol for bar in bars} == {"AMZN"}
 
 
+def test_the_producer_stays_up_while_something_is_missing_even_on_a_weekend(asked: Asked, market: Market) -> None:
+    market.ugly["AMZN"] = [(500, "text/plain", b"oops")] * 2
+    asked.once(FRIDAY_EVENING)
+    assert asked.source.pause(asked.coverage, FRIDAY_EVENING) == timedelta(seconds=10)
+    asked.once(FRIDAY_EVENING + timedelta(seconds=11))
+    assert asked.source.pause(asked.coverage, FRIDAY_EVENING + timedelta(seconds=11)) is None
+
+
 def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:
     market.facts["AMZN"] = {
         "marketCap": 2_345_678_901_234,
