@@ -4,21 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine, text
-from sqlalchemy.dialects.postgresql import insert
 
 from stock_assets.market.bars import CompanyInfo
 from stock_assets.store.tables import stock_info
+from stock_assets.store.upsert import upsert
 
 
 def write_companies(engine: Engine, companies: Sequence[CompanyInfo]) -> None:
     """Insert a row a symbol and day; a second one of a day updates it."""
-    if not companies:
-        return
-    statement = insert(stock_info)
-    replaced = {c.name: statement.excluded[c.name] for c in stock_info.c if not c.primary_key}
-    upsert = statement.on_conflict_do_update(index_elements=["entry_date", "symbol"], set_=replaced)
-    with engine.begin() as connection:
-        connection.execute(upsert, [company.row() for company in companies])
+    upsert(engine, stock_info, [company.row() for company in companies])
 
 
 def read_companies(engine: Engine) -> list[dict[str, Any]]:
