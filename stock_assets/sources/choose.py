@@ -26,14 +26,18 @@ def source_of(settings: IngestSettings) -> BarSource:
             begin=settings.stack_started_at,
             bars=settings.simulated_bars,
         )
+    from functools import partial
+
     from stock_assets.sources.yahoo import Manners, YahooSource
-    from stock_assets.sources.yahoo_client import YahooClient
+    from stock_assets.sources.yahoo_client import YahooClient, cache_of
+    from stock_assets.store.engine import engine_of
+    from stock_assets.store.watchlist import read_watchlist
 
     return YahooSource(
-        symbols=settings.stocks,
+        watched=partial(read_watchlist, engine_of(settings.postgres)),
         interval=settings.bar_interval,
         history=timedelta(days=settings.history_days),
         delay=timedelta(seconds=settings.yahoo_delay_seconds),
-        client=YahooClient(settings.stocks_home / "cache" / "yfinance"),
+        client=YahooClient(cache_of(settings.stocks_home)),
         manners=Manners(settings.yahoo_requests_per_minute),
     )

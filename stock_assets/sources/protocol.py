@@ -45,6 +45,9 @@ class BarSource(Protocol):
             SourceError: it can't.
         """
 
+    def watches(self, row: Coverage) -> bool:
+        """Whether it still gives bars of this symbol and interval: the symbol may have been removed since."""
+
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Whether it has, or will soon have, bars that are not covered."""
 

@@ -41,14 +41,18 @@ class SimulatedSource:
         """There is nothing that could be wrong."""
         return 0
 
+    def watches(self, row: Coverage) -> bool:
+        """What this very simulation has given."""
+        return row.origin == self.origin and row.symbol in self._symbols
+
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Always, but after the end that was asked for."""
-        done = {row.symbol for row in coverage if row.origin == self.origin and row.next_due is None}
+        done = {row.symbol for row in coverage if self.watches(row) and row.next_due is None}
         return not done.issuperset(self._symbols)
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
         """Give what was missed since the beginning at once, then a bar a symbol each second."""
-        covered = {row.symbol: row.covered_until for row in coverage if row.origin == self.origin}
+        covered = {row.symbol: row.covered_until for row in coverage if self.watches(row)}
         before_begin = self._begin - _SECOND
         after = min((covered.get(symbol, before_begin) for symbol in self._symbols), default=before_begin)
         step = max(1, _BARS_A_BATCH // max(1, len(self._symbols)))

@@ -74,7 +74,7 @@ class Manners:
 class YahooSource:
     """Bars of a watchlist. Lives while an exchange is open or something is missing."""
 
-    symbols: Sequence[str]
+    watched: Callable[[], Sequence[str]]
     interval: str
     history: timedelta
     delay: timedelta
@@ -88,6 +88,15 @@ class YahooSource:
     def __post_init__(self) -> None:
         if self.interval not in _SOLD:
             raise SourceError(f"BAR_INTERVAL={self.interval}: Yahoo has no such bars; it has {', '.join(_SOLD)}")
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The watchlist, as it is now."""
+        return tuple(self.watched())
+
+    def watches(self, row: Coverage) -> bool:
+        """Bars of the interval in use, of a symbol on the watchlist."""
+        return row.origin == self.origin and row.interval == self.interval and row.symbol in self.symbols
 
     def check(self) -> int:
         """Each symbol must have a calendar.
@@ -115,8 +124,8 @@ class YahooSource:
         self.check()
         known = self._ours(coverage)
         while not stop.is_set():
-            now = self.now()
-            due = requests_due(self.symbols, self.interval, _SOLD[self.interval], self.history, self.delay, known, now)
+            now, symbols = self.now(), self.symbols
+            due = requests_due(symbols, self.interval, _SOLD[self.interval], self.history, self.delay, known, now)
             for request in due:
                 if not self.manners.wait(stop):
                     return
@@ -132,17 +141,18 @@ class YahooSource:
 
     def pause(self, known: Mapping[str, Coverage], now: datetime) -> timedelta | None:
         """How long until something is due; None where no exchange is open and nothing comes for a while."""
-        soonest = min((self._next(symbol, known.get(symbol), now) for symbol in self.symbols), default=None)
+        symbols = self.symbols
+        soonest = min((self._next(symbol, known.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
             return None
-        if soonest - now > LEAD and not any(is_open(exchange_of(symbol), now) for symbol in self.symbols):
+        if soonest - now > LEAD and not any(is_open(exchange_of(symbol), now) for symbol in symbols):
             return None
         return max(soonest - now, timedelta(milliseconds=50))
 
     def companies(self, now: datetime) -> Iterator[CompanyInfo]:
         """What Yahoo knows of each symbol; one symbol's failure costs no other's row."""
-        failed = []
-        for symbol in self.symbols:
+        failed, symbols = [], self.symbols
+        for symbol in symbols:
             self.manners.wait(Event())
             try:
                 yield self.client.company(symbol, now)
@@ -151,14 +161,10 @@ class YahooSource:
                 if isinstance(error, RateLimitedError):
                     self.manners.refused()
         if failed:
-            raise SourceError(f"{len(failed)} of {len(self.symbols)} companies failed: " + "; ".join(failed))
+            raise SourceError(f"{len(failed)} of {len(symbols)} companies failed: " + "; ".join(failed))
 
     def _ours(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
-        return {
-            row.symbol: row
-            for row in coverage
-            if row.origin == self.origin and row.interval == self.interval and row.symbol in self.symbols
-        }
+        return {row.symbol: row for row in coverage if self.watches(row)}
 
     def _next(self, symbol: str, row: Coverage | None, now: datetime) -> datetime:
         if row is not None and row.next_due is not None:

@@ -38,6 +38,11 @@ _FACTS = {
 _TEXTS = {"shortname", "longname", "industry", "sector", "currency", "exchange"}
 
 
+def cache_of(home: Path) -> Path:
+    """Where yfinance keeps cookies and time zones."""
+    return home / "cache" / "yfinance"
+
+
 class YahooError(SourceError):
     """Yahoo gave no usable answer; `kind` is what it is counted as."""
 
@@ -106,6 +111,19 @@ class YahooClient:
         if not facts or facts.get("quoteType") in (None, "NONE"):
             raise UnknownSymbolError(f"Yahoo knows no symbol {symbol}; look it up on finance.yahoo.com")
         return CompanyInfo(date_at(exchange_of(symbol), now), symbol, **_facts(facts))
+
+    def nearest(self, symbol: str) -> list[tuple[str, str]]:
+        """Symbols that exist and are like this one, with their names; itself first, where it exists.
+
+        Raises:
+            YahooError: and its kinds.
+        """
+        try:
+            found = yf.Search(symbol, max_results=8, news_count=0, lists_count=0, session=self._session).quotes
+        except Exception as error:
+            raise _told_apart(error, symbol) from error
+        pairs = [(str(quote["symbol"]), str(quote.get("shortname", ""))) for quote in found if "symbol" in quote]
+        return sorted(pairs, key=lambda pair: pair[0] != symbol)
 
     def _ticker(self, symbol: str) -> yf.Ticker:
         return yf.Ticker(symbol, session=self._session)

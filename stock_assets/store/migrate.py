@@ -9,15 +9,17 @@ from sqlalchemy import URL
 
 from stock_assets.settings import IngestSettings
 from stock_assets.store.engine import engine_of
+from stock_assets.store.watchlist import seed_watchlist
 
 
 def upgrade(settings: IngestSettings) -> None:
-    """Create the tables of the source's schema, or bring them up to date; nothing to do is fine.
+    """Create the tables of the source's schema, or bring them up to date; watch `STOCKS`. Nothing to do is fine.
 
     Raises:
         sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.
     """
     _run(settings.postgres, settings.names.postgres_schema)
+    seed_watchlist(engine_of(settings.postgres), settings.stocks)
 
 
 def _run(url: URL, schema: str) -> None:

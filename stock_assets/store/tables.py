@@ -39,3 +39,12 @@ ingest_coverage = Table(
     PrimaryKeyConstraint("symbol", "interval"),
     comment="What the source has been asked and has answered: says which bars are missing.",
 )
+
+watchlist = Table(
+    "watchlist",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("added_at", DateTime(timezone=True), nullable=False),
+    Column("removed_at", DateTime(timezone=True), comment="null: it is watched"),
+    comment="Symbols that are, or were, watched; one that was removed is not seeded again.",
+)

@@ -107,6 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._summary(url.path.rsplit("/", 1)[1])
         elif url.path.startswith("/v7/finance/quote"):
             self._quote(query.get("symbols", ""))
+        elif url.path.startswith("/v1/finance/search"):
+            found = [{"symbol": s, "shortname": f"{s} Inc."} for s in self.served.facts if s.startswith(query["q"][:2])]
+            self._json(200, {"quotes": found, "news": [], "lists": []})
         elif "/fundamentals-timeseries/" in url.path:
             self._json(200, {"timeseries": {"result": [], "error": None}})
         else:

@@ -50,7 +50,7 @@ class Asked:
         self.clock = Clock(FRIDAY_EVENING)
         server.market.now = self.clock
         self.source = YahooSource(
-            symbols=symbols,
+            watched=lambda: symbols,
             interval="2m",
             history=timedelta(days=2),
             delay=timedelta(seconds=15),
@@ -188,6 +188,22 @@ def test_the_producer_stays_up_while_something_is_missing_even_on_a_weekend(aske
     assert asked.source.pause(asked.coverage, FRIDAY_EVENING + timedelta(seconds=11)) is None
 
 
+def test_an_unknown_symbol_has_neighbours(asked: Asked, market: Market) -> None:
+    market.facts |= {"AMD": {}, "AMZN": {}, "IBM": {}}
+    client = asked.source.client
+    assert client.nearest("AMZN")[0] == ("AMZN", "AMZN Inc.")
+    assert [symbol for symbol, _ in client.nearest("AMZM")] == ["AMD", "AMZN"]
+
+
+def test_a_symbol_that_is_removed_is_not_asked_for_and_not_judged(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    asked.source.watched = lambda: ("AAPL",)
+    bars = asked.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
+    assert {bar.symbol for bar in bars} == {"AAPL"}
+    assert not asked.source.watches(asked.coverage["AMZN"])
+    assert asked.source.watches(asked.coverage["AAPL"])
+
+
 def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:
     market.facts["AMZN"] = {
         "marketCap": 2_345_678_901_234,
@@ -206,4 +222,4 @@ def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Aske
 
 def test_an_interval_that_yahoo_does_not_have_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="BAR_INTERVAL=3m: Yahoo has no such bars"):
-        YahooSource((), "3m", timedelta(1), timedelta(0), YahooClient(tmp_path), Manners(1))
+        YahooSource(tuple, "3m", timedelta(1), timedelta(0), YahooClient(tmp_path), Manners(1))

@@ -15,6 +15,12 @@ from stock_assets.store.coverage import read_coverage, write_coverage
 from stock_assets.store.engine import engine_of
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.tables import metadata
+from stock_assets.store.watchlist import (
+    add_to_watchlist,
+    read_watchlist,
+    remove_from_watchlist,
+    seed_watchlist,
+)
 
 pytestmark = pytest.mark.services
 
@@ -29,9 +35,11 @@ def engine(postgres_server: StackSettings) -> Iterator[Engine]:
     upgrade(settings)
     upgrade(settings)
     engine = engine_of(settings.postgres)
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE watchlist"))
     yield engine
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE stock_info, ingest_coverage"))
+        connection.execute(text("TRUNCATE stock_info, ingest_coverage, watchlist"))
     engine.dispose()
 
 
@@ -56,6 +64,17 @@ def test_a_second_run_on_a_day_updates_and_company_shows_the_newest_row(engine: 
         ]
     newest = read_companies(engine)
     assert [(row["symbol"], row["entry_date"]) for row in newest] == [("AMZN", MONDAY), ("SAP.DE", FRIDAY)]
+
+
+def test_what_a_person_removed_from_the_watchlist_is_not_seeded_again(engine: Engine) -> None:
+    seed_watchlist(engine, ["AMZN", "AAPL"])
+    assert remove_from_watchlist(engine, "AMZN")
+    assert not remove_from_watchlist(engine, "AMZN")
+    seed_watchlist(engine, ["AMZN", "AAPL", "IBM"])
+    assert set(read_watchlist(engine)) == {"AAPL", "IBM"}
+    assert add_to_watchlist(engine, "AMZN")
+    assert not add_to_watchlist(engine, "AMZN")
+    assert read_watchlist(engine)[-1] == "AMZN"
 
 
 def test_coverage_is_replaced_and_read_back_as_it_was(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
+from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
@@ -92,7 +93,8 @@ def freshness(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
 ) -> Judgement:
     """Whether the newest bar that should be stored by now is."""
-    coverage = read_coverage(postgres.engine)
+    source = source_of(settings)
+    coverage = [row for row in read_coverage(postgres.engine) if source.watches(row)]
     clock = clock_of(settings, coverage, now)
     newest = influxdb.newest()
     delay = timedelta(seconds=settings.freshness_grace_seconds)

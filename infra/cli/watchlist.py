@@ -1,0 +1,103 @@
+"""`stocks watchlist`: the symbols that Yahoo is asked for, changed while the platform runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.say import answers, errors, plain_errors
+from infra.local import state
+from infra.local.errors import Exit, StackError
+from infra.settings import RunningStackSettings
+from spark_streaming.contract.lifecycle import is_locked
+from spark_streaming.contract.schema import Source
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from stock_assets.settings import CodeLocationSettings
+
+app = typer.Typer(
+    help="The symbols that Yahoo is asked for. A change takes effect within a minute, history included.",
+    no_args_is_help=True,
+)
+
+_Symbols = Annotated[list[str], typer.Argument(help="As AAPL, SAP.DE, BTC-USD.")]
+
+
+@app.command("list")
+def show() -> None:
+    """List the symbols, one a line."""
+    with plain_errors():
+        engine, _ = _running()
+        from stock_assets.store.watchlist import read_watchlist
+
+        for symbol in read_watchlist(engine):
+            answers.print(symbol, markup=False)
+
+
+@app.command()
+def add(
+    symbols: _Symbols,
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="Without asking Yahoo whether they exist.")] = False,
+) -> None:
+    """Watch symbols, from their history on."""
+    with plain_errors():
+        engine, settings = _running()
+        from stock_assets.store.watchlist import add_to_watchlist
+
+        for symbol in symbols:
+            _demand_calendar(symbol)
+            if not unchecked:
+                _demand_known(symbol, settings)
+            said = "watched now" if add_to_watchlist(engine, symbol) else "was watched already"
+            answers.print(f"{symbol} {said}.", markup=False)
+
+
+@app.command()
+def remove(symbols: _Symbols) -> None:
+    """Stop watching symbols; what is stored of them stays."""
+    with plain_errors():
+        engine, _ = _running()
+        from stock_assets.store.watchlist import remove_from_watchlist
+
+        for symbol in symbols:
+            if not remove_from_watchlist(engine, symbol):
+                raise StackError(f"{symbol} is not watched; `stocks watchlist list` shows what is", Exit.USAGE)
+            answers.print(f"{symbol} is no longer watched.", markup=False)
+
+
+def _running() -> "tuple[Engine, CodeLocationSettings]":
+    home = RunningStackSettings().stocks_home
+    if not is_locked(state.run_folder(home)):
+        raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
+    from stock_assets.settings import code_location
+    from stock_assets.store.engine import engine_of
+
+    settings = code_location()
+    if settings.source is not Source.YAHOO:
+        raise StackError(f"the source is {settings.source}: only yahoo has a watchlist", Exit.USAGE)
+    return engine_of(settings.postgres), settings
+
+
+def _demand_calendar(symbol: str) -> None:
+    from stock_assets.market.calendars import exchange_of
+
+    try:
+        exchange_of(symbol)
+    except ValueError as error:
+        raise StackError(str(error), Exit.USAGE) from None
+
+
+def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
+    from stock_assets.sources.yahoo_client import YahooClient, YahooError, cache_of
+
+    try:
+        with errors.status(f"asking Yahoo for {symbol}"):
+            found = YahooClient(cache_of(settings.stocks_home)).nearest(symbol)
+    except YahooError as error:
+        raise StackError(
+            f"Yahoo could not be asked for {symbol}: {error}. Add it with --unchecked", Exit.FAILED
+        ) from None
+    if not found or found[0][0] != symbol:
+        nearest = ", ".join(f"{other} ({name})" for other, name in found[:5]) or "nothing like it"
+        raise StackError(f"Yahoo knows no symbol {symbol}. Nearest: {nearest}", Exit.USAGE)
