@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stock_assets.market.bars import interval_length
-from stock_assets.market.calendars import ALWAYS_OPEN, exchange_of, last_closed, next_session, session_at
+from stock_assets.market.calendars import ALWAYS_OPEN, delay_of, exchange_of, last_closed, next_session, session_at
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.freshness import newest_final_bar
 
@@ -53,7 +53,7 @@ def requests_due(
         interval: of the bars, as `2m`.
         sold: what the source has of it.
         first_history: how far back a symbol begins that was never asked for.
-        delay: what the exchange and the source add to a bar's end before it is final.
+        delay: what the source adds to a bar's end before it is final; the exchange's own delay comes on top.
         coverage: symbol -> its row for this interval.
         now: aware.
     """
@@ -77,7 +77,7 @@ def _request(
     if covered is not None and covered.next_due is not None and covered.next_due > now:
         return None
     exchange, length = exchange_of(symbol), interval_length(interval) or timedelta(days=1)
-    target = newest_final_bar(exchange, interval, delay, now)
+    target = newest_final_bar(exchange, interval, delay + delay_of(exchange), now)
     oldest = now - sold.history + length  # what is at the very edge is gone by the time that the request arrives
     if covered is None:
         begin, lost = max(session_at(exchange, now - first_history).opened, oldest), None
@@ -92,7 +92,11 @@ def _request(
 
 
 def next_final(exchange: str, interval: str, delay: timedelta, after: datetime) -> datetime:
-    """When the next bar after the newest final one at `after` will be final, by the exchange's calendar."""
+    """When the next bar after the newest final one at `after` will be final, by the exchange's calendar.
+
+    `delay` is what the source adds; the exchange's own delay comes on top.
+    """
+    delay += delay_of(exchange)
     moment, length = after - delay, interval_length(interval)
     if exchange == ALWAYS_OPEN or length is None:
         newest = newest_final_bar(exchange, interval, delay, after)

@@ -27,6 +27,21 @@ _EXCHANGE_OF_SUFFIX = {
     "TO": "XTSE",
 }
 
+# Minutes by which Yahoo shows an exchange's prices late; others are shown as they happen.
+# Source: the same help page.
+_DELAY_MINUTES = {
+    "XAMS": 15,
+    "XASX": 20,
+    "XETR": 15,
+    "XFRA": 15,
+    "XHKG": 15,
+    "XLON": 20,
+    "XMIL": 20,
+    "XPAR": 15,
+    "XSWX": 30,
+    "XTKS": 20,
+}
+
 # The first year for which sessions can be asked for; recorded bars may be decades old.
 _FIRST_DAY = "1990-01-01"
 
@@ -62,6 +77,11 @@ def exchange_of(symbol: str) -> str:
             f"{symbol}: no exchange is known for the suffix .{suffix}; known: {sorted(_EXCHANGE_OF_SUFFIX)}"
         )
     return _EXCHANGE_OF_SUFFIX[suffix]
+
+
+def delay_of(exchange: str) -> timedelta:
+    """By how much Yahoo shows the exchange's prices late."""
+    return timedelta(minutes=_DELAY_MINUTES.get(exchange, 0))
 
 
 def session_on(exchange: str, day: date) -> Session:

@@ -83,9 +83,10 @@ def test_a_symbol_that_rests_is_not_asked_for() -> None:
         (
             "XETR",
             "2m",
-            "2026-03-10T16:31:00",
-            "2026-03-11T08:02:15",
+            "2026-03-10T16:46:00",
+            "2026-03-11T08:17:15",
         ),  # New York has changed its clock, Frankfurt hasn't
+        ("XETR", "2m", "2026-11-20T12:00:00", "2026-11-20T12:01:15"),  # the bar of 11:44, a quarter of an hour late
         ("XNYS", "2m", "2026-03-10T13:00:00", "2026-03-10T13:32:15"),
         (ALWAYS_OPEN, "2m", "2026-11-22T12:00:16", "2026-11-22T12:02:15"),
     ],

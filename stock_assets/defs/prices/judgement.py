@@ -10,7 +10,7 @@ from spark_streaming.contract.lifecycle import State, read_heartbeat
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.market.accounting import Account, accounts
-from stock_assets.market.calendars import exchange_of, is_open
+from stock_assets.market.calendars import delay_of, exchange_of, is_open
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.freshness import Freshness, expected_newest, judge
 from stock_assets.market.plausibility import Jump, jumps
@@ -97,13 +97,12 @@ def freshness(
     coverage = [row for row in read_coverage(postgres.engine) if source.watches(row)]
     clock = clock_of(settings, coverage, now)
     newest = influxdb.newest()
-    delay = timedelta(seconds=settings.freshness_grace_seconds)
     rows = [
         judge(
             row.symbol,
             row.interval,
             newest.get((row.symbol, row.interval)),
-            expected_newest(exchange_of_bars(settings, row.symbol), row.interval, delay, row, clock),
+            _expected(settings, row, clock),
         )
         for row in sorted(coverage, key=lambda row: (row.symbol, row.interval))
     ]
@@ -119,6 +118,14 @@ def freshness(
     return Judgement(
         "prices_are_fresh", not late, summary, table, {"late_symbols": len(late), "latest_by_seconds": worst}
     )
+
+
+def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) -> datetime | None:
+    exchange = exchange_of_bars(settings, row.symbol)
+    grace = timedelta(seconds=settings.freshness_grace_seconds)
+    if settings.source is Source.YAHOO:
+        grace += timedelta(seconds=settings.yahoo_delay_seconds) + delay_of(exchange)
+    return expected_newest(exchange, row.interval, grace, row, clock)
 
 
 def exchange_of_bars(settings: CodeLocationSettings, symbol: str) -> str:
