@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 
 from spark_streaming.contract import schema
-from spark_streaming.contract.validity import MAX_VALUE_BYTES, Reason, reason
+from spark_streaming.contract.validity import Reason
 from spark_streaming.progress import Refused
-from spark_streaming.transform import with_lines
+from spark_streaming.transform import BOUNDED, verdicts
 
 
 class LostRecordsError(RuntimeError):
@@ -23,7 +23,6 @@ def publish(
     kafka: Mapping[str, str],
     topic: str,
     dead_letter_topic: str,
-    measurement: str,
     ranges: Mapping[int, tuple[int, int]],
     refused: Sequence[Refused],
     expected: int,
@@ -37,7 +36,6 @@ def publish(
         kafka: Spark's options for reading Kafka.
         topic: where the records are.
         dead_letter_topic: where they go.
-        measurement: as given to the first reading, so that it decides alike.
         ranges: partition -> first and last offset to look at; holds the refused ones too.
         refused: by InfluxDB.
         expected: how many records there are to publish.
@@ -53,7 +51,7 @@ def publish(
         .option("endingOffsets", json.dumps({topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
         .load()
     )
-    letters = _letters(_rejected(spark, with_lines(records, measurement), refused)).persist()
+    letters = _letters(_rejected(spark, records, refused)).persist()
     try:
         found = letters.count()
         if found != expected:
@@ -74,8 +72,12 @@ def publish(
 
 def _rejected(spark: SparkSession, records: DataFrame, refused: Sequence[Refused]) -> DataFrame:
     """The records that are to be dead-lettered, with their columns reason and error."""
+    judge = arrow_udf(verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
+    bounded = [F.expr(expression) for expression in BOUNDED]
+    judged = records.withColumn("reason", judge(*bounded, F.col("timestamp")))
+    meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))
     if not refused:
-        return _explained(records.where("line IS NULL").withColumn("refusal", F.lit(None).cast("string")))
+        return judged.where("reason IS NOT NULL").withColumn("error", F.element_at(meanings, F.col("reason")))
     rows = pa.table(
         {
             "partition": pa.array([one.partition for one in refused], pa.int32()),
@@ -83,25 +85,14 @@ def _rejected(spark: SparkSession, records: DataFrame, refused: Sequence[Refused
             "refusal": pa.array([one.error for one in refused], pa.string()),
         }
     )
-    joined = records.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
-    return _explained(joined.where("line IS NULL OR refusal IS NOT NULL"))
-
-
-def _explained(records: DataFrame) -> DataFrame:
-    # Python is asked only about the few that are rejected, and never about more of a value than it looks at.
-    value = F.substring("value", 1, MAX_VALUE_BYTES + 1)
-    verdicts = arrow_udf(_verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
-    judged = records.withColumn("verdict", verdicts(F.col("key"), value, F.col("timestamp")))
-    meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))
-    refused = F.col("refusal").isNotNull()
-    return judged.withColumn(
-        "reason", F.when(refused, F.lit(str(Reason.REFUSED_BY_DATABASE))).otherwise(F.col("verdict"))
-    ).withColumn("error", F.coalesce("refusal", F.element_at(meanings, F.col("reason"))))
-
-
-def _verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
-    messages = zip(keys.to_pylist(), values.to_pylist(), sent.to_pylist(), strict=True)
-    return pa.array([str(reason(*message) or Reason.REFUSED_BY_STREAM) for message in messages], pa.string())
+    joined = judged.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
+    by_database = F.when(F.col("refusal").isNotNull(), F.lit(str(Reason.REFUSED_BY_DATABASE)))
+    reason = F.coalesce(by_database, F.col("reason"))
+    return (
+        joined.withColumn("reason", reason)
+        .where("reason IS NOT NULL")
+        .withColumn("error", F.coalesce("refusal", F.element_at(meanings, F.col("reason"))))
+    )
 
 
 def _letters(rejected: DataFrame) -> DataFrame:

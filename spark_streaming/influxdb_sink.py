@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import urllib3
 
 from spark_streaming.answers import Answer, Step, decide, read_answer
+from spark_streaming.transform import to_lines
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,14 @@ RESULT = pa.schema(
         ("invalid", pa.int64()),
         ("bytes", pa.int64()),
         ("seconds", pa.float64()),
+        ("writing", pa.float64()),  # seconds that InfluxDB took of them
         ("oldest", pa.int64()),
         ("newest", pa.int64()),
     ]
 )
 RESULT_DDL = (
     "kind string, partition int, offset bigint, last_offset bigint, error string, points bigint, invalid bigint, "
-    "bytes bigint, seconds double, oldest bigint, newest bigint"
+    "bytes bigint, seconds double, writing double, oldest bigint, newest bigint"
 )
 
 
@@ -49,6 +51,7 @@ class Target:
     url: str
     organization: str
     bucket: str
+    measurement: str
     token: str = field(repr=False)
     lines: int = 5_000
     timeout_seconds: float = 30.0
@@ -66,9 +69,23 @@ class WriteFailedError(RuntimeError):
 
 
 def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Write every line of `batches` and yield rows of RESULT.
+    """Write every valid record of `batches` as a point, and yield rows of RESULT.
+
+    A batch has the columns partition, offset, timestamp, key and value of Kafka's records, as `transform.to_lines`
+    wants them.
+
+    Raises:
+        WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
+    """
+    return write_lines(target, (_with_lines(batch, target.measurement) for batch in batches if batch.num_rows))
+
+
+def write_lines(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Write every line of `batches` in their order, and yield rows of RESULT.
 
     A batch has the columns partition, offset, time and line; a null line is an invalid message, which is counted only.
+    One request is settled before the next is sent. So of two messages about one bar, which lie in one partition and
+    hence in one task, the later one has the last word.
 
     Raises:
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
@@ -76,31 +93,36 @@ def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
     started = time.monotonic()
     rows: list[dict[str, object]] = []
     points = invalid = size = 0
+    writing = 0.0
     times: list[int] = []
     post = partial(_post, _pool(), target)
     for batch in batches:
-        lines = batch.column("line")
-        if not len(lines):
-            continue
-        for refused, error in _write_lines(lines, target, post):
+        lines, began = batch.column("line"), time.monotonic()
+        for refused, error in _post_all(lines, target, post):
             at = {name: batch.column(name)[refused].as_py() for name in ("partition", "offset")}
             rows.append({"kind": "refused", "error": error, **at})
             points -= 1
+        writing += time.monotonic() - began
         points += len(lines) - lines.null_count
         invalid += lines.null_count
         size += _end(lines, len(lines)) - _end(lines, 0)
         if lines.null_count:
-            rows.extend(_invalid_ranges(batch))
-        times.extend(_first_and_last(batch))
+            rows.extend(_invalid_ranges(batch.filter(pc.is_null(lines))))
+        times += _first_and_last(batch.column("time").filter(pc.is_valid(lines)))
     task = {"kind": "task", "points": points, "invalid": invalid, "bytes": size}
     span = {"oldest": min(times, default=None), "newest": max(times, default=None)}
-    rows.append({**task, **span, "seconds": time.monotonic() - started})
+    rows.append({**task, **span, "seconds": time.monotonic() - started, "writing": writing})
     yield pa.RecordBatch.from_pylist(rows, schema=RESULT)
 
 
-def _write_lines(
-    lines: pa.StringArray, target: Target, post: Callable[[memoryview], Answer]
-) -> Iterator[tuple[int, str]]:
+def _with_lines(records: pa.RecordBatch, measurement: str) -> pa.RecordBatch:
+    keys, values, sent = (records.column(name) for name in ("key", "value", "timestamp"))
+    lines, times = to_lines(keys, values, sent, measurement)
+    names = ["partition", "offset", "time", "line"]
+    return pa.RecordBatch.from_arrays([records.column("partition"), records.column("offset"), times, lines], names)
+
+
+def _post_all(lines: pa.StringArray, target: Target, post: Callable[[memoryview], Answer]) -> Iterator[tuple[int, str]]:
     """Write all of `lines`; yields the index and InfluxDB's error of each that it refuses."""
     values = memoryview(lines.buffers()[2] or b"")
     starts = range(0, len(lines), target.lines)
@@ -169,16 +191,12 @@ def _end(lines: pa.StringArray, index: int) -> int:
     return int(offsets[lines.offset + index])
 
 
-def _invalid_ranges(batch: pa.RecordBatch) -> Iterator[dict[str, object]]:
-    invalid = batch.filter(pc.is_null(batch.column("line")))
+def _invalid_ranges(invalid: pa.RecordBatch) -> Iterator[dict[str, object]]:
     table = pa.Table.from_batches([invalid.select(["partition", "offset"])])
     for row in table.group_by("partition").aggregate([("offset", "min"), ("offset", "max")]).to_pylist():
         span = {"offset": row["offset_min"], "last_offset": row["offset_max"]}
         yield {"kind": "invalid", "partition": row["partition"], **span}
 
 
-def _first_and_last(batch: pa.RecordBatch) -> list[int]:
-    lines, times = batch.column("line"), batch.column("time")
-    if lines.null_count:
-        times = times.filter(pc.is_valid(lines))
+def _first_and_last(times: pa.Array) -> list[int]:
     return list(pc.min_max(times).as_py().values()) if len(times) else []

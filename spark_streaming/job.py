@@ -29,7 +29,7 @@ from spark_streaming import dead_letters
 from spark_streaming.influxdb_sink import RESULT_DDL, write
 from spark_streaming.progress import Batch, Totals, summed_up
 from spark_streaming.settings import StreamSettings
-from spark_streaming.transform import with_lines
+from spark_streaming.transform import BOUNDED
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,6 @@ class _Batches:
                 _kafka(self._settings),
                 names.topic,
                 names.dead_letter_topic,
-                self._settings.influxdb_measurement,
                 batch.ranges,
                 batch.refused,
                 batch.rejected,
@@ -158,8 +157,8 @@ def _written(records: DataFrame, settings: StreamSettings) -> DataFrame:
 
     Part of the streaming plan, so that Spark plans once a batch and Python describes it once.
     """
-    lines = with_lines(records, settings.influxdb_measurement).select("partition", "offset", "time", "line")
-    return lines.coalesce(settings.write_tasks).mapInArrow(partial(write, settings.target), RESULT_DDL)
+    bounded = records.selectExpr("partition", "offset", "timestamp", *BOUNDED)
+    return bounded.coalesce(settings.write_tasks).mapInArrow(partial(write, settings.target), RESULT_DDL)
 
 
 class _Listener(StreamingQueryListener):

@@ -53,7 +53,7 @@ def summed_up(number: int, rows: "Iterable[Row]") -> Batch:
             batch.points += row.points
             batch.invalid += row.invalid
             batch.bytes += row.bytes
-            batch.write_seconds = max(batch.write_seconds, row.seconds)
+            batch.write_seconds = max(batch.write_seconds, row.writing)
             batch.oldest = min(filter(None, (batch.oldest, utc(row.oldest))), default=None)
             batch.newest = max(filter(None, (batch.newest, utc(row.newest))), default=None)
             continue

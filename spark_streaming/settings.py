@@ -68,6 +68,7 @@ class StreamSettings(BaseSettings):
             url=self.influxdb_url.rstrip("/"),
             organization=self.influx_org,
             bucket=self.names.bucket,
+            measurement=self.influxdb_measurement,
             token=self.influx_token.get_secret_value(),
             lines=self.write_lines,
             timeout_seconds=self.write_timeout_seconds,

@@ -1,83 +1,137 @@
-"""Kafka's records to lines of line protocol; whether a message is valid is decided here, inside the JVM.
+"""Kafka's records to lines of line protocol, many at once.
 
-The rules are those of `spark_streaming.contract.validity`; a file of shared cases holds both to the same verdicts.
+`validity.reason` is the rule, and Python asks it about one record at a time, some 20 µs each. So what is plainly valid,
+written as the platform's producer writes it, is told apart first by Arrow's own code, in 1 µs: the value matches
+one pattern from its first to its last byte, and its numbers keep the rules. All else is asked about one by one.
+
 Nothing here may throw because of a message: a batch that fails on one would fail on it forever. Nothing may depend on
 the time of the day either: a batch is read a second time where it holds something to refuse.
 """
 
-from pyspark.sql import DataFrame
+import json
+import logging
+from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spark_streaming import line_protocol
 from spark_streaming.contract import validity
 from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
-from spark_streaming.line_protocol import line, sql_text
+from spark_streaming.contract.validity import Reason
 
-_NUMBERS = (*PRICE_FIELDS, VOLUME_FIELD)
+log = logging.getLogger(__name__)
+
+# Spark's expressions for what Python is given of a record: as much as decides, and never a megabyte a message.
+_KEY_BYTES = 4 * validity.MAX_SYMBOL_CHARACTERS
+BOUNDED = tuple(
+    f"CASE WHEN octet_length({name}) <= {limit} THEN {name} ELSE substring({name}, 1, {limit + 1}) END AS {name}"
+    for name, limit in (("key", _KEY_BYTES), ("value", validity.MAX_VALUE_BYTES))
+)
+
+# Within what `validity` allows. No part holds a quote, so the value can be split at them.
+_PRICE = r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?"
+_DAY = (  # that is there in every year: one that isn't would throw
+    "(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
+)
+_PATTERNS = {
+    "symbol": r'"[A-Za-z0-9.^=_:/+-]{1,64}"',
+    "timestamp": rf'"[12][0-9]{{3}}-(?:{_DAY})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"',
+    "interval": rf'"{validity.INTERVAL_PATTERN}"',
+    **dict.fromkeys(PRICE_FIELDS, _PRICE),
+    VOLUME_FIELD: r"(?:0|[1-9][0-9]{0,14})",
+}
+_PLAIN = r"\A\{" + ", ?".join(f'"{name}": ?{pattern}' for name, pattern in _PATTERNS.items()) + r"\}\z"
+# Where a field's value is among the parts of a value that is split at its quotes: {, name, : , value, , , name, …
+_TEXT_AT = {name: 4 * number + 3 for number, name in enumerate(validity.TEXT_FIELDS)}
+_NUMBER_AT = {name: 2 * number + 14 for number, name in enumerate((*PRICE_FIELDS, VOLUME_FIELD))}
 
 
-def with_lines(records: DataFrame, measurement: str) -> DataFrame:
-    """The records with two more columns: time bigint (seconds since 1970) and line string.
-
-    The line is null where, and only where, the message is not valid.
+def to_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str) -> tuple[pa.Array, pa.Array]:
+    """The line of each record (string, null where the message is not valid) and its time in seconds since 1970.
 
     Args:
-        records: of Spark's Kafka source: key, value, timestamp and whatever else.
+        keys: of the records, binary.
+        values: of the records, binary. What is longer than `validity.MAX_VALUE_BYTES` may be cut anywhere after that.
+        sent: the records' own time, with a time zone.
         measurement: of InfluxDB.
     """
-    kept = [f"`{name}`" for name in records.columns]
-    columns = {name: f"bar.{name}" for name in (*validity.TEXT_FIELDS, *PRICE_FIELDS)}
-    text = line(measurement, {**columns, VOLUME_FIELD: f"CAST(bar.{VOLUME_FIELD} AS bigint)", "time": "time"})
-    rules = " AND ".join(f"({rule})" for rule in _RULES)
-    return (
-        records.selectExpr("*", f"{_TEXT} AS text")
-        .selectExpr("*", f"{_PARSED} AS parsed")
-        .selectExpr("*", f"{_ONLY_DOCUMENT} AS bar")
-        .selectExpr("*", f"{_TIME} AS time")
-        .selectExpr(*kept, "time", f"CASE WHEN {rules} THEN {text} END AS line")
+    plain = pc.fill_null(pc.match_substring_regex(values, _PLAIN), False)
+    if pc.all(plain).as_py():
+        lines, times = _plain_lines(keys, values, sent, measurement)
+    else:
+        found = _plain_lines(keys.filter(plain), values.filter(plain), sent.filter(plain), measurement)
+        lines, times = (_spread(column, plain) for column in found)
+    if lines.null_count == 0:
+        return lines, times
+    return _asked_one_by_one(lines, times, keys, values, sent, measurement)
+
+
+def verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
+    """Why each message is refused, by the `Reason`'s text; null where it is valid."""
+    lines, _ = to_lines(keys, values, sent, "m")
+    told: list[str | None] = [None] * len(lines)
+    for index in pc.indices_nonzero(pc.is_null(lines)).to_pylist():
+        told[index] = str(_reason(keys[index].as_py(), values[index].as_py(), sent[index].as_py()))
+    return pa.array(told, pa.string())
+
+
+def _plain_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str) -> tuple[pa.Array, pa.Array]:
+    """For values that match `_PLAIN`; null where another rule is not kept, or perhaps not."""
+    parts = pc.split_pattern(values, b'"')
+    columns = {name: pc.list_element(parts, at).cast(pa.string()) for name, at in _TEXT_AT.items()}
+    for name, at in _NUMBER_AT.items():
+        columns[name] = pc.ascii_trim(pc.list_element(parts, at).cast(pa.string()), ": ,}")
+    times = columns.pop("timestamp").cast(pa.timestamp("s", "UTC")).cast(pa.int64())
+    columns["time"] = times.cast(pa.string())
+    opened, high, low, close = (columns[name].cast(pa.float64()) for name in PRICE_FIELDS)
+    newest = pc.add(sent.cast(pa.timestamp("s", "UTC"), safe=False).cast(pa.int64()), validity.AHEAD_SECONDS)
+    rules = (
+        pc.equal(keys, columns["symbol"].cast(pa.binary())),
+        pc.and_(pc.greater_equal(times, 0), pc.less_equal(times, newest)),
+        pc.greater(pc.min_element_wise(opened, high, low, close), 0.0),
+        pc.greater_equal(high, pc.multiply(pc.max_element_wise(opened, low, close), 1 - validity.PRICE_TOLERANCE)),
+        pc.less_equal(low, pc.multiply(pc.min_element_wise(opened, high, close), 1 + validity.PRICE_TOLERANCE)),
     )
+    kept = rules[0]
+    for rule in rules[1:]:
+        kept = pc.and_(kept, rule)
+    lines = line_protocol.lines(measurement, columns)
+    if pc.all(kept, skip_nulls=False).as_py():
+        return lines, times
+    return pc.if_else(pc.fill_null(kept, False), lines, None), times
 
 
-def _whole(pattern: str) -> str:
-    return sql_text(f"\\A(?:{pattern})\\z")
+def _spread(column: pa.Array, chosen: pa.Array) -> pa.Array:
+    """The values of `column` where `chosen` is true, in their order, and null where it is not."""
+    return pc.replace_with_mask(pa.nulls(len(chosen), column.type), chosen, column)
 
 
-# Null where the value is not worth parsing.
-_TEXT = (
-    f"CASE WHEN octet_length(value) <= {validity.MAX_VALUE_BYTES} AND is_valid_utf8(CAST(value AS string)) "
-    "THEN CAST(value AS string) END"
-)
+def _asked_one_by_one(
+    lines: pa.Array, times: pa.Array, keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str
+) -> tuple[pa.Array, pa.Array]:
+    """`lines` and `times` with those that were null, wherever the message is valid after all."""
+    unknown = pc.is_null(lines)
+    asked = [column.filter(unknown).to_pylist() for column in (keys, values, sent)]
+    found = [_line(key, value, at, measurement) for key, value, at in zip(*asked, strict=True)]
+    more_lines = pa.array([line for line, _ in found], pa.string())
+    more_times = pa.array([time for _, time in found], pa.int64())
+    return pc.replace_with_mask(lines, unknown, more_lines), pc.replace_with_mask(times, unknown, more_times)
 
-# Spark stops reading after the first JSON value, so `{…} rubbish` would pass. Hence the value is read as the first of
-# two elements; the second holds a checksum of the value, so that no value can close the array by itself.
-# The volume is read as a double: integral floats (48210.0) are valid, and whole numbers up to MAX_VOLUME are exact.
-_BAR = ", ".join([f"{name} string" for name in validity.TEXT_FIELDS] + [f"{name} double" for name in _NUMBERS])
-_PARSED = (
-    f"from_json(concat('[', text, ',{{\"checksum\":', xxhash64(text), '}}]'), "
-    f"'array<struct<{_BAR}, checksum bigint>>', "
-    "map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false'))"  # Jackson's leniencies
-)
-_ONLY_DOCUMENT = "CASE WHEN size(parsed) = 2 AND get(parsed, 1).checksum = xxhash64(text) THEN get(parsed, 0) END"
 
-_TIME = (
-    f"CASE WHEN bar.timestamp RLIKE {_whole(validity.TIMESTAMP_PATTERN)} "
-    "THEN unix_seconds(try_cast(bar.timestamp AS timestamp)) END"
-)
+def _line(
+    key: bytes | None, value: bytes | None, sent: datetime, measurement: str
+) -> tuple[str, int] | tuple[None, None]:
+    if _reason(key, value, sent) is not None:
+        return None, None
+    bar = json.loads(value or b"")
+    time = int(datetime.fromisoformat(bar["timestamp"]).timestamp())
+    return line_protocol.line(measurement, bar, time), time
 
-_PRICES = ", ".join(f"bar.{name}" for name in PRICE_FIELDS)
-_VOLUME = f"bar.{VOLUME_FIELD}"
-_RULES = (
-    f"bar.symbol RLIKE {_whole(validity.SYMBOL_PATTERN)}",
-    "key = CAST(bar.symbol AS binary)",
-    f"bar.interval RLIKE {_whole(validity.INTERVAL_PATTERN)}",
-    f"time BETWEEN 0 AND unix_seconds(timestamp) + {validity.AHEAD_SECONDS}",
-    f"least({_PRICES}) > 0 AND greatest({_PRICES}) <= 1.7976931348623157E308D",  # so not infinite
-    f"bar.high >= greatest(bar.open, bar.low, bar.close) * {1 - validity.PRICE_TOLERANCE!r}D",
-    f"bar.low <= least(bar.open, bar.high, bar.close) * {1 + validity.PRICE_TOLERANCE!r}D",
-    f"{_VOLUME} BETWEEN 0 AND {validity.MAX_VOLUME} AND {_VOLUME} = floor({_VOLUME})",
-    # Of a field that stands there twice Spark takes the last that is readable.
-    "size(json_object_keys(text)) = size(array_distinct(json_object_keys(text)))",
-    # Spark makes text of numbers, booleans, objects and arrays; only what could be one of them is looked at again.
-    "NOT bar.symbol RLIKE '^[-0-9tf\\\\[{]' OR "
-    "schema_of_variant(try_variant_get(try_parse_json(text), '$.symbol', 'variant')) = 'STRING'",
-    # Spark makes a question mark of half a surrogate pair.
-    "NOT contains(bar.symbol, '?') OR NOT text RLIKE '\\\\\\\\u[dD][89a-fA-F]'",
-)
+
+def _reason(key: bytes | None, value: bytes | None, sent: datetime) -> Reason | None:
+    try:
+        return validity.reason(key, value, sent)
+    except Exception:  # else this message would stop the stream for ever
+        log.exception("the rules can't be asked about the message of key %r; it is dead-lettered", key)
+        return Reason.REFUSED_BY_STREAM

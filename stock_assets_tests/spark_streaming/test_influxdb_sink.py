@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spark_streaming.influxdb_sink import RESULT, RESULT_DDL, Target, WriteFailedError, write
+from spark_streaming.influxdb_sink import RESULT, RESULT_DDL, Target, WriteFailedError, write_lines
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.front import front_of
 from stock_assets_tests.spark_streaming.influxdb import points_in
@@ -19,9 +19,8 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def target(fresh_bucket: Bucket) -> Target:
-    return Target(
-        fresh_bucket.url, fresh_bucket.org, fresh_bucket.name, fresh_bucket.write_token, lines=10, patience_seconds=0.5
-    )
+    bucket = fresh_bucket
+    return Target(bucket.url, bucket.org, bucket.name, "prices", bucket.write_token, lines=10, patience_seconds=0.5)
 
 
 def line(number: int, close: str = "1.5") -> str:
@@ -42,7 +41,7 @@ def batch(lines: list[str | None], partition: int = 0, first_offset: int = 100) 
 
 def written(target: Target, *batches: pa.RecordBatch) -> tuple[dict[str, Any], Rows]:
     """The summing up, and the other rows."""
-    rows = [row for result in write(target, iter(batches)) for row in result.to_pylist()]
+    rows = [row for result in write_lines(target, iter(batches)) for row in result.to_pylist()]
     assert rows[-1]["kind"] == "task"
     return rows[-1], rows[:-1]
 
