@@ -1,0 +1,41 @@
+"""Source yahoo against Yahoo itself: `make test ARGS="-m network"`. Off by default."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from spark_streaming.contract.validity import reason
+from stock_assets.market.bars import Bar
+from stock_assets.sources.yahoo import Manners, YahooSource
+from stock_assets.sources.yahoo_client import YahooClient
+
+pytestmark = pytest.mark.network
+
+SYMBOLS = ("AMZN", "SAP.DE", "BTC-USD")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> YahooSource:
+    history, delay = timedelta(days=5), timedelta(seconds=15)
+    return YahooSource(lambda: SYMBOLS, "2m", history, delay, YahooClient(tmp_path), Manners(per_minute=60))
+
+
+def test_yahoo_gives_valid_bars_of_every_symbol(source: YahooSource) -> None:
+    bars: list[Bar] = []
+    stop = Event()
+    for batch in source.batches([], stop):
+        bars.extend(batch.bars)
+        assert [row.last_answer for row in batch.coverage if ":" in row.last_answer] == []
+        if {bar.symbol for bar in bars} == set(SYMBOLS):
+            stop.set()
+    now = datetime.now(UTC)
+    assert [bar for bar in bars if reason(bar.key, bar.value, now) is not None] == []
+
+
+def test_yahoo_knows_the_company(source: YahooSource) -> None:
+    amazon = source.client.company("AMZN", datetime.now(UTC))
+    assert amazon.currency == "USD"
+    assert amazon.marketcap
+    assert source.client.nearest("AMZN")[0][0] == "AMZN"
