@@ -51,6 +51,11 @@ class StackSettings(SharedSettings):
     def _absolute_cache(cls, cache: Path) -> Path:
         return cache.expanduser().absolute()
 
+    @field_validator("influxdb_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
     @property
     def runs_influxdb(self) -> bool:
         """Whether the stack has an InfluxDB of its own: the case unless INFLUXDB_URL names one."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from infra.local import clock, disk, home, influxdb, influxdb_build, tools
+from infra.local import clock, disk, home, influxdb_api, influxdb_build, tools
 from infra.local.errors import Exit, StackError
 from infra.local.ports import port_is_free, port_owner
 from infra.local.remedies import remedy
@@ -55,7 +55,7 @@ def _java() -> Finding:
 def _influxdb(settings: StackSettings) -> Finding:
     if not settings.runs_influxdb:
         url = settings.influxdb_url
-        if influxdb.is_healthy(url):
+        if influxdb_api.is_healthy(url):
             return Finding("InfluxDB", True, f"{url}, as INFLUXDB_URL says")
         way_out = "Start it, or unset INFLUXDB_URL to have one of the stack's own."
         detail = f"no healthy InfluxDB 2 answers at INFLUXDB_URL={url}"
