@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.local.service import write_private
 
 LAYOUT = "1"  # raise it with a change that an older `stocks up` would take for damage
-LONGEST = 700  # bytes: PostgreSQL's paths end at 1,024, and the names below the home need their part
+LONGEST = 470  # bytes: SQLite, which InfluxDB uses, opens paths of up to 512, and the names below need their part
 
 # All that the stack has ever written there, the lock's folder last. What else lies in the folder is not ours.
 _OWN = (

@@ -80,14 +80,15 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
     def build(draft: Path) -> Path:
         for command, environment in _commands(draft):
             if run_tool(command, log, directory=_GO_FOLDER, environment=environment, stop=stop, step=step) != 0:
-                raise _failure(log)
+                raise failure(log)
         return draft / "influxd"
 
     with progress.step(f"building InfluxDB {VERSION}, once, in some 6 minutes (log: {log})") as step:
         return str(make_once(target, build, stop))
 
 
-def _failure(log: Path) -> StackError:
+def failure(log: Path) -> StackError:
+    """What the log of a build that failed says, and what can be done about it."""
     end = last_lines(log)
     said = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
     if any(words in end.lower() for words in _OF_THE_NETWORK):

@@ -138,7 +138,6 @@ class Platform:
         self._supervisor.stop_requested.set()
         if self._supervisor.is_alive:
             self.tell(state.Phase.STOPPING)
-            self._supervisor.statuses()
             self.progress.line("stopping; the programs finish what they have begun")
             self._supervisor.stop_services(lambda name, took: self.progress.line(f"{name} stopped in {took:.1f} s"))
         self._supervisor.stop()

@@ -57,7 +57,9 @@ class Supervisor:
         for folder in ("run", "logs"):
             private_folder(self.home / folder)
         self._folder = socket_folder(self.home)
-        write_private(self.home / "run" / "supervisord.conf", configuration(self.services.values(), self.socket))
+        # Relative where it can be: a path with " ;" in it would end there.
+        socket = self.socket.relative_to(self.home) if self.socket.is_relative_to(self.home) else self.socket
+        write_private(self.home / "run" / "supervisord.conf", configuration(self.services.values(), socket))
         command = (sys.executable, "-m", "supervisor.supervisord", "-c", "run/supervisord.conf")
         spec = guarded(command, service_environment(), self.home)
         with (self.home / "logs" / "supervisord.out").open("wb") as output:
@@ -114,6 +116,7 @@ class Supervisor:
 
     def stop_services(self, told: Callable[[str, float], None] = lambda name, seconds: None) -> None:
         """Stop all services, each after those that need it; `told` hears the name and how long it took."""
+        self._note_descendants()
         for level in reversed(levels(self.services.values())):
             with ThreadPoolExecutor(len(level)) as pool:
                 for name in level:

@@ -1,0 +1,63 @@
+"""The guard: nothing that it started outlives it or its parent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.local.service import guard_command, guarded
+from stock_assets_tests.infra.terminal import all_gone, until
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen(sys.argv[1:])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_guarded_program_dies_with_its_parent() -> None:
+    spec = guarded(("sleep", "600"), os.environ, Path("/"))
+    parent = python(PARENT, *guard_command(spec))
+    child = psutil.Process(pid_from(parent))
+    until(lambda: child.name() == "sleep")
+    parent.kill()
+    parent.communicate()
+    all_gone([child], 10)
+
+
+# A program whose child has a session of its own and takes no notice of anything polite.
+PROGRAM = """
+import os, signal, subprocess, sys
+stubborn = "import os, signal, time\\n"
+stubborn += "for s in (signal.SIGTERM, signal.SIGINT): signal.signal(s, signal.SIG_IGN)\\n"
+stubborn += "print(os.getpid(), flush=True)\\ntime.sleep(600)"
+print(os.getpid(), flush=True)
+subprocess.Popen([sys.executable, "-c", stubborn], start_new_session=sys.argv[1] == "session").wait()
+"""
+
+
+@pytest.mark.parametrize("place", ["group", "session"])
+@pytest.mark.parametrize("victim", ["guard", "program"])
+def test_a_guarded_group_leaves_nobody_behind(victim: str, place: str) -> None:
+    spec = guarded((sys.executable, "-c", PROGRAM, place), os.environ, Path("/"), group_seconds=1)
+    guard = subprocess.Popen(guard_command(spec), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    program, stubborn = psutil.Process(pid_from(guard)), psutil.Process(pid_from(guard))
+    if victim == "guard":
+        guard.terminate()
+    else:
+        program.kill()
+    guard.wait(timeout=20)
+    all_gone([program, stubborn], 10)
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def pid_from(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
