@@ -1,0 +1,133 @@
+"""How long a message takes from its append in Kafka until a query finds its point."""
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import urllib3
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.producer.future import FutureRecordMetadata
+
+from infra.bench import bars
+from infra.bench.stand import Bucket, Stand
+from infra.local.errors import Exit, StackError, last_lines
+from infra.local.progress import Progress
+from spark_streaming.contract.schema import MEASUREMENT
+
+_PROBE = "PROBE"  # the symbol that is looked for; the others are the load
+_PROBE_EVERY = 50  # messages
+_LOOK_SECONDS = 0.02
+_WARM_SECONDS = 30  # Spark's first batches are not what a running stream is judged by
+_FIRST = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
+
+
+def measure(stand: Stand, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
+    """The report: percentiles of the probes sent in the last `seconds`, and the rate that was reached."""
+    names, bucket = stand.topic(), stand.bucket()
+    _stamp_on_append(stand.settings.kafka_address, names.topic)
+    state = stand.settings.stocks_home / "bench-latency"
+    state.mkdir()
+    log = state / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "spark_streaming"],
+            env=stand.stream_environment(names, bucket, state), stdin=subprocess.DEVNULL, stderr=output,
+        )  # fmt: skip
+    watcher = _Watcher(bucket)
+    try:
+        with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
+            appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds, watcher)
+        if process.poll() is not None or not watcher.wait_for(len(appended), 60):
+            raise StackError(f"the stream did not keep up; its end:\n{last_lines(log)}", Exit.FAILED)
+    finally:
+        watcher.end()
+        process.terminate()
+        process.wait(60)
+    counted = range(len(appended) * _WARM_SECONDS // (_WARM_SECONDS + seconds), len(appended))
+    return percentiles([(watcher.seen[n] - appended[n]) * 1000 for n in counted]) | {"messages_per_s": round(reached)}
+
+
+def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
+    """p50 and p99."""
+    cuts = statistics.quantiles(milliseconds, n=100)
+    return {"p50_ms": round(cuts[49]), "p99_ms": round(cuts[98])}
+
+
+def _stamp_on_append(broker: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": "LogAppendTime"})])
+    admin.close()
+
+
+def _send(broker: str, topic: str, rate: int, seconds: int, watcher: "_Watcher") -> tuple[list[float], float]:
+    """When each probe was appended, in seconds since 1970, and the messages a second that were sent."""
+    producer = KafkaProducer(bootstrap_servers=broker, linger_ms=0)
+    probes: list[FutureRecordMetadata] = []
+    began = time.monotonic()
+    for number in range(rate * seconds):
+        ahead = began + number / rate - time.monotonic()
+        if ahead > 0.002:
+            time.sleep(ahead)
+        probe = number % _PROBE_EVERY == 0
+        symbol = _PROBE if probe else f"SYM{number % 500:05d}"
+        at = _FIRST + timedelta(seconds=len(probes) if probe else number)
+        text = bars.message(symbol, at, 100.0, number)
+        sent = producer.send(topic, key=symbol.encode(), value=text.encode())
+        if probe:
+            probes.append(sent)
+    took = time.monotonic() - began
+    appended = [one.get(timeout=60).timestamp / 1000 for one in probes]
+    producer.close()
+    return appended, rate * seconds / took
+
+
+class _Watcher:
+    """Asks InfluxDB again and again for the newest probes, and notes when it first saw each."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.seen: list[float] = []
+        self._bucket = bucket
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="watcher", daemon=True)
+        self._thread.start()
+
+    def wait_for(self, count: int, seconds: float) -> bool:
+        """Whether that many probes were seen in time."""
+        end = time.monotonic() + seconds
+        while len(self.seen) < count and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+        return len(self.seen) >= count
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        pool = urllib3.PoolManager(num_pools=1, maxsize=1)
+        while not self._ended.wait(_LOOK_SECONDS):
+            found = self._count_after(pool, _FIRST + timedelta(seconds=len(self.seen)))
+            self.seen += [time.time()] * found
+
+    def _count_after(self, pool: urllib3.PoolManager, start: datetime) -> int:
+        flux = (
+            f'from(bucket: "{self._bucket.name}") |> range(start: {start:%Y-%m-%dT%H:%M:%SZ}) '
+            f'|> filter(fn: (r) => r._measurement == "{MEASUREMENT}" and r.symbol == "{_PROBE}") '
+            '|> filter(fn: (r) => r._field == "volume") |> count() |> keep(columns: ["_value"])'
+        )
+        headers: Mapping[str, str] = {
+            "Authorization": f"Token {self._bucket.read_token}",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps({"query": flux, "dialect": {"header": False}}).encode()
+        answer = pool.request(
+            "POST", f"{self._bucket.url}/api/v2/query?org={self._bucket.org}", body=body, headers=headers
+        )
+        rows = [line for line in answer.data.decode().split() if line.strip(",")]
+        return int(rows[0].rsplit(",", 1)[1]) if rows else 0

@@ -1,0 +1,113 @@
+"""Servers of a benchmark's own: Kafka and InfluxDB in a temporary home, on free ports, gone when it ends."""
+
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from infra.local import influxdb, jars, kafka
+from infra.local.progress import Progress
+from infra.local.stack import Servers
+from infra.settings import HOST, StackSettings, service_environment
+from spark_streaming.contract.schema import Source, SourceNames, names_of
+
+_SHARD_SECONDS = 365 * 24 * 3600
+
+
+class StandSettings(StackSettings):
+    """Settings that neither the environment nor a `.env` has a say in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, and nothing else."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket and its tokens."""
+
+    url: str
+    org: str
+    name: str
+    write_token: str
+    read_token: str
+
+
+@dataclass(frozen=True)
+class Stand:
+    """The running servers."""
+
+    settings: StackSettings
+    servers: Servers
+    connector: Path
+
+    @property
+    def server_pid(self) -> int:
+        """Of InfluxDB."""
+        return next(status.pid for status in self.servers.supervisor.statuses() if status.name == influxdb.NAME)
+
+    def topic(self) -> SourceNames:
+        """A new topic, as the stack makes it."""
+        names = names_of(Source.YAHOO, f"bench-{uuid.uuid4().hex[:8]}")
+        kafka.create_topics(self.settings, names)
+        return names
+
+    def bucket(self) -> Bucket:
+        """A new bucket, as the stack makes it."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        tokens = influxdb.operator(self.settings).tokens_of(name, _SHARD_SECONDS)
+        url = self.settings.effective_influxdb_url
+        return Bucket(url, self.settings.influx_org, name, tokens.write, tokens.read)
+
+    def stream_environment(self, names: SourceNames, bucket: Bucket, state: Path, **more: str) -> dict[str, str]:
+        """What `python -m spark_streaming` is given: as yahoo, whose names have no suffix, it takes any."""
+        return service_environment() | {
+            "SOURCE": "yahoo",
+            "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_address,
+            "STOCK_PRICE_KAFKA_TOPIC": names.topic,
+            "INFLUXDB_URL": bucket.url,
+            "INFLUX_ORG": bucket.org,
+            "INFLUX_TOKEN": bucket.write_token,
+            "INFLUXDB_BUCKET": bucket.name,
+            "SPARK_JARS": str(self.connector),
+            "STREAM_STATE": str(state),
+            **more,
+        }
+
+
+@contextmanager
+def stand(progress: Progress) -> Iterator[Stand]:
+    """Bring the servers up; use it in the main thread."""
+    home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
+    ports = dict(zip(("kafka_port", "kafka_controller_port", "influxdb_port"), _free_ports(3), strict=True))
+    settings = StandSettings(stocks_home=home, stocks_cache=StackSettings().stocks_cache, **ports)  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        connector = jars.resolve(jars.CONNECTOR, settings.stocks_cache, progress)
+        servers = Servers(settings, progress)
+        stack.callback(servers.supervisor.stop)
+        stack.callback(servers.supervisor.stop_services)
+        servers.supervisor.start()
+        servers.bring_up_kafka([])
+        servers.bring_up_influxdb([])
+        yield Stand(settings, servers, connector)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:  # held together, so that none is given twice
+        held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]

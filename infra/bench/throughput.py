@@ -1,0 +1,202 @@
+"""How many points a second each way of writing gives, from the same topic into fresh buckets of one InfluxDB."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from infra.bench import bars
+from infra.bench.meter import Meter, Result, sustained
+from infra.bench.stand import Bucket, Stand
+from infra.bench.writers import environment
+from infra.local.errors import Exit, StackError, last_lines
+from infra.local.progress import Progress
+from infra.settings import service_environment
+from spark_streaming.contract.schema import SourceNames
+
+_ROWS = 5_000  # of the way row by row: the rate doesn't change with more
+_PATIENCE_SECONDS = 900
+
+
+class Throughput:
+    """One run: files and topic are made once, and every way is measured on them."""
+
+    def __init__(self, stand: Stand, progress: Progress, count: int, symbols: int) -> None:
+        self._stand, self._progress, self._count = stand, progress, count
+        self._folder = stand.settings.stocks_home / "bench"
+        self._folder.mkdir()
+        self._lines, self._messages = self._folder / "lines", self._folder / "messages"
+        self._symbols = symbols
+
+    def report(self) -> dict[str, dict[str, float] | None]:
+        """Everything, under the report's names."""
+        with self._progress.step(f"publishing {self._count:,} bars of {self._symbols} symbols"):
+            names = self._publish()
+        results = {
+            "direct": self._best_direct(),
+            "job": self._job(names),
+            "row_by_row": self._row_by_row(names),
+            "telegraf": self._telegraf(names) if shutil.which("telegraf") else None,
+        }
+        return {name: asdict(result) if result else None for name, result in results.items()}
+
+    def _publish(self) -> SourceNames:
+        with self._lines.open("w") as lines, self._messages.open("w") as messages:
+            for bar in bars.bars(self._count, self._symbols):
+                lines.write(bars.line(*bar))
+                messages.write(f"{bar[0]}\t{bars.message(*bar)}\n")
+        names = self._stand.topic()
+        log = self._folder / "publish.log"
+        arguments = (self._stand.settings.kafka_address, names.topic, self._messages, self._stand.connector)
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", bars.__name__, *map(str, arguments)],
+                env=service_environment(), stdout=output, stderr=output, timeout=_PATIENCE_SECONDS, check=False,
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise StackError(f"the bars could not be published:\n{last_lines(log)}", Exit.FAILED)
+        return names
+
+    def _best_direct(self) -> Result:
+        results = []
+        for writers in (1, 2, 4):
+            with self._progress.step(f"ready-made lines, writers: {writers}"):
+                each = [["direct", str(self._lines), str(number), str(writers)] for number in range(writers)]
+                results.append(self._written_by(each, self._count))
+        return max(results, key=lambda result: result.points_per_s)
+
+    def _row_by_row(self, names: SourceNames) -> Result:
+        count = min(_ROWS, self._count)
+        with self._progress.step(f"{count:,} rows, one by one"):
+            return self._written_by(
+                [["row_by_row", self._stand.settings.kafka_address, names.topic, str(count)]], count
+            )
+
+    def _written_by(self, writers: list[list[str]], points: int) -> Result:
+        bucket = self._stand.bucket()
+        given = service_environment() | environment(bucket.url, bucket.org, bucket.name, bucket.write_token)
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "infra.bench.writers", *arguments],
+                env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+            for arguments in writers
+        ]  # fmt: skip
+        try:
+            for process in processes:
+                if process.stdout is None or process.stdout.readline() != "ready\n":
+                    raise StackError("a writer did not begin; what it said is on standard error", Exit.FAILED)
+            with self._meter() as meter:
+                for process in processes:
+                    meter.watch(process.pid)
+                meter.wait_for_sample()
+                for process in processes:
+                    _say_go(process)
+                meter.wait_for(points, lambda: any(process.poll() is None for process in processes), _PATIENCE_SECONDS)
+            return sustained(meter.samples, 0)
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+
+    def _job(self, names: SourceNames) -> Result:
+        batch = max(1, self._count // 10)
+        state = Path(tempfile.mkdtemp(dir=self._folder))
+        bucket = self._stand.bucket()
+        given = self._stand.stream_environment(names, bucket, state, MAX_OFFSETS_PER_TRIGGER=str(batch))
+        with self._progress.step("the stream"):
+            return self._of_program([sys.executable, "-m", "spark_streaming", "--available-now"], given, batch)
+
+    def _telegraf(self, names: SourceNames) -> Result:
+        bucket = self._stand.bucket()
+        configuration = self._folder / "telegraf.conf"
+        configuration.write_text(telegraf_configuration(self._stand.settings.kafka_address, names.topic, bucket))
+        command = ["telegraf", "--config", str(configuration)]
+        with self._progress.step("Telegraf"):
+            return self._of_program(command, service_environment(), max(1, self._count // 10))
+
+    def _of_program(self, command: list[str], given: Mapping[str, str], skip: int) -> Result:
+        with self._meter() as meter, _program(command, given, self._folder / "program.log") as process:
+            meter.watch(process.pid)
+            try:
+                meter.wait_for(self._count, lambda: process.poll() is None, _PATIENCE_SECONDS)
+            except TimeoutError as error:
+                raise StackError(
+                    f"{error}; its end:\n{last_lines(self._folder / 'program.log')}", Exit.FAILED
+                ) from None
+        return sustained(meter.samples, skip)
+
+    def _meter(self) -> Meter:
+        return Meter(self._stand.settings.effective_influxdb_url, self._stand.server_pid)
+
+
+def telegraf_configuration(broker: str, topic: str, bucket: Bucket) -> str:
+    """Telegraf as somebody would set it up who wants it fast: large batches, no gzip on the way to the same machine."""
+    fields = "".join(
+        f'[[inputs.kafka_consumer.json_v2.field]]\npath = "{name}"\ntype = "{kind}"\n'
+        for name, kind in [*((name, "float") for name in ("open", "high", "low", "close")), ("volume", "int")]
+    )
+    tags = "".join(f'[[inputs.kafka_consumer.json_v2.tag]]\npath = "{name}"\n' for name in ("interval", "symbol"))
+    return f"""[agent]
+interval = "1s"
+flush_interval = "1s"
+metric_batch_size = 5000
+metric_buffer_limit = 100000
+omit_hostname = true
+[[outputs.influxdb_v2]]
+urls = ["{bucket.url}"]
+token = "{bucket.write_token}"
+organization = "{bucket.org}"
+bucket = "{bucket.name}"
+content_encoding = "identity"
+[[inputs.kafka_consumer]]
+brokers = ["{broker}"]
+topics = ["{topic}"]
+consumer_group = "{bucket.name}"
+offset = "oldest"
+kafka_version = "3.6.0"
+max_undelivered_messages = 50000
+data_format = "json_v2"
+[[inputs.kafka_consumer.json_v2]]
+measurement_name = "stock-price-v1"
+timestamp_path = "timestamp"
+timestamp_format = "2006-01-02T15:04:05Z"
+{tags}{fields}"""
+
+
+def ratios(report: Mapping[str, Mapping[str, float] | None]) -> dict[str, float]:
+    """What the stream is held to: its rate by the direct limit's and by Telegraf's, its CPU by Telegraf's."""
+    job, direct, telegraf = report["job"], report["direct"], report["telegraf"]
+    if not job or not direct:
+        return {}
+    told = {"rate, of the direct limit": job["points_per_s"] / direct["points_per_s"]}
+    if telegraf:
+        cpu = "client_cpu_s_per_million"
+        told["rate, of Telegraf's"] = job["points_per_s"] / telegraf["points_per_s"]
+        told["client's CPU, of Telegraf's"] = job[cpu] / telegraf[cpu]
+    return {name: round(ratio, 2) for name, ratio in told.items()}
+
+
+@contextmanager
+def _program(command: list[str], given: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _say_go(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        process.stdin.write("go\n")
+        process.stdin.flush()

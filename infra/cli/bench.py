@@ -1,0 +1,47 @@
+"""`stocks bench`: how fast the stream is on this machine, beside what the database can take and others do."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from infra.cli.say import answers, plain_errors
+from infra.local.progress import Progress
+
+
+def bench(
+    latency: Annotated[bool, typer.Option("--latency", help="From append in Kafka to queryable, instead.")] = False,
+    bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published.")] = 1_000_000,
+    symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
+    seconds: Annotated[int, typer.Option(min=5, help="How long latency is measured.")] = 300,
+    rate: Annotated[int, typer.Option(min=20, help="Messages a second while latency is measured.")] = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
+) -> None:
+    """Measure the stream against the database's own limit, on servers of its own; takes minutes.
+
+    The figures of one run can be compared with one another, those of two runs can't: machines change their speed.
+    """
+    from infra.bench.latency import measure
+    from infra.bench.stand import stand
+    from infra.bench.throughput import Throughput, ratios
+
+    with plain_errors(), Progress() as progress, stand(progress) as servers:
+        if latency:
+            told = measure(servers, progress, rate, seconds)
+            answer: dict[str, object] = {"latency": told}
+            table = Table(*told, title="from append in Kafka to queryable")
+            table.add_row(*map(str, told.values()))
+        else:
+            report = Throughput(servers, progress, bars, symbols).report()
+            answer = dict(report)
+            table = Table("", "points/s", "client CPU-s a million", "server CPU-s a million", "peak memory, MB")
+            for name, result in report.items():
+                table.add_row(name.replace("_", " "), *(map(str, result.values()) if result else ["not on PATH"]))
+    if as_json:
+        print(json.dumps(answer))
+        return
+    answers.print(table)
+    if not latency:
+        for name, ratio in ratios(report).items():
+            answers.print(f"{name}: {ratio}", markup=False)

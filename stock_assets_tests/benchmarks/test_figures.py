@@ -1,0 +1,64 @@
+"""What `stocks bench` makes of its samples; the measuring itself is no part of the test run."""
+
+import json
+
+import pytest
+
+from infra.bench import bars
+from infra.bench.latency import percentiles
+from infra.bench.meter import Sample, sustained
+from infra.bench.throughput import ratios
+from spark_streaming import line_protocol
+from spark_streaming.contract.validity import reason
+from stock_assets_tests.spark_streaming.cases import SENT
+
+MB = 2**20
+
+
+def test_what_comes_before_the_first_batch_is_done_does_not_count() -> None:
+    samples = [
+        Sample(0.2, 0, 5.0, 0.0, 300 * MB),
+        Sample(10.0, 100, 20.0, 1.0, 700 * MB),
+        Sample(12.0, 600, 21.0, 2.0, 600 * MB),
+        Sample(14.0, 1_100, 22.0, 3.0, 500 * MB),
+        Sample(20.0, 1_100, 29.0, 3.5, 100 * MB),  # ending takes CPU, too
+    ]
+    result = sustained(samples, skip=100)
+    assert result.points_per_s == 250
+    assert (result.client_cpu_s_per_million, result.server_cpu_s_per_million) == (2_000.0, 2_000.0)
+    assert result.peak_rss_mb == 700
+
+
+def test_without_a_first_batch_it_begins_with_the_first_point() -> None:
+    idle = [Sample(seconds / 10, 0, 1.0, 0.0, 0) for seconds in range(10)]
+    assert sustained([*idle, Sample(1.9, 500, 1.0, 0.0, 0)], skip=0).points_per_s == 500
+
+
+@pytest.mark.parametrize("samples", [[], [Sample(1.0, 50, 0.0, 0.0, 0)], [Sample(1.0, 100, 0.0, 0.0, 0)] * 2])
+def test_nothing_written_is_no_figure(samples: list[Sample]) -> None:
+    with pytest.raises(ValueError, match="100 of them do not count"):
+        sustained(samples, skip=100)
+
+
+def test_the_ratios_are_those_of_one_run() -> None:
+    direct = {"points_per_s": 200.0, "client_cpu_s_per_million": 1.0}
+    job = {"points_per_s": 100.0, "client_cpu_s_per_million": 12.0}
+    telegraf = {"points_per_s": 40.0, "client_cpu_s_per_million": 20.0}
+    report = {"direct": direct, "job": job, "telegraf": telegraf}
+    assert list(ratios(report).values()) == [0.5, 2.5, 0.6]
+    assert list(ratios(report | {"telegraf": None}).values()) == [0.5]
+
+
+def test_percentiles() -> None:
+    assert percentiles(list(range(1, 1001))) == {"p50_ms": 500, "p99_ms": 991}
+
+
+def test_message_and_line_are_of_the_same_bar() -> None:
+    for bar in bars.bars(1_000, 7):
+        text = bars.message(*bar)
+        assert reason(bar[0].encode(), text.encode(), SENT) is None
+        fields = bars.line(*bar).split(" ")[1]
+        told = line_protocol.line("m", json.loads(text), 0).split(" ")[1]
+        assert [float(part.split("=")[1].rstrip("i")) for part in fields.split(",")] == [
+            float(part.split("=")[1].rstrip("i")) for part in told.split(",")
+        ]
