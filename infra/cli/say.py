@@ -46,7 +46,8 @@ def plain_errors() -> Iterator[None]:
 def service_table(running: Running, statuses: list[Status]) -> Table:
     """A row a service: name, address, state, process."""
     found = {status.name: status for status in statuses}
-    table = Table("service", Column("address", overflow="fold"), "state", Column("pid", justify="right"))
+    whole = (Column("service", no_wrap=True), Column("address", no_wrap=True))
+    table = Table(*whole, "state", Column("pid", justify="right", no_wrap=True))
     for service in running.services:
         status = found.get(service.name)
         state = status.state if status else "STOPPED"

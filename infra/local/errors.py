@@ -31,12 +31,12 @@ class StackError(RuntimeError):
 
 def of_the_disk(error: OSError) -> StackError | None:
     """What the failure of a file means for a person; None where it isn't about a disk or a right."""
-    name = error.filename or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StackError(f"{name}: {error.strerror}. Make room and start again; nothing was lost.", Exit.DISK_FULL)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        name = error.filename or "STOCKS_HOME"
+        return StackError(f"{name}: {error.strerror}. Make room and start again.", Exit.DISK_FULL)
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
         remedy = "Set STOCKS_HOME and STOCKS_CACHE to folders that you may write to."
-        return StackError(f"{name}: {error.strerror}. {remedy}", Exit.HOME_UNUSABLE)
+        return StackError(f"{error.filename}: {error.strerror}. {remedy}", Exit.HOME_UNUSABLE)
     return None
 
 

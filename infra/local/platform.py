@@ -198,7 +198,8 @@ class Platform:
 
 def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: float = 60) -> None:
     """Let the servers of a `stocks up` that was killed finish their own end, before their ports are asked for."""
-    ports = [settings.kafka_port, settings.influxdb_port, settings.postgres_port, settings.dagster_code_port]
+    ports = [settings.kafka_port, settings.kafka_controller_port, settings.influxdb_port, settings.postgres_port,
+             settings.dagster_code_port, settings.dagster_port]  # fmt: skip
     home, end = settings.stocks_home, time.monotonic() + seconds
     with progress.step("waiting for the servers of the last run to end"):
         while time.monotonic() < end and (supervisor_of(home) or any(is_held_for(home, port) for port in ports)):

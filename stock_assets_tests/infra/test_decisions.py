@@ -1,19 +1,22 @@
 """What the stack decides by itself: no server, no clock."""
 
 import configparser
+import errno
 import shlex
 import signal
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from infra.local import influxdb_build, kafka, machine, remedies, secrets, tools
+from infra.local import clock, disk, home, influxdb_build, kafka, machine, remedies, secrets, tools
 from infra.local.dagster import fill_in
-from infra.local.errors import Exit, StackError
+from infra.local.errors import Exit, StackError, of_the_disk
 from infra.local.secrets import Secrets
 from infra.local.service import Service
 from infra.local.stack import effective_settings, write_stack_env
+from infra.local.supervisor import socket_folder
 from infra.local.supervisord import Status, configuration, levels
 from infra.local.watchdog import Watchdog
 from infra.settings import RunningStackSettings
@@ -71,6 +74,70 @@ def test_five_deaths_in_about_a_minute_are_too_many(seconds_between: int, given_
     for pid in range(1, 7):
         watchdog.see([status("kafka", pid)], pid * seconds_between)
     assert watchdog.given_up([status("kafka", 6)], 6 * seconds_between) == given_up
+
+
+def test_deaths_are_counted_for_the_table() -> None:
+    watchdog = Watchdog()
+    for pid in (1, 2, 3):
+        watchdog.see([status("kafka", pid), status("ui", 9)], pid * 100)
+    assert watchdog.restarts == {"kafka": 2}
+
+
+def test_a_clock_that_is_behind_the_last_run_is_doubtful() -> None:
+    assert clock.clock_problem(newest=0, now=1_800_000_000) is None
+    assert clock.clock_problem(newest=1_800_000_030, now=1_800_000_000) is None
+    assert clock.clock_problem(newest=1_800_003_600, now=1_800_000_000) == (
+        "it says 2027-01-15 08:00Z, and the last run wrote at 2027-01-15 09:00Z, 60 min later"
+    )
+
+
+def test_a_clock_that_is_set_is_told_of_once_and_sleep_is_not() -> None:
+    watched = clock.Clock()
+    assert watched.see(wall=1000, steady=10) is None
+    assert watched.see(wall=1000 + 8 * 3600, steady=10 + 8 * 3600) is None  # the machine slept
+    assert "set back by 60 min" in str(watched.see(wall=1000 + 7 * 3600, steady=10 + 8 * 3600))
+    assert watched.see(wall=1001 + 7 * 3600, steady=11 + 8 * 3600) is None
+
+
+def test_a_disk_that_gets_full_is_told_of_once() -> None:
+    room = disk.Room()
+    sizes = (3 * 2**30, 900 * 2**20, 800 * 2**20, 3 * 2**30, 700 * 2**20)
+    assert [bool(room.see(free)) for free in sizes] == [False, True, False, False, True]
+    assert disk.in_words(900 * 2**20) == "900 MiB"
+
+
+@pytest.mark.parametrize(("text", "allowed"), [(None, True), ("1\n", True), ("2\n", False), ("", False)])
+def test_a_home_of_another_layout_is_not_used(tmp_path: Path, text: str | None, allowed: bool) -> None:
+    if text is not None:
+        (tmp_path / "version").write_text(text)
+    assert (home.layout_problem(tmp_path) is None) is allowed
+    if allowed:
+        home.claim(tmp_path)
+        assert (tmp_path / "version").read_text() == "1\n"
+
+
+def test_a_socket_that_does_not_fit_is_put_where_nobody_else_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    long = Path("/", "x" * 100)
+    folder = socket_folder(long)
+    assert folder.parent == tmp_path
+    assert socket_folder(long) == folder  # a killed start leaves nothing that the next one doesn't use
+    folder.chmod(0o755)
+    with pytest.raises(StackError, match="yours alone"):
+        socket_folder(long)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(OSError(errno.ENOSPC, "No space left on device"), Exit.DISK_FULL),
+     (OSError(errno.EROFS, "Read-only file system", "/home"), Exit.HOME_UNUSABLE),
+     (OSError(errno.EPERM, "Operation not permitted"), None), (OSError("refused"), None)],
+)  # fmt: skip
+def test_what_fails_for_the_disk_is_told_from_other_failures(error: OSError, code: Exit | None) -> None:
+    meant = of_the_disk(error)
+    assert (meant.code if meant else None) == code
 
 
 def test_what_supervisord_has_given_up_is_given_up() -> None:

@@ -1,12 +1,16 @@
 """Logs: followed across their rotation, thrown away when they are old; and an empty home again."""
 
 import os
+import shutil
 from pathlib import Path
 
 from infra.local import logs
 from infra.local.errors import Exit
 from infra.local.home import belongings
+from infra.local.service import Service
+from infra.local.supervisor import Supervisor
 from stock_assets_tests.infra.terminal import Terminal, until
+from stock_assets_tests.services.fixtures import open_folder
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -65,6 +69,21 @@ def test_a_log_that_grew_large_makes_room(tmp_path: Path) -> None:
     large.write_bytes(bytes(6 * 2**20))
     logs.put_large_aside(tmp_path)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["influxdb-build.log.1", "kafka-format.log"]
+
+
+def test_what_a_service_writes_is_rotated_while_it_writes() -> None:
+    home = open_folder()
+    log = home / "logs" / "chatty.log"
+    talk = "yes 'a line of the log that says a lot' | head -c 12000000; sleep 600"
+    chatty = Service("chatty", ("sh", "-c", talk), os.environ, home, "-", log, lambda: True)
+    supervisor = Supervisor(home, [chatty])
+    supervisor.start()
+    try:
+        supervisor.start_service("chatty")
+        until(lambda: log.with_name("chatty.log.1").exists() and log.stat().st_size < 10 * 2**20)
+    finally:
+        supervisor.stop()
+        shutil.rmtree(home)
 
 
 def test_the_command_shows_and_follows_one_log_or_all(terminal: Terminal) -> None:
