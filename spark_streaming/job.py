@@ -147,6 +147,7 @@ def _read(spark: SparkSession, settings: StreamSettings, partitions: list[int]) 
         .options(**_kafka(settings))
         .option("assign", json.dumps({settings.names.topic: partitions}))
         .option("startingOffsets", "earliest")
+        .option("kafka.max.poll.records", 10_000)  # the default of 500 asks 200 times for a batch
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()
     )
