@@ -71,7 +71,7 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
         return path
     target = cached(cache)
     if target.exists():
-        progress.line(f"InfluxDB {VERSION}: from the cache {target}")
+        progress.line(f"InfluxDB {VERSION}: from the cache")
         return str(target)
     if missing := missing_tools():
         raise StackError(f"influxd is not on PATH, and can't be built without {', '.join(missing)}.\n{REMEDY}",

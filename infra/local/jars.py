@@ -65,7 +65,7 @@ def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event
     """
     target = folder_of(jars, cache)
     if target.is_dir():
-        progress.line(f"{jars.title}: from the cache {target}")
+        progress.line(f"{jars.title}: from the cache")
         return target
 
     def download(draft: Path) -> Path:

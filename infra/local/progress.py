@@ -29,6 +29,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._bars: Bars | None = None
+        self._shown, self._lock = 0, threading.Lock()
         if self._console.is_terminal:
             self._bars = Bars(
                 SpinnerColumn(),
@@ -40,14 +41,10 @@ class Progress:
             )
 
     def __enter__(self) -> Self:
-        if self._bars:
-            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bars:
-            with suppress(OSError):
-                self._bars.stop()
+        self._show_bars(-self._shown)
 
     def line(self, text: str) -> None:
         """A line that stays."""
@@ -79,9 +76,22 @@ class Progress:
             self.line(f"{step.what} …")
             return
         task = self._bars.add_task(escape(f"{step.what} …"), total=None, detail="")
+        self._show_bars(1)
         while not over.wait(0.2):
             self._bars.update(task, detail=escape(step.detail[-80:]))
         self._bars.remove_task(task)
+        self._show_bars(-1)
+
+    def _show_bars(self, more: int) -> None:
+        """Have the live lines only while there are any: whoever prints in between would print into them."""
+        if self._bars is None:
+            return
+        with self._lock, suppress(OSError):  # the terminal may be gone
+            before, self._shown = self._shown, self._shown + more
+            if self._shown and not before:
+                self._bars.start()
+            elif before and not self._shown:
+                self._bars.stop()
 
 
 def _human(seconds: float) -> str:

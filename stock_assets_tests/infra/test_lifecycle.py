@@ -78,6 +78,8 @@ def test_a_closed_terminal_stops_everything(terminal: Terminal) -> None:
     os.close(mine)
     process.wait(timeout=60)
     all_gone(children, 0)
+    (top,) = [line for line in shown.decode().splitlines() if "┏" in line]
+    assert "starting" not in top  # what was shown while it started has gone
     assert "│ kafka    │" in shown.decode()  # no name is broken in two
 
 
