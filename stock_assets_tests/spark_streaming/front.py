@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 
 import urllib3
 
-Fault = tuple[int, str] | None  # status and Retry-After, or, for None, the connection is closed without an answer
+# Status and Retry-After; None closes the connection at once, "lost" does so once the server has carried it out.
+Fault = tuple[int, str] | Literal["lost"] | None
 
 
 @contextmanager
@@ -27,6 +29,9 @@ def front_of(url: str, faults: list[Fault]) -> Iterator[str]:
                 self._answer(status, b"", {"Retry-After": retry_after} if retry_after else {})
             else:
                 answer = urllib3.request("POST", url + self.path, body=body, headers=dict(self.headers.items()))
+                if fault == "lost":
+                    self.close_connection = True
+                    return
                 self._answer(answer.status, answer.data, {})
 
         def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -1,0 +1,71 @@
+"""InfluxDB is away for a while, or says to wait: nothing is lost, and nobody waits in a hot loop."""
+
+import time
+
+import pytest
+
+from infra.local import influxdb
+from infra.local.stack import Servers
+from infra.local.supervisord import api
+from spark_streaming.contract.schema import SourceNames
+from spark_streaming.influxdb_sink import Target
+from stock_assets_tests.services.fixtures import Bucket
+from stock_assets_tests.spark_streaming.cases import SENT
+from stock_assets_tests.spark_streaming.conftest import Launcher
+from stock_assets_tests.spark_streaming.front import front_of
+from stock_assets_tests.spark_streaming.influxdb import points_in
+from stock_assets_tests.spark_streaming.kafka import bars, everything_in, send
+from stock_assets_tests.spark_streaming.test_influxdb_sink import batch, line, written
+
+pytestmark = pytest.mark.services
+
+
+def target(bucket: Bucket, url: str) -> Target:
+    return Target(url, bucket.org, bucket.name, "prices", bucket.write_token, patience_seconds=30)
+
+
+def test_an_answer_that_is_lost_after_the_server_wrote_doubles_nothing(fresh_bucket: Bucket) -> None:
+    with front_of(fresh_bucket.url, ["lost", "lost"]) as url:
+        task, others = written(target(fresh_bucket, url), batch([line(number) for number in range(20)]))
+    assert (task["points"], others) == (20, [])
+    assert len(points_in(fresh_bucket)) == 20
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_without_a_retry_after_it_waits_longer_each_time(status: int, fresh_bucket: Bucket) -> None:
+    began = time.monotonic()
+    with front_of(fresh_bucket.url, [(status, ""), (status, ""), (status, "")]) as url:
+        written(target(fresh_bucket, url), batch([line(1)]))
+    assert time.monotonic() - began >= 0.25 + 0.5 + 1.0
+    assert len(points_in(fresh_bucket)) == 1
+
+
+def test_429_waits_as_long_as_the_server_says(fresh_bucket: Bucket) -> None:
+    began = time.monotonic()
+    with front_of(fresh_bucket.url, [(429, "2")]) as url:
+        written(target(fresh_bucket, url), batch([line(1)]))
+    assert time.monotonic() - began >= 2.0
+
+
+def test_influxdb_is_restarted_in_the_middle(
+    launcher: Launcher, servers: Servers, fresh_topic: SourceNames, fresh_bucket: Bucket
+) -> None:
+    broker = servers.settings.kafka_address
+    send(broker, fresh_topic.topic, bars(1_000), SENT)
+    stream = launcher.start(MAX_OFFSETS_PER_TRIGGER="500")
+    stream.wait_for(lambda program: program.has_stored_something())
+
+    supervisor = api(servers.supervisor.socket)
+    supervisor.stopProcess(influxdb.NAME, True)
+    try:
+        send(broker, fresh_topic.topic, bars(3_000), SENT)
+        stream.wait_for(lambda program: "no answer" in program.log)
+        stream.wait_for(lambda program: (program.heartbeat.lag or 0) > 0)
+        assert "next try in" in stream.log
+    finally:
+        servers.supervisor.start_service(influxdb.NAME)
+    stream.wait_for(lambda program: program.heartbeat.lag == 0 and program.heartbeat.records == 4_000)
+    stream.process.terminate()
+    assert stream.end() == 0
+    assert {fields["volume"] for fields in points_in(fresh_bucket).values()} == set(range(3_000))
+    assert everything_in(broker, fresh_topic.dead_letter_topic) == []
