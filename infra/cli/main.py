@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli import bench, doctor, logs, reset, status, trace, up, watchlist
+from infra.cli import bench, dead_letters, doctor, logs, reset, status, trace, up, watchlist
 
 app = typer.Typer(
     name="stocks",
@@ -21,6 +21,7 @@ app.command("doctor")(doctor.doctor)
 app.command("reset")(reset.reset)
 app.command("trace")(trace.trace)
 app.command("bench")(bench.bench)
+app.add_typer(dead_letters.app)
 app.add_typer(watchlist.app, name="watchlist")
 
 if __name__ == "__main__":
