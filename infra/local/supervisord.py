@@ -5,7 +5,7 @@ import io
 import os
 import shlex
 import xmlrpc.client
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from infra.local.service import Service, guard_command
 
-# Seconds that a server must have been up for a start to count, and how often in a row one is tried.
-START_SECONDS, START_TRIES = 1, 5
+# A service that dies within so many seconds is started again after a pause, a second longer each time; five such deaths
+# in a row, which is five in about a minute, and it is given up. One that has lived longer is started again at once.
+START_SECONDS, START_TRIES = 12, 5
+_RUNS_AFTER_SECONDS = 1  # what people are told: supervisord calls the twelve seconds "starting"
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,14 @@ def statuses(socket: Path) -> list[Status]:
         OSError: nobody answers there.
     """
     return [
-        Status(i["name"], i["statename"], i["pid"], i["start"], i["spawnerr"] or i["description"])
+        Status(i["name"], _state(i), i["pid"], i["start"], i["spawnerr"] or i["description"])
         for i in api(socket).getAllProcessInfo()
     ]
+
+
+def _state(info: Mapping[str, Any]) -> str:
+    has_come_up = info["statename"] == "STARTING" and info["now"] - info["start"] > _RUNS_AFTER_SECONDS
+    return "RUNNING" if has_come_up else str(info["statename"])
 
 
 def supervisor_of(home: Path) -> psutil.Process | None:
