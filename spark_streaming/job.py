@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -27,6 +28,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_streaming import dead_letters
 from spark_streaming.influxdb_sink import RESULT_DDL, write
+from spark_streaming.metrics import Metrics, phases
 from spark_streaming.progress import Batch, Totals, summed_up
 from spark_streaming.settings import StreamSettings
 from spark_streaming.transform import BOUNDED
@@ -42,12 +44,17 @@ class Stream:
     """The running query, and how to stop it between two batches."""
 
     def __init__(
-        self, spark: SparkSession, settings: StreamSettings, totals: Totals, partitions: list[int], available_now: bool
+        self,
+        spark: SparkSession,
+        settings: StreamSettings,
+        totals: Totals,
+        metrics: Metrics,
+        partitions: list[int],
+        available_now: bool,
     ) -> None:
-        self.totals = totals
-        self._topic = settings.names.topic
         self._batches = _Batches(spark, settings, totals)
-        spark.streams.addListener(_Listener(settings.names.topic, totals, self._batches))
+        self._listener = _Listener(settings.names.topic, totals, self._batches, metrics)
+        spark.streams.addListener(self._listener)
         writer = (
             _written(_read(spark, settings, partitions), settings)
             .writeStream.foreachBatch(self._batches)
@@ -78,7 +85,7 @@ class Stream:
         """Take in the query's last progress, which its listener may not have heard of yet."""
         progress = self.query.lastProgress
         if progress is not None:
-            _commit(self.totals, progress, self._topic)
+            self._listener.take(progress)
 
     def cause(self) -> str | None:
         """Why the query ended; None where it was stopped or came to its end."""
@@ -99,7 +106,7 @@ class _Batches:
         self._totals = totals
         self._running = threading.Lock()
         self._written: int | None = None
-        self.last: Batch | None = None
+        self.untold: dict[int, Batch] = {}  # written, and not yet known to be on record
         self.error: Exception | None = None
         self.stopping = threading.Event()
 
@@ -117,7 +124,7 @@ class _Batches:
         started = time.monotonic()
         batch = summed_up(number, results.collect())  # this is what reads, decides and posts
         if batch.rejected:
-            names = self._settings.names
+            began, names = time.monotonic(), self._settings.names
             dead_letters.publish(
                 self._spark,
                 _kafka(self._settings),
@@ -127,8 +134,9 @@ class _Batches:
                 batch.refused,
                 batch.rejected,
             )
+            batch.dead_letter_seconds = time.monotonic() - began
         batch.seconds = time.monotonic() - started
-        self.last = batch
+        self.untold[number] = batch
         self._written = number
         self._totals.add(batch)
 
@@ -165,20 +173,27 @@ def _written(records: DataFrame, settings: StreamSettings) -> DataFrame:
 class _Listener(StreamingQueryListener):
     """Hears of each batch once its end is on record."""
 
-    def __init__(self, topic: str, totals: Totals, batches: _Batches) -> None:
+    def __init__(self, topic: str, totals: Totals, batches: _Batches, metrics: Metrics) -> None:
         self._topic = topic
         self._totals = totals
+        self._metrics = metrics
         self._batches = batches
+
+    def take(self, progress: StreamingQueryProgress) -> None:
+        """Note that a batch is on record; safe for threads, and a second time nothing."""
+        _commit(self._totals, progress, self._topic)
+        batch = self._batches.untold.pop(progress.batchId, None)
+        if batch is not None:
+            took = phases(progress.durationMs, batch)
+            self._metrics.add(batch, took)
+            _tell(batch, self._totals.lag, progress.batchDuration / 1000, took)
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:
         """Nothing to tell."""
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
         """A batch is done, its offsets are on record."""
-        _commit(self._totals, event.progress, self._topic)
-        batch = self._batches.last
-        if batch is not None and batch.number == event.progress.batchId:
-            _tell(batch, self._totals.lag, event.progress.batchDuration / 1000)
+        self.take(event.progress)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:
         """Kafka was asked, and has nothing new."""
@@ -200,12 +215,13 @@ def _offsets(text: str | None, topic: str) -> dict[int, int]:
     return {int(partition): offset for partition, offset in offsets.get(topic, {}).items()}
 
 
-def _tell(batch: Batch, lag: int | None, seconds: float) -> None:
+def _tell(batch: Batch, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
     def text(moment: datetime | None) -> str:
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 
     log.info(
-        "batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%.2f s to write), lag %s",
+        "batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%s), lag %s",
         batch.number, batch.records, batch.points, batch.rejected, text(batch.oldest), text(batch.newest),
-        seconds, batch.write_seconds, "unknown" if lag is None else lag,
+        seconds, ", ".join(f"{name.removesuffix('_seconds')} {part:.2f}" for name, part in took.items() if part),
+        "unknown" if lag is None else lag,
     )  # fmt: skip

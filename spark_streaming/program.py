@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_streaming.job import Stream
+    from spark_streaming.metrics import Metrics
     from spark_streaming.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -61,13 +62,15 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
         # Spark takes a second to import: the lock and the heartbeat are first.
         from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
+        from spark_streaming.metrics import Metrics
         from spark_streaming.session import open_session
 
         with _watch(settings, totals) as watch:
             spark = open_session(settings)
             signals.listen()
             try:
-                _stream(spark, settings, totals, available_now, pulse, signals, watch)
+                with Metrics(settings.target, totals) as metrics:
+                    _stream(spark, settings, totals, metrics, available_now, pulse, signals, watch)
             except (Py4JError, OSError) as error:
                 if signals.received is None:
                     raise
@@ -83,6 +86,7 @@ def _stream(
     spark: "SparkSession",
     settings: StreamSettings,
     totals: Totals,
+    metrics: "Metrics",
     available_now: bool,
     pulse: Pulse,
     signals: StopSignals,
@@ -90,7 +94,7 @@ def _stream(
 ) -> None:
     from spark_streaming.job import Stream
 
-    stream = Stream(spark, settings, totals, watch.partitions, available_now)
+    stream = Stream(spark, settings, totals, metrics, watch.partitions, available_now)
     names = settings.names
     log.info("streaming %s into bucket %s of %s", names.topic, names.bucket, settings.influxdb_url)
     pulse.tell(State.RUNNING, f"{names.topic} into {names.bucket}")

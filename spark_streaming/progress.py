@@ -31,7 +31,8 @@ class Batch:
     newest: datetime | None = None
     refused: list[Refused] = field(default_factory=list)
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)  # partition -> first, last offset to reject
-    write_seconds: float = 0.0
+    write_seconds: float = 0.0  # that InfluxDB took of them, in the task where it took longest
+    dead_letter_seconds: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -106,7 +107,8 @@ class Totals:
     def commit(self, number: int, offsets: Mapping[int, int]) -> None:
         """Note that Spark has put the end of batch `number` on record."""
         with self._lock:
-            self.committed, self.offsets = number, dict(offsets)
+            if self.committed is None or number >= self.committed:  # Spark's listeners may hear late
+                self.committed, self.offsets = number, dict(offsets)
 
     def idle(self, at: datetime) -> None:
         """Note that there was nothing left to read at `at`."""

@@ -1,7 +1,6 @@
 """Spark's configuration, each line with its reason."""
 
 import os
-import sys
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -33,12 +32,12 @@ def open_session(settings: StreamSettings) -> SparkSession:
     Raises:
         MissingJarsError: the connector is not in `settings.spark_jars`.
     """
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # otherwise the workers run another interpreter
+    os.environ["PYSPARK_PYTHON"] = settings.spark_python  # otherwise the workers run another interpreter
     if settings.spark_master.startswith("local"):
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
     os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with letters beyond it
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
-    for name, value in _configuration(settings).items():
+    for name, value in (_configuration(settings) | settings.spark_conf).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
@@ -61,7 +60,9 @@ def connector_jars(folder: Path) -> list[Path]:
 def _configuration(settings: StreamSettings) -> dict[str, str]:
     jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
     local = settings.spark_master.startswith("local")
-    where = {"spark.driver.host": "127.0.0.1"} if local else {"spark.jars": ",".join(jars)}
+    where = {"spark.driver.host": "127.0.0.1"}
+    if not local:  # the executors are elsewhere: the jars are sent to them
+        where = {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": " ".join(_JAVA_OPTIONS)}
     return where | {
         "spark.driver.extraClassPath": os.pathsep.join(jars),
         "spark.driver.memory": settings.spark_driver_memory,

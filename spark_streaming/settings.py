@@ -1,5 +1,6 @@
 """The one place of `spark_streaming` that reads the environment; a name is its field's in upper case."""
 
+import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class StreamSettings(BaseSettings):
     spark_master: str = Field("local[2]", description="where Spark runs")
     spark_jars: Path = Field(description="folder of the jars of Spark's Kafka connector")
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver, which does the work on local masters")
+    spark_python: str = Field(sys.executable, description="Python of the executors, where this package is installed")
+    spark_conf: dict[str, str] = Field({}, description="more of Spark's own configuration, as a JSON object")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="messages that a batch takes at most")
     trigger_milliseconds: int = Field(200, ge=0, description="a batch starts at most this often")
     write_lines: int = Field(5_000, ge=1, description="lines that one request to InfluxDB has at most")

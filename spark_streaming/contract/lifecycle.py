@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,6 +21,7 @@ from typing import Self
 EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another one is at work, try later
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_ASKING_SECONDS = 0.2  # someone who only asks whether it is locked holds it for an instant
 
 
 class State(StrEnum):
@@ -68,15 +70,13 @@ class Lock:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock_within(self._file, _ASKING_SECONDS):
             holder = os.read(self._file, 32).decode() or "unknown"
             os.close(self._file)
             self._file = None
             raise AlreadyRunningError(
                 f"{self._path} is held by process {holder}: one program writes here at a time. Stop that one first."
-            ) from None
+            )
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
         return self
@@ -89,6 +89,19 @@ class Lock:
             self._file = None
 
 
+def _lock_within(file: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a program holds the lock of `folder` right now."""
     try:
@@ -96,7 +109,7 @@ def is_locked(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask don't see each other
     except BlockingIOError:
         return True
     finally:

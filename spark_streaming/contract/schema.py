@@ -10,6 +10,7 @@ from enum import StrEnum
 TOPIC = "real-time-stock-prices"
 BUCKET = "stock-prices"
 MEASUREMENT = "stock-price-v1"
+PIPELINE_MEASUREMENT = "pipeline-metrics"  # the stream's own figures, in the bucket of the bars
 POSTGRES_SCHEMA = "stocks"
 
 # A different number means a new topic: a symbol would move to another partition, and offsets of two partitions

@@ -16,7 +16,7 @@ from stock_assets.resources.kafka import KafkaResource
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
-from stock_assets_tests.spark_streaming.influxdb import points_in
+from stock_assets_tests.spark_streaming.influxdb import figures_in, points_in
 from stock_assets_tests.spark_streaming.kafka import send
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -112,6 +112,7 @@ def test_a_replay_stores_what_can_be_stored_now(
     send(stack.kafka_address, fresh_topic.topic, sent, SENT)
     assert launcher.start("--available-now").end() == 0
     assert {symbol for symbol, _, _ in points_in(fresh_bucket)} == {"D"}
+    assert figures_in(fresh_bucket) == {"batches": 1, "records": 4, "points": 1, "rejected": 3}
     send(stack.kafka_address, fresh_topic.topic, [bar("B", timestamp=later, volume=1)], datetime.now(UTC))
 
     kafka = KafkaResource(bootstrap_servers=stack.kafka_address)
