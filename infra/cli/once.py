@@ -71,7 +71,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     except GaveUpError as error:
         errors.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
-    accounts = books(settings, kafka, influxdb)
+    accounts = books(settings, kafka, influxdb).accounts
     verdicts = _judge()
     _let_runs_end()
     seconds = (datetime.now(UTC) - settings.stack_started_at).total_seconds()

@@ -59,7 +59,7 @@ def fields_of(value: bytes | None) -> dict[str, object]:
     """The fields of a message; none where it is no JSON object."""
     try:
         parsed = json.loads(value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -75,13 +75,13 @@ def accounts(
     topic, however often it was written. `stored` is symbol -> points, start of the oldest bar, start of the newest.
     """
     dead = {origin_of(letter): symbol_of(letter) for letter in dead_letters}
-    bars: dict[str, set[tuple[object, object]]] = defaultdict(set)
+    bars: dict[str, set[tuple[str, str]]] = defaultdict(set)
     sent: Counter[str] = Counter()
     for message in messages:
         if (message.partition, message.offset) in dead:
             continue
         value, symbol = fields_of(message.value), symbol_of(message)
-        bars[symbol].add((value.get("interval"), value.get("timestamp")))
+        bars[symbol].add((str(value.get("interval")), str(value.get("timestamp"))))
         sent[symbol] += 1
     dead_lettered = Counter(dead.values())
     rows = []

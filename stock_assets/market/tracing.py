@@ -85,7 +85,8 @@ def sightings(
     ours = [
         (start, m) for m in messages if symbol_of(m) == symbol and (start := _start(m)) is not None and start in span
     ]
-    newest = {(fields_of(m.value).get("interval"), start): (m.partition, m.offset) for start, m in ours}
+    good = [(start, m) for start, m in ours if (m.partition, m.offset) not in dead]
+    newest = {(str(fields_of(m.value).get("interval")), start): (m.partition, m.offset) for start, m in good}
     found = []
     for start, message in sorted(ours, key=lambda pair: (pair[0], pair[1].partition, pair[1].offset)):
         interval = str(fields_of(message.value).get("interval"))
@@ -110,5 +111,5 @@ def sightings(
 def _start(message: Message) -> datetime | None:
     try:
         return datetime.fromisoformat(str(fields_of(message.value).get("timestamp"))).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -71,9 +71,9 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def points(self, symbol: str, begin: datetime, end: datetime) -> dict[tuple[str, datetime], dict[str, float]]:
         """(interval, start) -> the fields of each bar of `symbol` that starts from `begin` to before `end`."""
-        of_symbol = f"r._measurement == {json.dumps(self.measurement)} and r.symbol == {json.dumps(symbol)}"
+        of_symbol = f"r._measurement == {_quoted(self.measurement)} and r.symbol == {_quoted(symbol)}"
         flux = (
-            f"from(bucket: {json.dumps(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"from(bucket: {_quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
             f"|> filter(fn: (r) => {of_symbol})"
         )
         found: dict[tuple[str, datetime], dict[str, float]] = {}
@@ -86,8 +86,8 @@ class InfluxDBResource(dg.ConfigurableResource):
     def _query(self, then: str) -> Iterator[FluxRecord]:
         """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
         flux = (
-            f"from(bucket: {json.dumps(self.bucket)}) |> range({_EVER}) "
-            f'|> filter(fn: (r) => r._measurement == {json.dumps(self.measurement)} and r._field == "close") {then}'
+            f"from(bucket: {_quoted(self.bucket)}) |> range({_EVER}) "
+            f'|> filter(fn: (r) => r._measurement == {_quoted(self.measurement)} and r._field == "close") {then}'
         )
         return self._records(flux)
 
@@ -95,6 +95,11 @@ class InfluxDBResource(dg.ConfigurableResource):
         token = code_location().influx_read_token.get_secret_value()
         with InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client:
             yield from client.query_api().query_stream(flux)
+
+
+def _quoted(text: str) -> str:
+    """A string of Flux: JSON's, but letters stand for themselves, and `${` would be looked into."""
+    return json.dumps(text, ensure_ascii=False).replace("${", "\\${")
 
 
 def _series(record: FluxRecord) -> Series:

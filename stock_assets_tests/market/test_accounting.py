@@ -44,6 +44,14 @@ def test_a_dead_letter_that_a_retried_batch_wrote_twice_is_one() -> None:
     assert (row.symbol, row.published, row.dead_lettered, row.missing) == ("AAPL", 1, 1, 0)
 
 
+def test_a_message_that_no_parser_likes_breaks_no_books() -> None:
+    nested = Message("t", 0, 5, b"AAPL", b"[" * 100_000, {})
+    listed = Message("t", 0, 6, b"AAPL", b'{"symbol": "AAPL", "interval": [], "timestamp": {}}', {})
+    [row] = accounts([nested, listed], [dead(nested), dead(listed)], {})
+    assert (row.published, row.dead_lettered, row.missing) == (2, 2, 0)
+    assert accounts([listed], [], {})[0].missing == 1
+
+
 def test_what_names_no_symbol_has_a_row_of_its_own() -> None:
     nameless = Message("t", 0, 1, None, b"\xff", {})
     rows = accounts([bar(0), nameless], [dead(nameless)], {"AAPL": (1, NEWEST, NEWEST)})

@@ -40,6 +40,11 @@ def test_a_correction_supersedes() -> None:
     assert fates([message(0), message(1)], [], POINT, 2)[0] == "superseded by a later message"
 
 
+def test_a_dead_correction_supersedes_nothing() -> None:
+    told = fates([message(0), message(1)], [dead(message(1))], POINT, 2)
+    assert told[0].startswith("stored")
+
+
 def test_a_dead_letter_is_told_with_its_reason() -> None:
     told = fates([message(0)], [dead(message(0))], {}, 1)
     assert told == ["dead-lettered: price-not-positive. A price is zero or negative."]
