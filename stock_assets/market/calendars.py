@@ -43,7 +43,10 @@ _DELAY_MINUTES = {
 }
 
 # The first year for which sessions can be asked for; recorded bars may be decades old.
-_FIRST_DAY = "1990-01-01"
+_FIRST_DAY = pd.Timestamp("1970-01-01")  # a bar's time is not before
+
+# What may stand after the dash of a pair that trades around the clock; of BRK-B and the like it is a class of share.
+_MONEY = {"USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR", "KRW", "BTC", "ETH", "USDT", "USDC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,12 @@ def exchange_of(symbol: str) -> str:
     """The market of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
 
     Raises:
-        ValueError: a suffix that is not known.
+        ValueError: a kind of symbol, or a suffix, whose exchange is not known.
     """
-    if "-" in symbol and "." not in symbol and symbol.rsplit("-", 1)[1] in {"USD", "EUR", "GBP", "USDT"}:
+    if "-" in symbol and "." not in symbol and symbol.rsplit("-", 1)[1] in _MONEY:
         return ALWAYS_OPEN
+    if symbol.startswith("^") or "=" in symbol:
+        raise ValueError(f"{symbol}: indices, currencies and futures have no calendar here yet; leave it out")
     suffix = symbol.rsplit(".", 1)[1] if "." in symbol else ""
     if suffix not in _EXCHANGE_OF_SUFFIX:
         raise ValueError(
@@ -104,7 +109,7 @@ def session_at(exchange: str, moment: datetime) -> Session:
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date())
     schedule = _schedule(exchange)
-    return schedule.sessions[bisect_right(schedule.opens, moment) - 1]
+    return schedule.before(bisect_right(schedule.opens, moment))
 
 
 def last_closed(exchange: str, moment: datetime) -> Session:
@@ -112,7 +117,7 @@ def last_closed(exchange: str, moment: datetime) -> Session:
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date() - timedelta(days=1))
     schedule = _schedule(exchange)
-    return schedule.sessions[bisect_right(schedule.closes, moment) - 1]
+    return schedule.before(bisect_right(schedule.closes, moment))
 
 
 def next_session(exchange: str, moment: datetime) -> Session:
@@ -147,13 +152,22 @@ class _Schedule:
     opens: list[datetime]
     closes: list[datetime]
 
+    def before(self, number: int) -> Session:
+        """The session before the one of that number.
+
+        Raises:
+            ValueError: the calendar doesn't go back so far.
+        """
+        if number == 0:
+            raise ValueError(f"the calendar begins on {self.days[0]}, and is asked for a day before")
+        return self.sessions[number - 1]
+
 
 @lru_cache
 def _calendar(exchange: str) -> exchange_calendars.ExchangeCalendar:
-    try:
-        return exchange_calendars.get_calendar(exchange, start=_FIRST_DAY)
-    except ValueError:  # this calendar isn't known that far back: take its own last twenty years
-        return exchange_calendars.get_calendar(exchange)
+    known_from = exchange_calendars.get_calendar(exchange).bound_min()
+    start = _FIRST_DAY if known_from is None else max(_FIRST_DAY, known_from)
+    return exchange_calendars.get_calendar(exchange, start=start)
 
 
 @lru_cache

@@ -114,6 +114,7 @@ def _read(path: Path) -> Iterator[pd.DataFrame]:
                 yield frame
             return
         options = {"dtype": str, "skipinitialspace": True, "keep_default_na": False, "skip_blank_lines": False}
+        options["index_col"] = False  # a comma at the end of each row makes no index of the first column
         with pd.read_csv(path, chunksize=_ROWS_A_PIECE, **options) as reader:  # type: ignore[call-overload]
             for frame in reader:
                 frame.index = frame.index + 2  # line 1 is the header

@@ -1,7 +1,7 @@
 """What is wrong with the lines of a file of bars: each is held to what the contract says a bar is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from stock_assets.market.calendars import exchange_of, session_on
 
 NUMBERS = (*PRICE_FIELDS, VOLUME_FIELD)
 _NO_TIME = "is no time; write 2026-11-20T14:30:00Z"
-_DAY_ONLY = r"\d{4}-\d{2}-\d{2}"
+_DAY = r"\d{4}-\d{2}-\d{2}(?:[T ]00:00(?::00(?:\.0+)?)?)?"  # a date alone, or its midnight in no time zone
+_DAYS = r"(?:d|wk|mo)$"
 _OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})$"
 
 
@@ -73,26 +74,38 @@ class Lines:
         self.refuse(volume > MAX_VOLUME, VOLUME_FIELD, f"is no volume: at most {MAX_VOLUME}")
 
     def judge_times(self, timezone: str | None, now: datetime) -> None:
-        """Starts in UTC. A date alone is a daily bar's: it starts when its exchange opened."""
+        """Starts in UTC. A day, of a daily bar or longer, starts when its exchange opened."""
         texts = self._piece[self._names["timestamp"]]
-        if texts.dtype == object and texts.astype(str).str.fullmatch(_DAY_ONLY).all():
-            self.bars["start"] = self._session_opens(texts)
-        else:
-            self.bars["start"] = self._moments(texts, timezone)
-        self.refuse(self.bars["start"] < pd.Timestamp(0, tz="UTC"), "timestamp", "is before 1970")
+        self.refuse(texts.isna(), "timestamp", _NO_TIME)
+        is_day = texts.astype(str).str.fullmatch(_DAY) & self.bars["interval"].astype(str).str.contains(_DAYS)
+        starts = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
+        if not is_day.all():
+            starts = starts.where(is_day, self._moments(texts[~is_day], timezone))
+        if is_day.any():
+            starts = starts.where(~is_day, self._session_opens(texts[is_day].astype(str).str[:10]))
+        self.bars["start"] = starts
+        self.refuse(starts.dt.floor("s") < starts, "timestamp", "is not a whole second")
+        self.refuse(starts < pd.Timestamp(0, tz="UTC"), "timestamp", "is before 1970")
         latest = now + timedelta(seconds=AHEAD_SECONDS)
-        self.refuse(self.bars["start"] > latest, "timestamp", "is more than a day ahead of the clock")
+        self.refuse(starts > latest, "timestamp", "is more than a day ahead of the clock")
 
     def judge_names(self, now: datetime) -> None:
-        """Symbols and intervals, once each, by the very rule that the stream has."""
-        fine = Bar("", "1d", now, 1.0, 1.0, 1.0, 1.0, 0)
-        for name, values in (("symbol", self.bars["symbol"]), ("interval", self.bars["interval"])):
+        """Symbols and intervals, once each, by the very rule that the stream has; a symbol must have an exchange."""
+        for name in ("symbol", "interval"):
+            if name in self._names:
+                self.refuse(self._piece[self._names[name]].isna(), name, "is missing")
+            values = self.bars[name]
             for value in values.unique():
-                symbol, interval = (value, fine.interval) if name == "symbol" else ("X", value)
-                bar = Bar(symbol, interval, now, fine.open, fine.high, fine.low, fine.close, fine.volume)
+                symbol, interval = (value, "1d") if name == "symbol" else ("X", value)
+                bar = Bar(symbol, interval, now, 1.0, 1.0, 1.0, 1.0, 0)
                 found = reason(bar.key, bar.value, now)
                 if found is not None:
                     self.refuse(values == value, name, f"can't be used. {found.meaning}")
+                elif name == "symbol":
+                    try:
+                        exchange_of(value)
+                    except ValueError as error:
+                        self.refuse(values == value, name, f"can't be used: {error}")
 
     def judge_order(self, newest: dict[tuple[str, str], pd.Timestamp]) -> None:
         """Each bar of a symbol and interval comes after the one before; `newest` goes on from piece to piece."""
@@ -113,48 +126,54 @@ class Lines:
 
     def _name_duplicates(self, group: pd.DataFrame) -> None:
         """Say of a line that stands there twice that it does, and whether the two agree."""
+        first = dict(reversed(list(zip(group["start"], group.index, strict=True))))
         for line in group.index[group.duplicated("start")]:
-            first = group.index[group["start"] == group.at[line, "start"]][0]
-            same = bool((group.loc[line, list(NUMBERS)] == group.loc[first, list(NUMBERS)]).all())
-            how = "again" if same else "again, with other values"
-            refusal = self.refusals[line]
-            why = f"is that of line {first} {how}; keep one of them"
-            self.refusals[line] = Refusal(line, refusal.column, refusal.value, why)
+            other = first[group.at[line, "start"]]
+            same = bool((group.loc[line, list(NUMBERS)] == group.loc[other, list(NUMBERS)]).all())
+            why = f"is that of line {other} again{'' if same else ', with other values'}; keep one of them"
+            self.refusals[line] = replace(self.refusals[line], why=why)
 
-    def _session_opens(self, texts: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
-        opens: dict[tuple[str, str], pd.Timestamp | None] = {}
-        for symbol, text in set(zip(self.bars["symbol"], texts, strict=True)):
+    def _session_opens(self, days: "pd.Series[str]") -> "pd.Series[Any]":
+        pairs = list(zip(self.bars["symbol"][days.index], days, strict=True))
+        opens: dict[tuple[str, str], pd.Timestamp] = {}
+        wrong: dict[tuple[str, str], str] = {}
+        for symbol, day in set(pairs):
             try:
-                session = session_on(exchange_of(symbol), date.fromisoformat(text))
-                opens[symbol, text] = pd.Timestamp(session.opened)
+                session = session_on(exchange_of(symbol), date.fromisoformat(day))
+                opens[symbol, day] = pd.Timestamp(session.opened)
             except ValueError as error:  # no such date, no trading day, or no such exchange: the message says which
-                opens[symbol, text] = None
-                at = (self.bars["symbol"] == symbol) & (texts == text)
-                self.refuse(at, "timestamp", f"is the time of no bar: {error}")
-        starts = [opens[key] for key in zip(self.bars["symbol"], texts, strict=True)]
-        return pd.Series(pd.DatetimeIndex(starts, tz="UTC"), index=texts.index)
+                wrong[symbol, day] = str(error)
+        for line, pair in zip(days.index, pairs, strict=True):
+            if pair in wrong:
+                column, text = self._names["timestamp"], pair[1]
+                refusal = Refusal(line, column, text, f"is the time of no bar: {wrong[pair]}")
+                self.refusals.setdefault(line, refusal)
+        return pd.Series(pd.DatetimeIndex([opens.get(pair) for pair in pairs], tz="UTC"), index=days.index)
 
-    def _moments(self, texts: "pd.Series[Any]", timezone: str | None) -> "pd.Series[pd.Timestamp]":
-        times: pd.Series[pd.Timestamp]
-        if texts.dtype == object:
-            named = texts.astype(str).str.contains(_OFFSET)
-            times = pd.to_datetime(texts.where(named), errors="coerce", format="ISO8601", utc=True)
-            naive = pd.to_datetime(texts.mask(named), errors="coerce", format="ISO8601")
-            self.refuse((times.isna() & named) | (naive.isna() & ~named), "timestamp", _NO_TIME)
-        elif texts.dt.tz is not None:
+    def _moments(self, texts: "pd.Series[Any]", timezone: str | None) -> "pd.Series[Any]":
+        times: pd.Series[Any]
+        if isinstance(texts.dtype, pd.DatetimeTZDtype):
             times = texts.dt.tz_convert("UTC")
-            self.refuse(times.isna(), "timestamp", _NO_TIME)
             return times
-        else:
+        if pd.api.types.is_datetime64_dtype(texts.dtype):
             named, naive = pd.Series(data=False, index=texts.index), texts
             times = naive.dt.tz_localize("UTC")
-            self.refuse(naive.isna(), "timestamp", _NO_TIME)
+        else:
+            texts = texts.astype(str)
+            named = texts.str.contains(_OFFSET)
+            times = pd.to_datetime(texts.where(named), errors="coerce", format="ISO8601", utc=True)
+            naive = pd.to_datetime(texts.mask(named), errors="coerce", format="ISO8601")
+            self._refuse_times((times.isna() & named) | (naive.isna() & ~named), _NO_TIME)
         if named.all():
             return times
         if timezone is None:
-            self.refuse(~named, "timestamp", "names no time zone; give --timezone, as America/New_York")
+            self._refuse_times(~named, "names no time zone; give --timezone, as America/New_York")
             return times
         local = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
         why = f"is ambiguous in {timezone}: the clock changed; write it with its offset"
-        self.refuse(local.isna() & ~named, "timestamp", why)
+        self._refuse_times(local.isna() & ~named, why)
         return times.where(named, local.dt.tz_convert("UTC"))
+
+    def _refuse_times(self, wrong: "pd.Series[bool]", why: str) -> None:
+        """Refuse some of the lines of a part of the piece."""
+        self.refuse(wrong.reindex(self.bars.index, fill_value=False), "timestamp", why)

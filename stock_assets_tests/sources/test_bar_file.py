@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -164,3 +165,56 @@ def test_the_order_of_time_holds_across_the_pieces_of_a_large_file(csv: Path, mo
 def test_an_unknown_time_zone_is_named() -> None:
     with pytest.raises(BarFileError, match="New_Amsterdam: there is no such time zone"):
         check_timezone("America/New_Amsterdam")
+
+
+DAYS = "Date,Open,High,Low,Close,Volume\n2013-02-28,10,11,9,10.5,100\n"
+
+
+def test_a_bad_day_among_days_changes_no_other_and_is_named(csv: Path) -> None:
+    csv.write_text(DAYS + "n/a,10,11,9,10.5,100\n2013-03-01 00:00:00,10,11,9,10.5,100\n")
+    layout = Layout(csv, {}, symbol="AAPL", interval="1d", timezone="America/New_York", skip_invalid=True)
+    [piece] = pieces(layout)
+    assert [start.hour for start in piece.bars["start"]] == [14, 14]
+    assert [refusal.line for refusal in piece.left_out] == [3]
+    with pytest.raises(BarFileError, match="line 3: Date 'n/a' is no time"):
+        list(pieces(replace(layout, skip_invalid=False)))
+
+
+def test_a_comma_at_the_end_of_each_row_is_no_column(csv: Path) -> None:
+    bars = read(csv, "Date,Open,High,Low,Close,Volume,\n2013-02-28,10,11,9,10.5,100,\n", symbol="AAPL", interval="1d")
+    assert bars.iloc[0]["open"] == 10
+
+
+def test_a_bar_of_1985_has_its_session(csv: Path) -> None:
+    [start] = read(csv, DAYS.replace("2013-02-28", "1985-01-02"), symbol="IBM", interval="1d")["start"]
+    assert start == datetime(1985, 1, 2, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("AAPL,1m,2026-11-20T14:31:00.5Z,10,11,9,10.5,100", "is not a whole second"),
+        ("^GDAXI,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", "have no calendar here yet"),
+    ],
+)
+def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, line: str, told: str) -> None:
+    with pytest.raises(BarFileError, match=told):
+        read(csv, HEADER + GOOD + line + "\n")
+
+
+@pytest.mark.parametrize("times", [[date(2013, 3, 1)], [pd.Timestamp("2013-03-01")]])
+def test_the_days_of_a_parquet_file_are_days(tmp_path: Path, times: list[object]) -> None:
+    prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7}
+    pd.DataFrame({"date": times, **prices}).to_parquet(tmp_path / "days.parquet")
+    [piece] = pieces(Layout(tmp_path / "days.parquet", {}, symbol="AAPL", interval="1d"))
+    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2013-03-01T14:30Z")
+
+
+def test_numbers_for_times_and_missing_symbols_are_refused(tmp_path: Path) -> None:
+    prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7, "interval": "1m"}
+    pd.DataFrame({"time": [1_362_148_200], "symbol": ["X"], **prices}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(BarFileError, match="line 1: time '1362148200' is no time"):
+        list(pieces(Layout(tmp_path / "a.parquet", {})))
+    pd.DataFrame({"time": ["2026-11-20T14:31:00Z"], "symbol": [None], **prices}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(BarFileError, match="line 1: symbol 'None' is missing"):
+        list(pieces(Layout(tmp_path / "b.parquet", {})))
