@@ -106,7 +106,7 @@ class SharedSettings(BaseSettings):
             host=self.postgres_host,
             port=self.postgres_port,
             database=database or self.postgres_dbname,
-            query={"options": f"-csearch_path={self.names.postgres_schema}"},
+            query={"options": f"-csearch_path={self.names.postgres_schema} -ctimezone=UTC"},
         )
 
 
@@ -130,13 +130,19 @@ class IngestSettings(SharedSettings):
     replay_skip_invalid: bool = Field(
         False, description="leave out the lines of a file that are no bars, and list them"
     )
-    simulated_bars: int | None = Field(None, description="bars a symbol after which a simulation ends")
+    simulated_bars: int | None = Field(None, gt=0, description="bars a symbol after which a simulation ends")
     simulated_seed: int = Field(7, description="the same seed gives the same prices")
 
     @property
     def postgres(self) -> URL:
         """The source's schema, as its owner."""
         return self.postgres_url(self.postgres_user, self.postgres_password)
+
+
+class FirstIngestSettings(IngestSettings):
+    """The same before a stack runs: what the last one wrote down doesn't count."""
+
+    reads_running_stack: ClassVar[bool] = False
 
 
 class CodeLocationSettings(IngestSettings):

@@ -106,20 +106,20 @@ def _demand_sense(settings: StackSettings, options: dict[str, object | None], *,
 
 def _check_source(settings: StackSettings, more: dict[str, str], *, once: bool) -> None:
     """Look whether the source can give what is asked of it, before anything is started."""
-    from stock_assets.settings import IngestSettings
+    from stock_assets.settings import FirstIngestSettings
 
     told = {name.lower(): value for name, value in more.items()}
-    ingest = IngestSettings.model_validate(told | {"stocks_home": settings.stocks_home, "source": settings.source})
+    ingest = FirstIngestSettings.model_validate(told | {"stocks_home": settings.stocks_home, "source": settings.source})
     if once and settings.source is Source.SIMULATED and ingest.simulated_bars is None:
         raise StackError(_ENDLESS, Exit.USAGE)
-    if settings.source is not Source.REPLAY or ingest.replay_file is None:
-        return
-    from stock_assets.sources.choose import source_of  # pandas: only for a file
+    if settings.source is Source.REPLAY and ingest.replay_file is None:
+        return  # the bundled bars are checked by whoever publishes them
+    from stock_assets.sources.choose import check_before_start  # pandas and yfinance: only where they are needed
     from stock_assets.sources.protocol import SourceError
 
-    with Progress() as progress, progress.step(f"checking {ingest.replay_file}"):
+    with Progress() as progress, progress.step(f"checking {ingest.replay_file or ', '.join(settings.stocks)}"):
         try:
-            left_out = source_of(ingest).check()
+            left_out = check_before_start(ingest)
         except SourceError as error:
             raise StackError(str(error), Exit.USAGE) from None
         if left_out:

@@ -6,15 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from threading import Event
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract.lifecycle import State
 from stock_assets.ingest import program
 from stock_assets.ingest.publisher import Publisher
+from stock_assets.ingest.pulse import Pulse
 from stock_assets.settings import IngestSettings
 from stock_assets.sources.choose import source_of
 from stock_assets.sources.protocol import SourceError
@@ -47,32 +47,15 @@ def main() -> int:
 def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) -> int:
     state = settings.state_of("ingest")
     lifecycle.clear_drain_request(state)
-    started = lifecycle.now()
-    heartbeat = Heartbeat(pipes.run_id if pipes else "", os.getpid(), State.STARTING, started, started)
-
-    def beat(newer: Heartbeat) -> None:
-        nonlocal heartbeat
-        heartbeat = newer
-        lifecycle.write_heartbeat(state, newer)
-        if lifecycle.drain_is_requested(state):
-            stop.set()
-
-    beat(heartbeat)
-    try:
-        with Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher:
-            source = source_of(settings)
-            totals = program.run(source, publisher, engine_of(settings.postgres), stop, beat, heartbeat)
-    except BaseException as error:
-        beat(
-            replace(
-                heartbeat, state=State.FAILED, written_at=lifecycle.now(), detail=f"{type(error).__name__}: {error}"
-            )
-        )
-        if isinstance(error, SourceError):  # says all there is to say; a traceback would hide it
+    with Pulse(state, pipes.run_id if pipes else "", stop) as pulse:
+        try:
+            with Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher:
+                source = source_of(settings)
+                totals = program.run(source, publisher, engine_of(settings.postgres), stop, pulse)
+        except SourceError as error:  # says all there is to say; a traceback would hide it
+            pulse.tell(State.FAILED, str(error))
             log.error("%s", error)
             return 1
-        raise
-    beat(replace(heartbeat, state=State.DONE, written_at=lifecycle.now()))
     log.info("done: %s bars of %s symbols in %.1f s", f"{totals.published:,}", totals.symbols, totals.seconds)
     if pipes:
         pipes.report_asset_materialization(

@@ -9,8 +9,9 @@ from stock_assets.market.calendars import ALWAYS_OPEN, delay_of, exchange_of, la
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.freshness import newest_final_bar
 
-# Bars that were given already are asked for again with the new ones: Yahoo corrects its newest bars.
-OVERLAP_BARS = 2
+# A bar that the source doesn't have so long after it was final isn't coming, and one that it has stays as it is: until
+# then bars are asked for again with the new ones.
+SETTLED = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def _request(
     else:
         missing_from = covered.covered_until + length
         lost = missing_from if missing_from < oldest and session_at(exchange, oldest).closed > missing_from else None
-        begin = max(covered.covered_until - OVERLAP_BARS * length, oldest)
-    if target < begin or (covered is not None and covered.covered_until >= target):
+        begin = max(covered.covered_until - max(SETTLED, 2 * length), oldest)
+    if target < begin:
         return None
     end = min(target + length, begin + sold.per_request)
     return Request(symbol, interval, begin, end, target, lost)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while a symbol rests
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:

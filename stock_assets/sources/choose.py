@@ -4,7 +4,22 @@ from datetime import timedelta
 
 from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.protocol import BarSource
+from stock_assets.sources.protocol import BarSource, demand_exchanges
+
+
+def check_before_start(settings: IngestSettings) -> int:
+    """Look whether the source can give what is asked of it, before there is a server; returns what is left out.
+
+    Raises:
+        SourceError: it can't.
+    """
+    if settings.source is Source.YAHOO:  # its watchlist is in a database that doesn't run yet
+        from stock_assets.sources.yahoo import demand_interval
+
+        demand_interval(settings.bar_interval)
+        demand_exchanges(settings.stocks)
+        return 0
+    return source_of(settings).check()
 
 
 def source_of(settings: IngestSettings) -> BarSource:

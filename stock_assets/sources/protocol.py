@@ -1,12 +1,13 @@
 """What a source of bars has to offer; a file a source beside this one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 from typing import Protocol
 
 from stock_assets.market.bars import Bar, CompanyInfo
+from stock_assets.market.calendars import exchange_of
 from stock_assets.market.coverage import Coverage
 
 
@@ -21,6 +22,15 @@ class Batch:
 
 class SourceError(Exception):
     """A source can't give what was asked of it; the message names the thing, the value and the remedy."""
+
+
+def demand_exchanges(symbols: Iterable[str]) -> None:
+    """Raise SourceError where a symbol has no known exchange: nothing could be said about its bars."""
+    for symbol in symbols:
+        try:
+            exchange_of(symbol)
+        except ValueError as error:
+            raise SourceError(f"{error} (STOCKS, or `stocks watchlist remove {symbol}`)") from None
 
 
 class BarSource(Protocol):
@@ -45,8 +55,8 @@ class BarSource(Protocol):
             SourceError: it can't.
         """
 
-    def watches(self, row: Coverage) -> bool:
-        """Whether it still gives bars of this symbol and interval: the symbol may have been removed since."""
+    def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
+        """The rows of what it gives bars of: not those of symbols removed since, and one for each that has none yet."""
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Whether it has, or will soon have, bars that are not covered."""

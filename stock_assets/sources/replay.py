@@ -69,19 +69,19 @@ class ReplaySource:
                     found.update(dict.fromkeys(piece.bars["symbol"]))
         return tuple(found)
 
-    def watches(self, row: Coverage) -> bool:
+    def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
         """What came from these very files."""
-        return row.origin == self.origin
+        return [row for row in coverage if row.origin == self.origin]
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Until the end of the files was reached."""
-        ours = [row for row in coverage if self.watches(row)]
+        ours = self.watched_rows(coverage, now)
         return not ours or any(row.next_due is not None for row in ours)
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
         """Check the files whole, then give what is not covered."""
         self.check()
-        given = {(row.symbol, row.interval): row for row in coverage if self.watches(row)}
+        given = {(row.symbol, row.interval): row for row in self.watched_rows(coverage, datetime.now(UTC))}
         for layout in self._layouts:
             for piece in pieces(layout):
                 if piece.left_out:

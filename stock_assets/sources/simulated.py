@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.coverage import Coverage
 from stock_assets.sources.known_companies import known_companies
-from stock_assets.sources.protocol import Batch
+from stock_assets.sources.protocol import Batch, demand_exchanges
 
 INTERVAL = "1s"
 _SECOND = timedelta(seconds=1)
@@ -30,7 +30,9 @@ class SimulatedSource:
         self._seed = seed
         self._begin = begin.astimezone(UTC).replace(microsecond=0)
         self._end = self._begin + bars * _SECOND if bars is not None else None
-        self.origin = f"seed {seed} from {self._begin:%Y-%m-%dT%H:%M:%SZ}" + (f", {bars} bars" if bars else "")
+        self.origin = f"seed {seed} from {self._begin:%Y-%m-%dT%H:%M:%SZ}" + (
+            f", {bars} bars" if bars is not None else ""
+        )
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -38,21 +40,30 @@ class SimulatedSource:
         return self._symbols
 
     def check(self) -> int:
-        """There is nothing that could be wrong."""
+        """Each symbol must have an exchange.
+
+        Raises:
+            SourceError: one has none.
+        """
+        demand_exchanges(self._symbols)
         return 0
 
-    def watches(self, row: Coverage) -> bool:
-        """What this very simulation has given."""
-        return row.origin == self.origin and row.symbol in self._symbols
+    def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
+        """What this very simulation has given, or is to give."""
+        known = {row.symbol: row for row in coverage if row.origin == self.origin}
+        before = self._begin - _SECOND
+        return [
+            known.get(symbol) or Coverage(symbol, INTERVAL, self.origin, before, None, "nothing yet", self._begin)
+            for symbol in self._symbols
+        ]
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Always, but after the end that was asked for."""
-        done = {row.symbol for row in coverage if self.watches(row) and row.next_due is None}
-        return not done.issuperset(self._symbols)
+        return any(row.next_due is not None for row in self.watched_rows(coverage, now))
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
         """Give what was missed since the beginning at once, then a bar a symbol each second."""
-        covered = {row.symbol: row.covered_until for row in coverage if self.watches(row)}
+        covered = {row.symbol: row.covered_until for row in self.watched_rows(coverage, self._begin)}
         before_begin = self._begin - _SECOND
         after = min((covered.get(symbol, before_begin) for symbol in self._symbols), default=before_begin)
         step = max(1, _BARS_A_BATCH // max(1, len(self._symbols)))

@@ -9,18 +9,24 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from stock_assets.market.bars import Bar, CompanyInfo
-from stock_assets.market.cadence import Request, Sold, next_final, requests_due
-from stock_assets.market.calendars import exchange_of, is_open
+from stock_assets.market.cadence import SETTLED, Request, Sold, next_final, requests_due
+from stock_assets.market.calendars import delay_of, exchange_of, is_open
 from stock_assets.market.coverage import Coverage
-from stock_assets.sources.protocol import Batch, SourceError
-from stock_assets.sources.yahoo_client import RateLimitedError, UnknownSymbolError, YahooClient, YahooError
+from stock_assets.sources.protocol import Batch, SourceError, demand_exchanges
+from stock_assets.sources.yahoo_client import (
+    EmptyAnswerError,
+    RateLimitedError,
+    UnknownSymbolError,
+    YahooClient,
+    YahooError,
+)
 
 log = logging.getLogger("ingest")
 
 ORIGIN = "Yahoo Finance"
 LEAD = timedelta(minutes=5)  # the producer is up so long before a bar is due
-SETTLED = timedelta(minutes=10)  # a bar that Yahoo doesn't have so long after its end isn't coming
-REST = timedelta(days=1)  # of a symbol that Yahoo doesn't know
+LONGEST_REST = timedelta(days=1)  # of a symbol that Yahoo doesn't know
+_REMEMBERED = 64  # bars of a symbol, to tell which ones Yahoo has corrected since
 LONGEST_HOLD = timedelta(minutes=15)
 
 # What Yahoo sells of each interval: yfinance 1.7's documentation of `history`.
@@ -34,6 +40,12 @@ _SOLD = {
 }
 
 
+def demand_interval(interval: str) -> None:
+    """Raise SourceError where Yahoo has no bars of the interval."""
+    if interval not in _SOLD:
+        raise SourceError(f"BAR_INTERVAL={interval}: Yahoo has no such bars; it has {', '.join(_SOLD)}")
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -45,7 +57,6 @@ class Manners:
     per_minute: int
     held_until: float = 0.0  # by the monotonic clock
     refusals: int = 0
-    asked: int = 0
     _next: float = 0.0
 
     def wait(self, stop: Event) -> bool:
@@ -55,7 +66,6 @@ class Manners:
             return False
         spacing = 60 / self.per_minute
         self._next = time.monotonic() + spacing * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
-        self.asked += 1
         return not stop.is_set()
 
     def refused(self) -> timedelta:
@@ -83,20 +93,24 @@ class YahooSource:
     now: Callable[[], datetime] = _now
     origin: str = ORIGIN
     _failures: dict[str, int] = field(default_factory=dict)
-    _given: dict[tuple[str, datetime], Bar] = field(default_factory=dict)
+    _given: dict[str, dict[datetime, Bar]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.interval not in _SOLD:
-            raise SourceError(f"BAR_INTERVAL={self.interval}: Yahoo has no such bars; it has {', '.join(_SOLD)}")
+        demand_interval(self.interval)
 
     @property
     def symbols(self) -> Sequence[str]:
         """The watchlist, as it is now."""
         return tuple(self.watched())
 
-    def watches(self, row: Coverage) -> bool:
-        """Bars of the interval in use, of a symbol on the watchlist."""
-        return row.origin == self.origin and row.interval == self.interval and row.symbol in self.symbols
+    def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
+        """A row for each symbol of the watchlist, in the interval in use."""
+        known = self._known(coverage)
+        begin = now - self.history
+        return [
+            known.get(symbol) or Coverage(symbol, self.interval, self.origin, begin, None, "not asked yet", begin)
+            for symbol in self.symbols
+        ]
 
     def check(self) -> int:
         """Each symbol must have a calendar.
@@ -104,25 +118,17 @@ class YahooSource:
         Raises:
             SourceError: one has none.
         """
-        for symbol in self.symbols:
-            try:
-                exchange_of(symbol)
-            except ValueError as error:
-                raise SourceError(f"STOCKS: {error}") from None
+        demand_exchanges(self.symbols)
         return 0
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether a bar is, or will soon be, due."""
-        known = self._ours(coverage)
-        return any(
-            symbol not in known or (due := known[symbol].next_due) is None or due <= now + LEAD
-            for symbol in self.symbols
-        )
+        """Whether a market is open, or a bar is, or will soon be, due: the time for which `batches` goes on."""
+        return self.pause(self._known(coverage), now) is not None
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
         """Ask for what is due, wait for what comes next; end when nothing comes for a while."""
         self.check()
-        known = self._ours(coverage)
+        known = self._known(coverage)
         while not stop.is_set():
             now, symbols = self.now(), self.symbols
             due = requests_due(symbols, self.interval, _SOLD[self.interval], self.history, self.delay, known, now)
@@ -163,47 +169,48 @@ class YahooSource:
         if failed:
             raise SourceError(f"{len(failed)} of {len(symbols)} companies failed: " + "; ".join(failed))
 
-    def _ours(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
-        return {row.symbol: row for row in coverage if self.watches(row)}
+    def _known(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
+        return {row.symbol: row for row in coverage if row.origin == self.origin and row.interval == self.interval}
 
     def _next(self, symbol: str, row: Coverage | None, now: datetime) -> datetime:
-        if row is not None and row.next_due is not None:
-            return row.next_due
-        return next_final(exchange_of(symbol), self.interval, self.delay, now)
+        return row.next_due if row is not None and row.next_due is not None else now
 
     def _ask(self, request: Request, before: Coverage | None) -> Batch:
         try:
             bars = self.client.bars(request)
+            if not bars and before is None:
+                raise EmptyAnswerError(f"{request.symbol}: no bar since {request.begin:%Y-%m-%d}")
         except YahooError as error:
             return Batch([], [self._after_failure(request, before, error)])
         self.manners.answered()
         self._failures.pop(request.symbol, None)
-        fresh = [bar for bar in bars if self._given.get((bar.symbol, bar.start)) != bar]
+        given = self._given.get(request.symbol, {})
+        fresh = [bar for bar in bars if given.get(bar.start) != bar]
         self._remember(request.symbol, bars)
         return Batch(fresh, [self._after_answer(request, before, bars)])
 
     def _remember(self, symbol: str, bars: Sequence[Bar]) -> None:
         """Keep a symbol's newest bars, so that only those that Yahoo has corrected are published again."""
-        for key in [key for key in self._given if key[0] == symbol]:
-            del self._given[key]
-        self._given.update({(bar.symbol, bar.start): bar for bar in bars[-8:]})
+        self._given[symbol] = {bar.start: bar for bar in bars[-_REMEMBERED:]}
 
     def _after_answer(self, request: Request, before: Coverage | None, bars: Sequence[Bar]) -> Coverage:
-        now = self.now()
+        now, exchange = self.now(), exchange_of(request.symbol)
         newest = max(
             [bar.start for bar in bars] + ([before.newest_bar] if before and before.newest_bar else []), default=None
         )
-        last_asked = max((bar.start for bar in bars), default=request.begin)
-        is_part = request.end <= request.target
-        if is_part or now - request.end > SETTLED or (newest is not None and newest >= request.target):
-            until = min(request.target, request.end) if is_part else request.target
-        else:  # Yahoo is behind its own delay: ask again with the next bar
-            until = max(last_asked, before.covered_until if before else request.begin)
-        answer = f"{len(bars)} bars" + (
-            f"; not sold any more: since {request.lost:%Y-%m-%d %H:%MZ}" if request.lost else ""
-        )
-        due = now if is_part else next_final(exchange_of(request.symbol), self.interval, self.delay, now)
-        return Coverage(request.symbol, self.interval, self.origin, until, newest, answer, due)
+        answer = f"{len(bars)} bars"
+        if request.lost:
+            answer += f"; not sold any more: since {request.lost:%Y-%m-%d %H:%MZ}"
+            log.warning("%s: %s", request.symbol, answer)
+        if request.end <= request.target:  # a part of a long history: the next one at once
+            return Coverage(request.symbol, self.interval, self.origin, request.end, newest, answer, now)
+        # What Yahoo doesn't have now, it may have in a few minutes: later requests overlap, and after the close there
+        # is one more.
+        due = next_final(exchange, self.interval, self.delay, now)
+        settled = request.end + self.delay + delay_of(exchange) + SETTLED
+        if now < settled < due:
+            due = settled
+        return Coverage(request.symbol, self.interval, self.origin, request.target, newest, answer, due)
 
     def _after_failure(self, request: Request, before: Coverage | None, error: YahooError) -> Coverage:
         times = self._failures[request.symbol] = self._failures.get(request.symbol, 0) + 1
@@ -211,9 +218,9 @@ class YahooSource:
         if isinstance(error, RateLimitedError):
             due = now + self.manners.refused()
         elif isinstance(error, UnknownSymbolError):
-            due = now + REST
+            due = now + min(timedelta(minutes=10) * (1 << min(times - 1, 10)), LONGEST_REST)
         else:
-            due = now + min(timedelta(seconds=10) * (1 << min(times - 1, 10)), REST / 24)
+            due = now + min(timedelta(seconds=10) * (1 << min(times - 1, 10)), LONGEST_REST / 24)
         log.warning("%s (%s): asked again at %s", error, error.kind, f"{due:%H:%M:%SZ}")
         row = before or Coverage(request.symbol, self.interval, self.origin, request.begin, None, "", None)
         return replace(row, last_answer=f"{error.kind}: {error}", next_due=due)

@@ -1,5 +1,6 @@
 """What Yahoo answers, through yfinance: each way in which it refuses is told apart."""
 
+import logging
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +17,10 @@ from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitEr
 from stock_assets.market.bars import Bar, CompanyInfo, interval_length
 from stock_assets.market.cadence import Request
 from stock_assets.market.calendars import date_at, exchange_of, session_on, timezone_of
+from stock_assets.market.coverage import UNKNOWN_SYMBOL
 from stock_assets.sources.protocol import SourceError
+
+log = logging.getLogger("ingest")
 
 TIMEOUT_SECONDS = 20
 # Our column -> Yahoo's name of the fact.
@@ -58,7 +62,13 @@ class RateLimitedError(YahooError):
 class UnknownSymbolError(YahooError):
     """Yahoo knows no such symbol, or no longer."""
 
-    kind = "unknown symbol"
+    kind = UNKNOWN_SYMBOL
+
+
+class EmptyAnswerError(YahooError):
+    """Yahoo knows the symbol, and has nothing of a time in which there must have been something."""
+
+    kind = "empty answer"
 
 
 class YahooClient:
@@ -81,8 +91,9 @@ class YahooClient:
         get_tz_cache().store(request.symbol, timezone_of(exchange_of(request.symbol)))
         # yfinance remembers answers about the past within a process; ours lives for days.
         YfData.cache_get.cache_clear()
+        ticker = self._ticker(request.symbol)
         try:
-            frame = self._ticker(request.symbol).history(
+            frame = ticker.history(
                 start=request.begin,
                 end=request.end,
                 interval=request.interval,
@@ -90,13 +101,16 @@ class YahooClient:
                 prepost=False,
                 timeout=TIMEOUT_SECONDS,
             )
+            return _bars(frame, request)
         except YFPricesMissingError as error:
-            if error.yahoo_reason is None or "Data doesn't exist" in error.yahoo_reason:
-                return []  # it knows the symbol, and has nothing of that time
-            raise _of_reason(error.yahoo_reason, request.symbol) from error
+            if error.yahoo_reason is not None and "Data doesn't exist" not in error.yahoo_reason:
+                raise _of_reason(error.yahoo_reason, request.symbol) from error
+            # An answer about the symbol that holds no bars names the symbol; a refused crumb doesn't.
+            if error.yahoo_reason is None and "symbol" not in ticker.get_history_metadata():
+                raise YahooError(f"{request.symbol}: an answer without a chart") from error
+            return []
         except Exception as error:
             raise _told_apart(error, request.symbol) from error
-        return _bars(frame, request)
 
     def company(self, symbol: str, now: datetime) -> CompanyInfo:
         """What Yahoo knows of a company, as of its exchange's date at `now`.
@@ -134,18 +148,26 @@ def _bars(frame: pd.DataFrame, request: Request) -> list[Bar]:
     columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
     for at, opened, high, low, close, volume in zip(pd.DatetimeIndex(frame.index), *columns, strict=True):
         start = _start(at, request)
-        if any(math.isnan(price) for price in (opened, high, low, close)) or not request.begin <= start < request.end:
+        if (
+            start is None
+            or any(math.isnan(price) for price in (opened, high, low, close))
+            or not request.begin <= start < request.end
+        ):
             continue
         whole = 0 if math.isnan(volume) else int(volume)
         bars.append(Bar(request.symbol, request.interval, start, opened, high, low, close, whole))
     return bars
 
 
-def _start(at: pd.Timestamp, request: Request) -> datetime:
-    """A daily bar comes with its date at midnight; it starts at its session's open."""
-    if interval_length(request.interval) is None:
+def _start(at: pd.Timestamp, request: Request) -> datetime | None:
+    """A daily bar comes with its date at midnight; it starts at its session's open. None on a day without one."""
+    if interval_length(request.interval) is not None:
+        return at.to_pydatetime().astimezone(UTC)
+    try:
         return session_on(exchange_of(request.symbol), at.date()).opened
-    return at.to_pydatetime().astimezone(UTC)
+    except ValueError as error:
+        log.warning("%s: Yahoo has a daily bar where %s; left out", request.symbol, error)
+        return None
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,18 +30,18 @@ def test_a_first_start_on_a_sunday_asks_for_two_weeks_up_to_fridays_last_bar() -
 
 
 def test_a_bar_is_asked_for_once_it_is_over_and_final() -> None:
-    until = covered("2026-11-20T15:00:00")
+    until = covered("2026-11-20T15:00:00", due="2026-11-20T15:04:15")
     assert due("2026-11-20T15:04:14", until) == []
     [request] = due("2026-11-20T15:04:15", until)
     assert request.end == at("2026-11-20T15:04:00")
-    assert request.begin == at("2026-11-20T14:56:00")  # the last two again: Yahoo corrects
+    assert request.begin == at("2026-11-20T14:50:00")  # the last ten minutes again: Yahoo corrects
 
 
 def test_after_an_outage_exactly_what_is_missing_is_asked_for() -> None:
     [night] = due("2026-11-20T14:33:00", covered("2026-11-19T20:58:00"))
-    assert (night.begin, night.end) == (at("2026-11-19T20:54:00"), at("2026-11-20T14:32:00"))
+    assert (night.begin, night.end) == (at("2026-11-19T20:48:00"), at("2026-11-20T14:32:00"))
     [two_weeks] = due("2026-11-20T15:00:15", covered("2026-11-05T20:58:00"))
-    assert two_weeks.begin == at("2026-11-05T20:54:00")
+    assert two_weeks.begin == at("2026-11-05T20:48:00")
     assert two_weeks.lost is None
 
 
@@ -58,11 +58,13 @@ def test_a_long_history_is_asked_for_in_parts() -> None:
 
 
 def test_nothing_is_asked_for_on_a_weekend_once_friday_is_covered() -> None:
-    assert due("2026-11-21T12:00:00", covered("2026-11-20T20:58:00")) == []
+    assert due("2026-11-21T12:00:00", covered("2026-11-20T20:58:00", due="2026-11-23T14:32:15")) == []
 
 
 def test_a_symbol_added_at_noon_gets_its_history_and_the_others_wait() -> None:
-    [request] = due("2026-11-20T17:00:15", covered("2026-11-20T16:58:00"), symbols=("AMZN", "AAPL"))
+    [request] = due(
+        "2026-11-20T17:00:15", covered("2026-11-20T16:58:00", due="2026-11-20T17:02:15"), symbols=("AMZN", "AAPL")
+    )
     assert request.symbol == "AAPL"
 
 

@@ -1,8 +1,11 @@
 from datetime import UTC, datetime, timedelta
 from threading import Event, Timer
 
+import pytest
+
 from spark_streaming.contract.validity import reason
 from stock_assets.market.bars import Bar
+from stock_assets.sources.protocol import SourceError
 from stock_assets.sources.simulated import SimulatedSource
 
 LONG_AGO = datetime(2026, 11, 20, 14, 59, 58, tzinfo=UTC)
@@ -36,6 +39,11 @@ def test_it_goes_on_after_what_is_covered_and_ends() -> None:
     assert coverage.next_due is None
     assert not source.is_due([coverage], LONG_AGO)
     assert list(source.batches([coverage], Event())) == []
+
+
+def test_a_symbol_without_an_exchange_is_refused_at_the_door() -> None:
+    with pytest.raises(SourceError, match=r"TEF\.MC: no exchange is known"):
+        SimulatedSource(["AMZN", "TEF.MC"], 7, LONG_AGO, bars=10).check()
 
 
 def test_it_stops_when_it_is_told_to() -> None:

@@ -15,7 +15,7 @@ from stock_assets.sources.yahoo import LEAD, Manners, YahooSource
 from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets_tests.services.yahoo import Market, YahooServer
 
-FRIDAY_EVENING = datetime(2026, 11, 20, 23, tzinfo=UTC)
+FRIDAY_EVENING = datetime(2026, 11, 20, 23, tzinfo=UTC)  # New York has been closed for two hours
 LAST_BAR = datetime(2026, 11, 20, 20, 58, tzinfo=UTC)
 
 
@@ -61,11 +61,15 @@ class Asked:
         self.coverage: dict[str, Coverage] = {}
 
     def until_it_rests(self) -> list[Bar]:
-        """Everything it gives until it ends by itself: for a moment when no exchange is open."""
+        """Everything it gives until it would wait or end."""
         bars: list[Bar] = []
-        for batch in self.source.batches(list(self.coverage.values()), Event()):
+        stop = Event()
+        for batch in self.source.batches(list(self.coverage.values()), stop):
             bars.extend(batch.bars)
             self.coverage.update({row.symbol: row for row in batch.coverage})
+            pause = self.source.pause(self.coverage, self.clock())
+            if pause is None or pause > timedelta(seconds=1):
+                stop.set()
         return bars
 
     def once(self, time: datetime) -> list[Bar]:
@@ -134,6 +138,7 @@ def test_rows_of_nulls_are_left_out_and_a_halt_is_covered(asked: Asked, market: 
     market.halted["AAPL"] = (datetime(2026, 11, 20, 18, tzinfo=UTC), FRIDAY_EVENING)
     bars = asked.until_it_rests()
     assert len([bar for bar in bars if bar.symbol == "AMZN"]) == 3 * 195 - 1
+    assert len([bar for bar in bars if bar.symbol == "AAPL"]) == 3 * 195 - 1 - 90
     assert asked.coverage["AAPL"].covered_until == LAST_BAR
     assert asked.coverage["AAPL"].newest_bar == datetime(2026, 11, 20, 17, 58, tzinfo=UTC)
 
@@ -153,9 +158,9 @@ def test_an_unknown_symbol_rests_and_costs_the_others_nothing(asked: Asked, mark
     market.unknown.add("AMZN")
     asked.once(FRIDAY_EVENING)
     assert asked.coverage["AMZN"].last_answer.startswith("unknown symbol")
-    due = asked.coverage["AMZN"].next_due
-    assert due is not None
-    assert due - FRIDAY_EVENING == timedelta(days=1)
+    assert asked.coverage["AMZN"].next_due == FRIDAY_EVENING + timedelta(minutes=10)
+    asked.once(FRIDAY_EVENING + timedelta(minutes=11))
+    assert asked.coverage["AMZN"].next_due == FRIDAY_EVENING + timedelta(minutes=31)  # ever more rarely
     assert asked.coverage["AAPL"].covered_until == LAST_BAR
 
 
@@ -165,6 +170,8 @@ def test_an_unknown_symbol_rests_and_costs_the_others_nothing(asked: Asked, mark
         ((200, "text/html", b"<html>Will be right back...</html>"), 1),
         ((200, "application/json", b'{"chart": {"result": [{"meta": {"curr'), 1),
         ((500, "text/plain", b"oops"), 2),  # yfinance tries once more with another cookie
+        ((401, "application/json", b'{"finance": {"error": {"description": "Invalid Crumb"}}}'), 2),
+        ((200, "application/json", b'{"chart": {"result": [], "error": null}}'), 1),
     ],
 )
 def test_a_broken_answer_is_told_apart_from_an_empty_one_and_asked_for_again(
@@ -188,6 +195,53 @@ def test_the_producer_stays_up_while_something_is_missing_even_on_a_weekend(aske
     assert asked.source.pause(asked.coverage, FRIDAY_EVENING + timedelta(seconds=11)) is None
 
 
+def test_a_halt_in_an_open_market_is_covered_and_what_comes_late_is_still_given(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    half_past = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    market.holes.add(half_past)  # Yahoo has it a few minutes later than it should
+    asked.once(half_past + timedelta(minutes=2, seconds=16))
+    assert asked.coverage["AMZN"].covered_until == half_past
+    market.holes.clear()
+    bars = asked.once(half_past + timedelta(minutes=8, seconds=16))
+    assert [bar.start.minute for bar in bars if bar.symbol == "AMZN"] == [30, 32, 34, 36]
+
+
+def test_after_the_close_there_is_one_more_request_and_then_none(asked: Asked, market: Market) -> None:
+    close = datetime(2026, 11, 20, 21, tzinfo=UTC)
+    market.holes.add(LAST_BAR)
+    asked.once(close + timedelta(seconds=16))
+    later = close + timedelta(minutes=10, seconds=15)
+    assert asked.coverage["AMZN"].next_due == later
+    market.holes.clear()
+    bars = asked.once(later + timedelta(seconds=1))
+    assert {bar.start for bar in bars if bar.symbol == "AMZN"} == {LAST_BAR}
+    assert asked.source.pause(asked.coverage, later + timedelta(seconds=2)) is None
+
+
+def test_a_producer_that_starts_anew_publishes_the_overlap_again_and_loses_nothing(
+    asked: Asked, market: Market, server: YahooServer, tmp_path: Path
+) -> None:
+    asked.until_it_rests()
+    fresh = Asked(server, tmp_path, "AMZN", "AAPL")
+    fresh.coverage = asked.coverage
+    bars = fresh.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
+    starts = sorted(bar.start for bar in bars if bar.symbol == "AMZN")
+    assert starts[-1] == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert starts[-2] == LAST_BAR
+
+
+def test_a_symbol_that_was_never_asked_has_a_row_to_be_judged_by(asked: Asked) -> None:
+    rows = asked.source.watched_rows([], FRIDAY_EVENING)
+    assert [(row.symbol, row.newest_bar) for row in rows] == [("AMZN", None), ("AAPL", None)]
+
+
+def test_an_open_market_keeps_the_producer_wanted_between_long_bars(asked: Asked, market: Market) -> None:
+    asked.source.interval = "1h"
+    noon = datetime(2026, 11, 20, 17, 5, tzinfo=UTC)
+    asked.once(noon)
+    assert asked.source.is_due(list(asked.coverage.values()), noon + timedelta(minutes=5))
+
+
 def test_an_unknown_symbol_has_neighbours(asked: Asked, market: Market) -> None:
     market.facts |= {"AMD": {}, "AMZN": {}, "IBM": {}}
     client = asked.source.client
@@ -200,8 +254,8 @@ def test_a_symbol_that_is_removed_is_not_asked_for_and_not_judged(asked: Asked, 
     asked.source.watched = lambda: ("AAPL",)
     bars = asked.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
     assert {bar.symbol for bar in bars} == {"AAPL"}
-    assert not asked.source.watches(asked.coverage["AMZN"])
-    assert asked.source.watches(asked.coverage["AAPL"])
+    rows = asked.source.watched_rows(list(asked.coverage.values()), asked.clock())
+    assert [row.symbol for row in rows] == ["AAPL"]
 
 
 def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:

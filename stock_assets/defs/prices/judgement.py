@@ -1,17 +1,17 @@
 """The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import State, read_heartbeat
+from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
-from stock_assets.market.accounting import Account, accounts
+from stock_assets.market.accounting import Account, Message, accounts
 from stock_assets.market.calendars import delay_of, exchange_of, is_open
-from stock_assets.market.coverage import Coverage
+from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.market.freshness import Freshness, expected_newest, judge
 from stock_assets.market.plausibility import Jump, jumps
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -21,6 +21,7 @@ from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
+_START_UP = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
 
 
@@ -82,30 +83,28 @@ def clock_of(settings: CodeLocationSettings, coverage: Sequence[Coverage], now: 
 
 def is_replaying(settings: CodeLocationSettings, lag: int, now: datetime) -> bool:
     """Whether recorded bars are on their way at a speed at which "late" means nothing."""
-    if settings.source is not Source.REPLAY or lag == 0:
+    if settings.source is not Source.REPLAY:
         return False
+    if is_locked(settings.state_of("ingest")):
+        return True
     producer = read_heartbeat(settings.state_of("ingest"))
     grace = timedelta(seconds=settings.freshness_grace_seconds)
-    return producer is None or producer.state is State.RUNNING or now - producer.written_at < grace
+    return lag > 0 and (producer is None or now - producer.written_at < grace)
 
 
 def freshness(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
 ) -> Judgement:
     """Whether the newest bar that should be stored by now is."""
-    source = source_of(settings)
-    coverage = [row for row in read_coverage(postgres.engine) if source.watches(row)]
+    coverage = source_of(settings).watched_rows(read_coverage(postgres.engine), now)
     clock = clock_of(settings, coverage, now)
     newest = influxdb.newest()
-    rows = [
-        judge(
-            row.symbol,
-            row.interval,
-            newest.get((row.symbol, row.interval)),
-            _expected(settings, row, clock),
-        )
-        for row in sorted(coverage, key=lambda row: (row.symbol, row.interval))
-    ]
+    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < _START_UP
+    rows = []
+    for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
+        stored = newest.get((row.symbol, row.interval))
+        expected = None if starting and stored is None else _expected(settings, row, clock)
+        rows.append(judge(row.symbol, row.interval, stored, expected))
     late = [row for row in rows if not row.passed]
     if not rows:
         summary = "no bar has been published yet, so none is expected"
@@ -121,6 +120,8 @@ def freshness(
 
 
 def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) -> datetime | None:
+    if row.last_answer.startswith(UNKNOWN_SYMBOL):
+        return row.newest_bar  # it rests: the source knows it no longer
     exchange = exchange_of_bars(settings, row.symbol)
     grace = timedelta(seconds=settings.freshness_grace_seconds)
     if settings.source is Source.YAHOO:
@@ -147,25 +148,46 @@ def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: dateti
     )
 
 
-def books(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> list[Account]:
+@dataclass(frozen=True)
+class Books:
+    """A row a symbol, and how many of the messages the stream had not come to."""
+
+    accounts: list[Account]
+    on_their_way: int
+
+
+def books(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Books:
     """Read both topics and the bucket, and close the books. Takes some seconds per million messages."""
+    # In this order: what is published or stored meanwhile is on its way then, and not missing.
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    done = heartbeat.offsets if heartbeat else {}
     stored: dict[str, tuple[int, datetime, datetime]] = {}
     for (symbol, _), of in influxdb.stored().items():
         points, oldest, newest = stored.get(symbol, (0, of.oldest, of.newest))
         stored[symbol] = (points + of.points, min(oldest, of.oldest), max(newest, of.newest))
-    return accounts(kafka.messages(settings.names.topic), kafka.messages(settings.names.dead_letter_topic), stored)
+    coming = 0
+
+    def counted(messages: Iterable[Message]) -> Iterator[Message]:
+        nonlocal coming
+        for message in messages:
+            coming += message.offset >= done.get(message.partition, 0)
+            yield message
+
+    published = counted(kafka.messages(settings.names.topic))
+    rows = accounts(published, kafka.messages(settings.names.dead_letter_topic), stored)
+    return Books(rows, coming)
 
 
 def accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Judgement:
     """Whether every published bar is stored once or dead-lettered; what is on its way may still be missing."""
-    on_its_way = lag_of(settings, kafka)
-    rows = books(settings, kafka, influxdb)
+    closed = books(settings, kafka, influxdb)
+    rows = closed.accounts
     missing = sum(abs(row.missing) for row in rows)
-    passed = missing == 0 or (all(row.missing >= 0 for row in rows) and missing <= on_its_way)
+    passed = missing == 0 or (all(row.missing >= 0 for row in rows) and missing <= closed.on_their_way)
     published, stored = sum(row.published for row in rows), sum(row.stored for row in rows)
     summary = f"{published:,} published, {stored:,} stored, {sum(r.dead_lettered for r in rows):,} dead-lettered"
     if missing:
-        summary += f", {missing:,} unaccounted for, {on_its_way:,} on their way"
+        summary += f", {missing:,} unaccounted for, {closed.on_their_way:,} on their way"
     figures = {"published": published, "stored": stored, "unaccounted_for": missing}
     return Judgement("stored_equals_published", passed, summary, [_account_row(row) for row in rows], figures)
 

@@ -94,7 +94,7 @@ def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Rol
     return Actual(
         # A run that waits in the queue has no process yet and can't be dead.
         runs=[
-            ActiveRun(record.dagster_run.run_id, now if record.dagster_run.status in _QUEUED else _started(record, now))
+            ActiveRun(record.dagster_run.run_id, now if record.dagster_run.status in _QUEUED else _started(record))
             for record in records
         ],
         locked=lifecycle.is_locked(state),
@@ -103,8 +103,9 @@ def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Rol
     )
 
 
-def _started(record: dg.RunRecord, now: datetime) -> datetime:
-    return datetime.fromtimestamp(record.start_time, UTC) if record.start_time else record.create_timestamp
+def _started(record: dg.RunRecord) -> datetime:
+    """When its process was started: a run may have lain in the queue for long before."""
+    return datetime.fromtimestamp(record.start_time, UTC) if record.start_time else record.update_timestamp
 
 
 def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
@@ -114,6 +115,8 @@ def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
 def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: Decision) -> None:
     if decision.action is Action.DRAIN:
         lifecycle.request_drain(settings.state_of(_PROGRAM[decision.role]))
+    if decision.action is Action.KEEP:  # there is work again: an earlier request is not meant any more
+        lifecycle.clear_drain_request(settings.state_of(_PROGRAM[decision.role]))
     if decision.action is Action.FAIL:
         run = context.instance.get_run_by_id(decision.run_id)
         if run is not None and not run.is_finished:
