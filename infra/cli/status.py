@@ -52,7 +52,8 @@ def down() -> None:
         if running is None or not is_locked(state.run_folder(home)):
             errors.print(f"Nothing runs for {home}.")
             return
-        below = psutil.Process(running.pid).children(recursive=True)
+        process = psutil.Process(running.pid)
+        below = process.children(recursive=True)
         os.kill(running.pid, signal.SIGTERM)
         end = time.monotonic() + _PATIENCE_SECONDS
         with Progress() as progress, progress.step("stopping"):
@@ -64,6 +65,7 @@ def down() -> None:
                         Exit.SERVICE_FAILED,
                     )
                 time.sleep(0.1)
+            psutil.wait_procs([process], timeout=10)  # it frees the lock a moment before it ends
             end_processes(below)
         errors.print("Stopped.")
 
