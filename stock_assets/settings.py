@@ -153,6 +153,8 @@ class CodeLocationSettings(IngestSettings):
     spark_master: str = Field("local[2]", description="where the stream runs")
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver")
     max_offsets_per_trigger: int = Field(100_000, description="messages that a batch of the stream takes at most")
+    spark_python: str | None = Field(None, description="Python of a cluster's workers; none: this one")
+    spark_conf: str | None = Field(None, description="more of Spark's settings, as a JSON object")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
     freshness_grace_seconds: int = Field(60, description="a bar may take this long from its end to InfluxDB")
 
@@ -172,9 +174,8 @@ class CodeLocationSettings(IngestSettings):
             "MAX_OFFSETS_PER_TRIGGER": str(self.max_offsets_per_trigger),
             "STREAM_STATE": str(self.state_of("stream")),
         }
-        if self.spark_jars:
-            values["SPARK_JARS"] = str(self.spark_jars)
-        return values
+        more = {"SPARK_JARS": self.spark_jars, "SPARK_PYTHON": self.spark_python, "SPARK_CONF": self.spark_conf}
+        return values | {name: str(value) for name, value in more.items() if value is not None}
 
 
 @lru_cache(maxsize=1)
