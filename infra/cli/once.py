@@ -13,9 +13,11 @@ from typing import Annotated
 
 import dagster as dg
 import typer
+from kafka.errors import KafkaError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from spark_streaming.contract.lifecycle import Heartbeat, State, is_locked, read_heartbeat
 from stock_assets.defs.prices.judgement import books, lag_of
@@ -24,6 +26,7 @@ from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.sources.choose import source_of
+from stock_assets.sources.protocol import BarSource
 from stock_assets.store.companies import read_companies
 from stock_assets.store.coverage import read_coverage
 from stock_assets.store.engine import engine_of
@@ -89,21 +92,17 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
     Raises:
         GaveUpError: a program has failed again and again, or nothing has moved for minutes.
     """
-    source, engine = source_of(settings), engine_of(settings.postgres)
+    source = source_of(settings)
     failures: dict[str, set[datetime]] = {"ingest": set(), "stream": set()}
     moved, before = time.monotonic(), ""
     with errors.status("waiting for the first run") as status:
         while True:
-            due = source.is_due(read_coverage(engine), datetime.now(UTC))
-            producing = due or is_locked(settings.state_of("ingest"))
-            lag = lag_of(settings, kafka)
-            known = {row["symbol"] for row in read_companies(engine)}.issuperset(source.symbols)
-            if not producing and lag == 0 and known:
+            try:
+                now = _look(settings, source, kafka, failures)
+            except (KafkaError, OperationalError) as error:  # a server that starts again, or a machine that slept
+                now = f"a server does not answer: {type(error).__name__}"
+            if now is None:
                 return
-            heartbeats = {name: read_heartbeat(settings.state_of(name)) for name in failures}
-            for name, heartbeat in heartbeats.items():
-                _count_failure(settings, name, heartbeat, failures[name])
-            now = _progress(heartbeats["ingest"], lag, producing, known)
             status.update(now)
             if now != before:
                 moved, before = time.monotonic(), now
@@ -115,6 +114,21 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
                     f"{settings.stocks_home / 'logs'}"
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def _look(
+    settings: CodeLocationSettings, source: BarSource, kafka: KafkaResource, failures: dict[str, set[datetime]]
+) -> str | None:
+    """How far it is, for people; None once all is published, stored and known."""
+    engine = engine_of(settings.postgres)
+    producing = source.is_due(read_coverage(engine), datetime.now(UTC)) or is_locked(settings.state_of("ingest"))
+    lag = lag_of(settings, kafka)
+    known = {row["symbol"] for row in read_companies(engine)}.issuperset(source.symbols)
+    if not producing and lag == 0 and known:
+        return None
+    for name in failures:
+        _count_failure(settings, name, read_heartbeat(settings.state_of(name)), failures[name])
+    return _progress(read_heartbeat(settings.state_of("ingest")), lag, producing, known)
 
 
 def _progress(producer: Heartbeat | None, lag: int, producing: bool, known: bool) -> str:
