@@ -33,13 +33,15 @@ def test_a_sleep_loses_no_bar(terminal: Terminal) -> None:
     assert published is not None
     assert published.records < 2 * BARS  # the source goes on while we sleep
     everything = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for one in everything:
-        with suppress(psutil.NoSuchProcess):  # some, as PostgreSQL's for one connection, live for an instant
-            one.suspend()
-    time.sleep(ASLEEP_SECONDS)
-    for one in everything:
-        with suppress(psutil.NoSuchProcess):
-            one.resume()
+    try:
+        for one in everything:
+            with suppress(psutil.NoSuchProcess):  # some, as PostgreSQL's for one connection, live for an instant
+                one.suspend()
+        time.sleep(ASLEEP_SECONDS)
+    finally:  # what is asleep can't be ended either
+        for one in everything:
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     books = {row["symbol"]: (row["published"], row["stored"]) for row in json.loads(out)["symbols"]}
