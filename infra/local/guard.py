@@ -3,6 +3,7 @@
 It imports the standard library alone and little of that, since every service waits for it. Keys of SPEC:
 
 - command, environment (all of it), directory
+- parent: the pid that starts this; another parent means that it was killed before this had begun
 - signal: what the program gets when the parent dies (Linux; elsewhere the orderly stop has to do)
 - user: run as this user, from root; null for no change
 - may_read_all: that user may enter and read every folder (CAP_DAC_READ_SEARCH), for a state folder under /root
@@ -124,11 +125,11 @@ def _stay(command: list[str], environment: dict[str, str], parent: int, polite: 
 
 def main(argument: str) -> int:
     """Become the program of the SPEC, or its parent and return its exit code."""
-    parent = os.getppid()
     if not argument.startswith("{"):
         with open(argument, encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes longer to import than all of this
             argument = file.read()
     spec = json.loads(argument)
+    parent = spec["parent"]
     # A background job of a shell without job control hands down an ignored SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)

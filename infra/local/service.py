@@ -41,13 +41,15 @@ def guarded(
     user: str | None = None,
     may_read_all: bool = False,
     group_seconds: int | None = None,
+    parent: int | None = None,
 ) -> str:
-    """The guard's SPEC, as JSON."""
+    """The guard's SPEC, as JSON; `parent` is the process that will start the guard, by default this one."""
     return json.dumps(
         {
             "command": command,
             "environment": dict(environment),
             "directory": str(directory),
+            "parent": os.getpid() if parent is None else parent,
             "signal": int(stop_signal),
             "user": user,
             "may_read_all": may_read_all,
@@ -61,8 +63,8 @@ def guard_command(spec: str) -> list[str]:
     return [sys.executable, "-I", "-S", guard.__file__, spec]
 
 
-def spec_of(service: Service) -> str:
-    """The guard's SPEC of a service, as JSON."""
+def spec_of(service: Service, parent: int) -> str:
+    """The guard's SPEC of a service that the process `parent` will start, as JSON."""
     return guarded(
         service.command,
         service.environment,
@@ -71,6 +73,7 @@ def spec_of(service: Service) -> str:
         user=service.user,
         may_read_all=service.may_read_all,
         group_seconds=max(1, service.stop_seconds - 5) if service.starts_others else None,
+        parent=parent,
     )
 
 

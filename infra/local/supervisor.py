@@ -94,7 +94,7 @@ class Supervisor:
             StoppedError: a stop was requested meanwhile.
         """
         service = self.services[name]
-        write_private(self.home / "run" / f"{name}.json", spec_of(service))
+        write_private(self.home / "run" / f"{name}.json", spec_of(service, self.pid))
         rpc = api(self.socket)
         if rpc.getProcessInfo(name)["statename"] not in ("RUNNING", "STARTING"):
             rpc.startProcess(name, False)
