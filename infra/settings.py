@@ -78,7 +78,7 @@ class StackSettings(SharedSettings):
 
     def names_of(self, source: Source) -> SourceNames:
         """Topic, bucket and schema of any source."""
-        return names_of(source, self.stock_price_kafka_topic, self.influxdb_bucket)
+        return names_of(source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
 
 
 class RunningStackSettings(StackSettings):

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 from sqlalchemy import URL
 
-from spark_streaming.contract.schema import BUCKET, MEASUREMENT, TOPIC, Source, SourceNames, names_of
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
 
 
 class _Where(BaseSettings):
@@ -47,6 +47,7 @@ class SharedSettings(BaseSettings):
         ("AMZN", "AAPL", "MSFT", "GOOGL"), description="symbols, separated by commas (a replay takes its file's)"
     )
     stock_price_kafka_topic: str = Field(TOPIC, description="topic of the bars; other sources add a suffix")
+    stock_quote_kafka_topic: str = Field(QUOTE_TOPIC, description="topic of the quotes; other sources add a suffix")
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="the Kafka brokers")
     influxdb_url: str = Field("http://127.0.0.1:8086", description="an InfluxDB 2 that runs already")
     influx_org: str = Field("stocks", description="organization in InfluxDB")
@@ -91,7 +92,7 @@ class SharedSettings(BaseSettings):
     @cached_property
     def names(self) -> SourceNames:
         """Topic, bucket and schema of the source in use."""
-        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket)
+        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
 
     def state_of(self, program: str) -> Path:
         """The folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""

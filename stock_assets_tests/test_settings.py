@@ -92,6 +92,8 @@ def test_every_name_of_another_source_has_its_suffix(home: Path, source: Source,
     settings = SharedSettings(source=source)
     assert settings.names.topic == f"real-time-stock-prices{suffix}"
     assert settings.names.dead_letter_topic == f"real-time-stock-prices{suffix}.dead-letter"
+    assert settings.names.quote_topic == f"real-time-stock-quotes{suffix}"
+    assert settings.names.quote_dead_letter_topic == f"real-time-stock-quotes{suffix}.dead-letter"
     assert settings.names.bucket == f"stock-prices{suffix}"
     assert settings.names.postgres_schema == f"stocks{suffix.replace('-', '_')}"
     assert settings.state_of("stream") == home / "state" / source / "stream"

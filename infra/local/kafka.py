@@ -96,12 +96,13 @@ def prepare(settings: StackSettings, stop: threading.Event | None = None) -> Non
 
 
 def create_topics(settings: StackSettings, names: SourceNames) -> None:
-    """Make the source's topic and its dead-letter topic where they are missing.
+    """Make the source's topics, of bars and of quotes, and their dead-letter topics where they are missing.
 
     Raises:
         StackError: a topic is there with another number of partitions.
     """
-    wanted = {names.topic: MAX_MESSAGE_BYTES, names.dead_letter_topic: MAX_DEAD_LETTER_BYTES}
+    wanted = dict.fromkeys((names.topic, names.quote_topic), MAX_MESSAGE_BYTES)
+    wanted |= dict.fromkeys((names.dead_letter_topic, names.quote_dead_letter_topic), MAX_DEAD_LETTER_BYTES)
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_address)
     try:
         there = set(admin.list_topics())
@@ -162,5 +163,5 @@ def _demand_partitions(topic: str, partitions: int) -> None:
     if partitions != PARTITIONS:
         raise StackError(
             f"topic {topic} has {partitions} partitions where {PARTITIONS} are needed: a symbol would move to another "
-            "partition. Name a new topic by STOCK_PRICE_KAFKA_TOPIC."
+            "partition. Name a new topic by STOCK_PRICE_KAFKA_TOPIC or STOCK_QUOTE_KAFKA_TOPIC."
         )

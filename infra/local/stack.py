@@ -64,6 +64,7 @@ def effective_settings(settings: StackSettings) -> dict[str, str]:
         "SOURCE": settings.source.value,
         "STOCKS": ",".join(settings.stocks),
         "STOCK_PRICE_KAFKA_TOPIC": settings.stock_price_kafka_topic,
+        "STOCK_QUOTE_KAFKA_TOPIC": settings.stock_quote_kafka_topic,
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_address,
         "KAFKA_PORT": str(settings.kafka_port),
         "KAFKA_CONTROLLER_PORT": str(settings.kafka_controller_port),

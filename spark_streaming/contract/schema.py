@@ -10,6 +10,8 @@ from enum import StrEnum
 TOPIC = "real-time-stock-prices"
 BUCKET = "stock-prices"
 MEASUREMENT = "stock-price-v1"
+QUOTE_TOPIC = "real-time-stock-quotes"
+QUOTE_MEASUREMENT = "stock-quote-v1"  # in the bucket of the bars
 PIPELINE_MEASUREMENT = "pipeline-metrics"  # the stream's own figures, in the bucket of the bars
 POSTGRES_SCHEMA = "stocks"
 
@@ -24,6 +26,12 @@ MAX_DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 TAGS = ("interval", "symbol")  # sorted, as InfluxDB wants them
 PRICE_FIELDS = ("open", "high", "low", "close")
 VOLUME_FIELD = "volume"
+
+# A quote has a symbol, a time in milliseconds and a price; all else is left out where it isn't known.
+QUOTE_TAGS = ("symbol",)
+QUOTE_FLOATS = ("price", "bid", "ask", "change_percent")
+QUOTE_INTEGERS = ("last_size", "day_volume")
+QUOTE_TEXT = "market_phase"
 
 # Headers of a dead letter; every value is UTF-8 text.
 HEADER_REASON = "reason"
@@ -51,6 +59,21 @@ class Source(StrEnum):
         """`""` for yahoo, `"-replay"` and `"-simulated"` for the others."""
         return "" if self.is_live else f"-{self.value}"
 
+    @property
+    def has_quotes(self) -> bool:
+        """Whether it gives quotes beside the bars: what was recorded as bars holds none."""
+        return self is not Source.REPLAY
+
+
+class MarketPhase(StrEnum):
+    """Which part of the trading day a quote is of."""
+
+    PRE = "pre"
+    REGULAR = "regular"
+    POST = "post"
+    EXTENDED = "extended"
+    OVERNIGHT = "overnight"
+
 
 @dataclass(frozen=True)
 class SourceNames:
@@ -58,17 +81,21 @@ class SourceNames:
 
     topic: str
     dead_letter_topic: str
+    quote_topic: str
+    quote_dead_letter_topic: str
     bucket: str
     postgres_schema: str
     dagster_database: str
 
 
-def names_of(source: Source, topic: str = TOPIC, bucket: str = BUCKET) -> SourceNames:
-    """The names of `source`, built on the plain topic and bucket of the settings."""
+def names_of(source: Source, topic: str = TOPIC, bucket: str = BUCKET, quote_topic: str = QUOTE_TOPIC) -> SourceNames:
+    """The names of `source`, built on the plain topics and bucket of the settings."""
     underscored = source.suffix.replace("-", "_")
     return SourceNames(
         topic=f"{topic}{source.suffix}",
         dead_letter_topic=f"{topic}{source.suffix}.dead-letter",
+        quote_topic=f"{quote_topic}{source.suffix}",
+        quote_dead_letter_topic=f"{quote_topic}{source.suffix}.dead-letter",
         bucket=f"{bucket}{source.suffix}",
         postgres_schema=f"{POSTGRES_SCHEMA}{underscored}",
         dagster_database=f"dagster{underscored}",

@@ -7,11 +7,12 @@ patterns mean the same to Python's `re` and to Java's regular expressions, and n
 
 import json
 import re
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
+from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD, MarketPhase
 
 MAX_VALUE_BYTES = 16 * 1024  # a bar takes some 170; what is longer is not looked into
 MAX_SYMBOL_CHARACTERS = 64
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     VOLUME_NEGATIVE = "volume-negative"
     VOLUME_NOT_WHOLE = "volume-not-whole"
     VOLUME_TOO_LARGE = "volume-too-large"
+    MARKET_PHASE_UNKNOWN = "market-phase-unknown"  # of a quote
     # Not verdicts of `reason`: who refused it was the stream or the database.
     REFUSED_BY_STREAM = "refused-by-stream"
     REFUSED_BY_DATABASE = "refused-by-database"
@@ -78,8 +80,8 @@ class Reason(StrEnum):
         return _MEANINGS[self]
 
 
-class _RefusedError(Exception):
-    """Ends a check: `args[0]` is the reason."""
+class RefusedError(Exception):
+    """Ends a check: `args[0]` is the `Reason`."""
 
 
 def reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
@@ -89,38 +91,46 @@ def reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | No
     record is judged alike whenever it is read.
     """
     try:
-        bar = _bar(value)
-        _check_symbol(bar["symbol"], key)
+        bar = read_fields(value, FIELDS, TEXT_FIELDS)
+        check_symbol(bar["symbol"], key)
         if not re.fullmatch(INTERVAL_PATTERN, bar["interval"]):
-            raise _RefusedError(Reason.INTERVAL_UNKNOWN)
-        _check_time(bar["timestamp"], now)
+            raise RefusedError(Reason.INTERVAL_UNKNOWN)
+        check_time(bar["timestamp"], TIMESTAMP_PATTERN, now)
         _check_numbers(bar)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         verdict: Reason = refused.args[0]
         return verdict
     return None
 
 
-def _bar(value: bytes | None) -> dict[str, Any]:
-    """The message's fields, of the right types: text as str, numbers as float."""
+def read_fields(
+    value: bytes | None, names: Sequence[str], texts: Collection[str], optional: Collection[str] = ()
+) -> dict[str, Any]:
+    """The fields `names` of a message, of the right types: those in `texts` as str, the others as float.
+
+    Raises:
+        RefusedError: one that is not in `optional` is missing, or one is not what it must be.
+    """
     if value is None:
-        raise _RefusedError(Reason.NO_VALUE)
+        raise RefusedError(Reason.NO_VALUE)
     if len(value) > MAX_VALUE_BYTES:
-        raise _RefusedError(Reason.VALUE_TOO_LARGE)
+        raise RefusedError(Reason.VALUE_TOO_LARGE)
     pairs = _outermost_pairs(value)
-    bar = dict(pairs)
-    if len(bar) < len(pairs):
-        raise _RefusedError(Reason.DUPLICATE_FIELD)
-    for name in FIELDS:
-        if name not in bar:
-            raise _RefusedError(Reason.MISSING_FIELD)
-        if bar[name] is None:
-            raise _RefusedError(Reason.NULL_FIELD)
-        if name not in TEXT_FIELDS:
-            bar[name] = _number(bar[name])
-        elif not isinstance(bar[name], str):
-            raise _RefusedError(Reason.WRONG_TYPE)
-    return bar
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RefusedError(Reason.DUPLICATE_FIELD)
+    for name in names:
+        if name not in found:
+            if name in optional:
+                continue
+            raise RefusedError(Reason.MISSING_FIELD)
+        if found[name] is None:
+            raise RefusedError(Reason.NULL_FIELD)
+        if name not in texts:
+            found[name] = _number(found[name])
+        elif not isinstance(found[name], str):
+            raise RefusedError(Reason.WRONG_TYPE)
+    return found
 
 
 def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
@@ -136,47 +146,48 @@ def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
             text, object_pairs_hook=remember, parse_int=_read, parse_float=_read, parse_constant=_not_finite
         )
     except UnicodeDecodeError:
-        raise _RefusedError(Reason.NOT_UTF8) from None
+        raise RefusedError(Reason.NOT_UTF8) from None
     except RecursionError:
-        raise _RefusedError(Reason.NESTED_TOO_DEEP) from None
+        raise RefusedError(Reason.NESTED_TOO_DEEP) from None
     except ValueError:
-        raise _RefusedError(Reason.NOT_JSON) from None
+        raise RefusedError(Reason.NOT_JSON) from None
     if not isinstance(message, dict):
-        raise _RefusedError(Reason.NOT_AN_OBJECT)
+        raise RefusedError(Reason.NOT_AN_OBJECT)
     return outermost
 
 
 def _read(digits: str) -> float:
     if sum(character.isdigit() for character in digits) > MAX_NUMBER_DIGITS:
-        raise _RefusedError(Reason.NUMBER_TOO_LONG)
+        raise RefusedError(Reason.NUMBER_TOO_LONG)
     return float(digits)
 
 
 def _not_finite(constant: str) -> float:
-    raise _RefusedError(Reason.NUMBER_NOT_FINITE)
+    raise RefusedError(Reason.NUMBER_NOT_FINITE)
 
 
 def _number(value: object) -> float:
     if isinstance(value, float):
         if value in (float("inf"), float("-inf")):
-            raise _RefusedError(Reason.NUMBER_NOT_FINITE)  # 1e400 and the like
+            raise RefusedError(Reason.NUMBER_NOT_FINITE)  # 1e400 and the like
         return value
     if isinstance(value, str):
         try:
             float(value)
         except ValueError:
-            raise _RefusedError(Reason.WRONG_TYPE) from None
-        raise _RefusedError(Reason.NUMBER_AS_TEXT)
-    raise _RefusedError(Reason.WRONG_TYPE)
+            raise RefusedError(Reason.WRONG_TYPE) from None
+        raise RefusedError(Reason.NUMBER_AS_TEXT)
+    raise RefusedError(Reason.WRONG_TYPE)
 
 
-def _check_symbol(symbol: str, key: bytes | None) -> None:
+def check_symbol(symbol: str, key: bytes | None) -> None:
+    """Raise RefusedError where InfluxDB can't hold the symbol, or the record's key is another."""
     if not re.fullmatch(SYMBOL_PATTERN, symbol) or _FORBIDDEN_IN_SYMBOL.search(symbol):
-        raise _RefusedError(_symbol_reason(symbol))
+        raise RefusedError(_symbol_reason(symbol))
     if key is None:
-        raise _RefusedError(Reason.NO_KEY)
+        raise RefusedError(Reason.NO_KEY)
     if key != symbol.encode():
-        raise _RefusedError(Reason.KEY_IS_NOT_SYMBOL)
+        raise RefusedError(Reason.KEY_IS_NOT_SYMBOL)
 
 
 def _symbol_reason(symbol: str) -> Reason:
@@ -189,33 +200,43 @@ def _symbol_reason(symbol: str) -> Reason:
     return Reason.SYMBOL_BACKSLASH_AT_END if symbol.endswith("\\") else Reason.SYMBOL_SPACE_AROUND
 
 
-def _check_time(text: str, now: datetime) -> None:
+def check_time(text: str, pattern: str, now: datetime) -> None:
+    """Raise RefusedError where a time is not written as `pattern` says, before 1970 or a day after `now`."""
     try:
-        if not re.fullmatch(TIMESTAMP_PATTERN, text):
-            raise _RefusedError(Reason.TIMESTAMP_MALFORMED)
+        if not re.fullmatch(pattern, text):
+            raise RefusedError(Reason.TIMESTAMP_MALFORMED)
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise _RefusedError(Reason.TIMESTAMP_MALFORMED) from None
+        raise RefusedError(Reason.TIMESTAMP_MALFORMED) from None
     if time < datetime.fromtimestamp(0, UTC):
-        raise _RefusedError(Reason.TIMESTAMP_BEFORE_1970)
+        raise RefusedError(Reason.TIMESTAMP_BEFORE_1970)
     if time > now + timedelta(seconds=AHEAD_SECONDS):
-        raise _RefusedError(Reason.TIMESTAMP_IN_FUTURE)
+        raise RefusedError(Reason.TIMESTAMP_IN_FUTURE)
 
 
-def _check_numbers(bar: dict[str, Any]) -> None:
-    opened, high, low, close = (bar[name] for name in PRICE_FIELDS)
-    volume = bar[VOLUME_FIELD]
-    rules = (
-        (Reason.PRICE_NOT_POSITIVE, min(opened, high, low, close) <= 0),
-        (Reason.HIGH_TOO_LOW, high < max(opened, low, close) * (1 - PRICE_TOLERANCE)),
-        (Reason.LOW_TOO_HIGH, low > min(opened, high, close) * (1 + PRICE_TOLERANCE)),
+def check_volume(volume: float) -> None:
+    """Raise RefusedError where a number of shares is none."""
+    _demand_none_of(
         (Reason.VOLUME_NEGATIVE, volume < 0),
         (Reason.VOLUME_NOT_WHOLE, volume != volume // 1),
         (Reason.VOLUME_TOO_LARGE, volume > MAX_VOLUME),
     )
+
+
+def _check_numbers(bar: dict[str, Any]) -> None:
+    opened, high, low, close = (bar[name] for name in PRICE_FIELDS)
+    _demand_none_of(
+        (Reason.PRICE_NOT_POSITIVE, min(opened, high, low, close) <= 0),
+        (Reason.HIGH_TOO_LOW, high < max(opened, low, close) * (1 - PRICE_TOLERANCE)),
+        (Reason.LOW_TOO_HIGH, low > min(opened, high, close) * (1 + PRICE_TOLERANCE)),
+    )
+    check_volume(bar[VOLUME_FIELD])
+
+
+def _demand_none_of(*rules: tuple[Reason, bool]) -> None:
     for verdict, applies in rules:
         if applies:
-            raise _RefusedError(verdict)
+            raise RefusedError(verdict)
 
 
 _MEANINGS = {
@@ -228,7 +249,7 @@ _MEANINGS = {
     Reason.NOT_JSON: "The value is not one JSON document.",
     Reason.NOT_AN_OBJECT: "The value is JSON, but no object.",
     Reason.DUPLICATE_FIELD: "A field stands in the object twice.",
-    Reason.MISSING_FIELD: f"A field is missing; there must be {', '.join(FIELDS)}.",
+    Reason.MISSING_FIELD: f"A field is missing; a bar has {', '.join(FIELDS)}, a quote symbol, timestamp and price.",
     Reason.NULL_FIELD: "A field is null.",
     Reason.NUMBER_AS_TEXT: "A number stands in quotes.",
     Reason.WRONG_TYPE: "A field has a value of the wrong type.",
@@ -240,7 +261,7 @@ _MEANINGS = {
     Reason.NO_KEY: "The record has no key; it must be the symbol.",
     Reason.KEY_IS_NOT_SYMBOL: "The record's key is not its symbol.",
     Reason.INTERVAL_UNKNOWN: "The interval is not a number and one of s, m, h, d, wk, mo.",
-    Reason.TIMESTAMP_MALFORMED: "The timestamp is not a time written as 2026-11-20T14:30:00Z.",
+    Reason.TIMESTAMP_MALFORMED: "The timestamp is not a time written as 2026-11-20T14:30:00Z, or with .123 in a quote.",
     Reason.TIMESTAMP_BEFORE_1970: "The timestamp is before 1970.",
     Reason.TIMESTAMP_IN_FUTURE: "The timestamp is more than a day after the message was sent.",
     Reason.PRICE_NOT_POSITIVE: "A price is zero or negative.",
@@ -249,6 +270,7 @@ _MEANINGS = {
     Reason.VOLUME_NEGATIVE: "The volume is negative.",
     Reason.VOLUME_NOT_WHOLE: "The volume is not a whole number.",
     Reason.VOLUME_TOO_LARGE: f"The volume is above {MAX_VOLUME}.",
+    Reason.MARKET_PHASE_UNKNOWN: f"The market's phase is none of {', '.join(MarketPhase)}.",
     Reason.REFUSED_BY_STREAM: "The stream could not read it, though no rule says why; this is a fault of the stream.",
     Reason.REFUSED_BY_DATABASE: "InfluxDB refused the point.",
 }

@@ -156,4 +156,10 @@ def fresh_bucket(make_bucket: Callable[[], Bucket]) -> Bucket:
 
 
 def _topics(topic: str) -> dict[str, str]:
-    return {"topic": topic, "dead_letter_topic": f"{topic}.dead-letter"}
+    quotes = f"{topic}-quotes"
+    return {
+        "topic": topic,
+        "dead_letter_topic": f"{topic}.dead-letter",
+        "quote_topic": quotes,
+        "quote_dead_letter_topic": f"{quotes}.dead-letter",
+    }

@@ -1,4 +1,4 @@
-"""Messages and what is to become of them, shared by Python's and the JVM's verdicts."""
+"""Messages and what is to become of them, shared by the rules' own tests and those of the whole stream."""
 
 import json
 from dataclasses import dataclass
@@ -17,6 +17,17 @@ BAR: dict[str, Any] = {
     "close": 217.2,
     "volume": 48210,
 }
+QUOTE: dict[str, Any] = {
+    "symbol": "AMZN",
+    "timestamp": "2024-11-20T14:30:00.123Z",
+    "price": 217.1,
+    "bid": 217.05,
+    "ask": 217.15,
+    "last_size": 100,
+    "day_volume": 48210,
+    "change_percent": -0.42,
+    "market_phase": "regular",
+}
 
 
 @dataclass(frozen=True)
@@ -34,22 +45,32 @@ def validity_cases() -> list[Case]:
     character is repeated), `wrap` and `pad` add around it, `value` or `hex` is the whole value; `key` is the
     symbol unless given.
     """
-    stories = json.loads(Path(__file__).with_name("validity.json").read_text())
-    return [Case(story["name"], _key(story), _value(story), story["reason"]) for story in stories]
+    return _cases("validity.json", BAR)
 
 
-def _key(story: dict[str, Any]) -> bytes | None:
-    key = story.get("key", story.get("set", {}).get("symbol", BAR["symbol"]))
+def quote_cases() -> list[Case]:
+    """The cases of quotes.json, which tell how a message differs from QUOTE."""
+    return _cases("quotes.json", QUOTE)
+
+
+def _cases(file: str, plain: dict[str, Any]) -> list[Case]:
+    stories = json.loads(Path(__file__).with_name(file).read_text())
+    return [Case(story["name"], _key(story, plain), _value(story, plain), story["reason"]) for story in stories]
+
+
+def _key(story: dict[str, Any], plain: dict[str, Any]) -> bytes | None:
+    key = story.get("key", story.get("set", {}).get("symbol", plain["symbol"]))
     return key.encode() if isinstance(key, str) else None
 
 
-def _value(story: dict[str, Any]) -> bytes | None:
+def _value(story: dict[str, Any], plain: dict[str, Any]) -> bytes | None:
     if "hex" in story:
         return bytes.fromhex(story["hex"])
     if "value" in story:
         return None if story["value"] is None else story["value"].encode() * story.get("times", 1)
-    bar = {name: value for name, value in (BAR | story.get("set", {})).items() if name != story.get("drop")}
-    text = json.dumps(bar, ensure_ascii=False)
+    dropped = story.get("drop", ())
+    changed = (plain | story.get("set", {})).items()
+    text = json.dumps({name: value for name, value in changed if name not in dropped}, ensure_ascii=False)
     if "edit" in story:
         piece, replacement, *times = story["edit"]
         assert text.count(piece) == 1, story
