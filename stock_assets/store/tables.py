@@ -1,6 +1,18 @@
 """The tables of a source's schema. Which schema that is says the connection's search path."""
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, MetaData, Numeric, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
 
@@ -47,4 +59,32 @@ watchlist = Table(
     Column("added_at", DateTime(timezone=True), nullable=False),
     Column("removed_at", DateTime(timezone=True), comment="null: it is watched"),
     comment="Symbols that are, or were, watched; one that was removed is not seeded again.",
+)
+
+check_verdict = Table(
+    "check_verdict",
+    metadata,
+    Column("check_name", Text, primary_key=True),
+    Column("asset", Text, nullable=False, comment="as kafka/real_time_stock_prices"),
+    Column("severity", Text, nullable=False, comment="of a failure: WARN or ERROR"),
+    Column("passed", Boolean, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("rows", JSONB, nullable=False, comment="the numbers: a list of objects"),
+    Column("judged_at", DateTime(timezone=True), nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, comment="when it was first judged so, without a break"),
+    comment="The newest verdict of each asset check.",
+)
+
+pipeline_run = Table(
+    "pipeline_run",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("role", Text, comment="producer or stream; null of other runs"),
+    Column("job", Text, nullable=False, comment="of a run without one: the assets that it makes"),
+    Column("status", Text, nullable=False, comment="as Dagster says: QUEUED, STARTED, SUCCESS, FAILURE …"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("summary", Text, nullable=False, comment="why it was started, or why it failed"),
+    comment="Dagster's runs, as long as they are kept.",
 )

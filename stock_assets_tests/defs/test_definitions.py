@@ -50,6 +50,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "keep_prices_flowing": "RUNNING",
         "judge_prices": "RUNNING",
+        "report_what_happens": "RUNNING",
         "follow_automation": "RUNNING",
     }
 

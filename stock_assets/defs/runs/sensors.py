@@ -9,6 +9,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from spark_streaming.contract import lifecycle
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
 from stock_assets.defs.prices.judgement import lag_of
+from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF
 from stock_assets.market.reconcile import (
     FORGET_FAILURES,
     Action,
@@ -24,9 +25,6 @@ from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
-
-_PROGRAM = {Role.PRODUCER: "ingest", Role.STREAM: "stream"}
-_JOB = {Role.PRODUCER: publish_prices.name, Role.STREAM: stream_prices.name}
 
 _QUEUED = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED)
 _ACTIVE = (*_QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
@@ -54,7 +52,7 @@ def keep_prices_flowing(
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                job_name=_JOB[d.role], tags={"stocks/source": settings.source.value, "stocks/reason": d.reason}
+                job_name=JOB_OF[d.role], tags={"stocks/source": settings.source.value, "stocks/reason": d.reason}
             )
             for d in starts
         ],
@@ -85,12 +83,12 @@ def _wanted(
 
 
 def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> Actual:
-    records = instance.get_run_records(RunsFilter(job_name=_JOB[role], statuses=list(_ACTIVE)))
+    records = instance.get_run_records(RunsFilter(job_name=JOB_OF[role], statuses=list(_ACTIVE)))
     failed = instance.get_run_records(
-        RunsFilter(job_name=_JOB[role], statuses=[DagsterRunStatus.FAILURE], updated_after=now - FORGET_FAILURES),
+        RunsFilter(job_name=JOB_OF[role], statuses=[DagsterRunStatus.FAILURE], updated_after=now - FORGET_FAILURES),
         limit=20,
     )
-    state = settings.state_of(_PROGRAM[role])
+    state = settings.state_of(PROGRAM_OF[role])
     return Actual(
         # A run that waits in the queue has no process yet and can't be dead.
         runs=[
@@ -114,9 +112,9 @@ def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
 
 def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: Decision) -> None:
     if decision.action is Action.DRAIN:
-        lifecycle.request_drain(settings.state_of(_PROGRAM[decision.role]))
+        lifecycle.request_drain(settings.state_of(PROGRAM_OF[decision.role]))
     if decision.action is Action.KEEP:  # there is work again: an earlier request is not meant any more
-        lifecycle.clear_drain_request(settings.state_of(_PROGRAM[decision.role]))
+        lifecycle.clear_drain_request(settings.state_of(PROGRAM_OF[decision.role]))
     if decision.action is Action.FAIL:
         run = context.instance.get_run_by_id(decision.run_id)
         if run is not None and not run.is_finished:
