@@ -59,7 +59,7 @@ def interval_length(interval: str) -> timedelta | None:
 class CompanyInfo:
     """Facts about a company as of a date of its exchange; None where the source knows nothing.
 
-    Prices and market value are in `currency`; `shortratio` is in days to cover.
+    Prices and market value are in `currency`; `shortratio` is in days to cover, `dividendyield` a fraction.
     """
 
     entry_date: date
@@ -77,6 +77,12 @@ class CompanyInfo:
     fiftydayaverage: Decimal | None = None
     exchange: str | None = None
     shortratio: Decimal | None = None
+    country: str | None = None
+    website: str | None = None
+    employees: int | None = None
+    beta: Decimal | None = None
+    dividendyield: Decimal | None = None
+    nextearnings: date | None = None
 
     def row(self) -> dict[str, object]:
         """The columns of `stock_info`."""

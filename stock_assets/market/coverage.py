@@ -21,3 +21,15 @@ class Coverage:
     newest_bar: datetime | None
     last_answer: str
     next_due: datetime | None
+    failures: int = 0  # failed answers in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bars that start from `begins_at` to before `ends_at` (UTC), are not stored and can't be had any more."""
+
+    symbol: str
+    interval: str
+    begins_at: datetime
+    ends_at: datetime
+    why: str

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Integer,
     MetaData,
     Numeric,
     PrimaryKeyConstraint,
@@ -34,6 +35,12 @@ stock_info = Table(
     Column("fiftydayaverage", Numeric, comment="in currency"),
     Column("exchange", Text),
     Column("shortratio", Numeric, comment="days to cover"),
+    Column("country", Text),
+    Column("website", Text),
+    Column("employees", BigInteger, comment="full-time"),
+    Column("beta", Numeric),
+    Column("dividendyield", Numeric, comment="dividends of the last twelve months by the price: 0.02 is 2 %"),
+    Column("nextearnings", Date, comment="date on the exchange's wall calendar"),
     PrimaryKeyConstraint("entry_date", "symbol"),
     comment="Facts about companies: a row a symbol and day.",
 )
@@ -48,6 +55,7 @@ ingest_coverage = Table(
     Column("newest_bar", DateTime(timezone=True)),
     Column("last_answer", Text, nullable=False),
     Column("next_due", DateTime(timezone=True), comment="null: the source has given all that it has"),
+    Column("failures", Integer, nullable=False, comment="failed answers in a row"),
     PrimaryKeyConstraint("symbol", "interval"),
     comment="What the source has been asked and has answered: says which bars are missing.",
 )
@@ -87,4 +95,40 @@ pipeline_run = Table(
     Column("ended_at", DateTime(timezone=True)),
     Column("summary", Text, nullable=False, comment="why it was started, or why it failed"),
     comment="Dagster's runs, as long as they are kept.",
+)
+
+corporate_action = Table(
+    "corporate_action",
+    metadata,
+    Column("symbol", Text, nullable=False),
+    Column("ex_date", Date, nullable=False, comment="the first day that trades without it"),
+    Column("kind", Text, nullable=False, comment="split or dividend"),
+    Column("value", Numeric, nullable=False, comment="new shares for one old, or money a share as declared"),
+    Column("currency", Text, comment="of a dividend"),
+    Column("close_before", Numeric, comment="as traded, of the last day before ex_date"),
+    PrimaryKeyConstraint("symbol", "ex_date", "kind"),
+    comment="Splits and dividends: prices are stored unadjusted.",
+)
+
+ingest_gap = Table(
+    "ingest_gap",
+    metadata,
+    Column("symbol", Text, nullable=False),
+    Column("interval", Text, nullable=False),
+    Column("begins_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("why", Text, nullable=False),
+    PrimaryKeyConstraint("symbol", "interval", "begins_at"),
+    comment="Bars that are missing for good: when they were asked for, the source no longer sold them.",
+)
+
+source_answer = Table(
+    "source_answer",
+    metadata,
+    Column("hour", DateTime(timezone=True), nullable=False),
+    Column("asked_for", Text, nullable=False, comment="bars, company or actions"),
+    Column("kind", Text, nullable=False, comment="ok, or how it refused"),
+    Column("answers", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "asked_for", "kind"),
+    comment="How the source answered: a count an hour and kind.",
 )

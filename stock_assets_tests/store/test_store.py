@@ -7,9 +7,12 @@ from sqlalchemy import Engine, inspect, text
 
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
+from stock_assets.market.adjustment import CorporateAction, Kind, factor
 from stock_assets.market.bars import CompanyInfo
-from stock_assets.market.coverage import Coverage
+from stock_assets.market.coverage import Coverage, Gap
 from stock_assets.settings import IngestSettings
+from stock_assets.store.actions import read_actions, write_actions
+from stock_assets.store.answers import count_answers, write_gaps
 from stock_assets.store.companies import read_companies, write_companies
 from stock_assets.store.coverage import read_coverage, write_coverage
 from stock_assets.store.engine import engine_of
@@ -39,7 +42,7 @@ def engine(postgres_server: StackSettings) -> Iterator[Engine]:
         connection.execute(text("TRUNCATE watchlist"))
     yield engine
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE stock_info, ingest_coverage, watchlist"))
+        connection.execute(text(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)}"))
     engine.dispose()
 
 
@@ -85,3 +88,51 @@ def test_coverage_is_replaced_and_read_back_as_it_was(engine: Engine) -> None:
     write_coverage(engine, [last])
     write_coverage(engine, [])
     assert sorted(read_coverage(engine), key=lambda row: row.interval) == [other, last]
+
+
+def test_the_view_of_adjustment_factors_says_what_the_pure_function_says(engine: Engine) -> None:
+    actions = [
+        CorporateAction("AAPL", date(2020, 2, 7), Kind.DIVIDEND, Decimal("0.77"), "USD", Decimal("325.21")),
+        CorporateAction("AAPL", date(2020, 8, 7), Kind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61")),
+        CorporateAction("AAPL", date(2020, 8, 31), Kind.SPLIT, Decimal(4)),
+    ]
+    write_actions(engine, [*actions, CorporateAction("IBM", date(2020, 8, 7), Kind.DIVIDEND, Decimal("1.63"), "USD")])
+    with engine.connect() as connection:
+        query = text("SELECT * FROM adjustment_factor WHERE symbol = :s ORDER BY valid_until")
+        rows = connection.execute(query, {"s": "AAPL"}).all()
+        [ibm] = connection.execute(query, {"s": "IBM"}).all()
+    assert [(row.valid_from, row.valid_until) for row in rows] == [
+        (None, date(2020, 2, 7)),
+        (date(2020, 2, 7), date(2020, 8, 7)),
+        (date(2020, 8, 7), date(2020, 8, 31)),
+    ]
+    for row in rows:
+        day = row.valid_from or date(2020, 1, 2)
+        assert row.factor == pytest.approx(factor(day, actions), abs=Decimal("1e-11"))
+        assert row.split_factor == Decimal("0.25")
+        assert row.complete
+    assert not ibm.complete
+
+
+def test_a_corrected_dividend_replaces_the_other_and_keeps_its_close(engine: Engine) -> None:
+    first = CorporateAction("AAPL", FRIDAY, Kind.DIVIDEND, Decimal("0.24"), "USD", Decimal("270.5"))
+    write_actions(engine, [first])
+    write_actions(engine, [CorporateAction("AAPL", FRIDAY, Kind.DIVIDEND, Decimal("0.26"))])
+    [kept] = read_actions(engine, "AAPL")
+    assert (kept.value, kept.currency, kept.close_before) == (Decimal("0.26"), "USD", Decimal("270.5"))
+
+
+def test_answers_are_counted_by_hour_and_kind(engine: Engine) -> None:
+    count_answers(engine, "bars", {"ok": 3, "rate limited": 1}, NOON)
+    count_answers(engine, "bars", {"ok": 2}, NOON.replace(minute=59))
+    count_answers(engine, "bars", {}, NOON)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT hour, kind, answers FROM source_answer ORDER BY kind")).all()
+    assert [tuple(row) for row in rows] == [(NOON, "ok", 5), (NOON, "rate limited", 1)]
+
+
+def test_a_gap_is_written_down_once(engine: Engine) -> None:
+    for end in (13, 14):
+        write_gaps(engine, [Gap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer sold")])
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT ends_at FROM ingest_gap")).scalars().all() == [NOON.replace(hour=14)]

@@ -1,0 +1,36 @@
+"""The table `corporate_action`, and the view `adjustment_factor` that is made of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from stock_assets.market.adjustment import CorporateAction, Kind
+from stock_assets.store.tables import corporate_action
+
+
+def read_actions(engine: Engine, symbol: str) -> list[CorporateAction]:
+    """What is known of a symbol, in the order of time."""
+    query = select(corporate_action).where(corporate_action.c.symbol == symbol).order_by(corporate_action.c.ex_date)
+    with engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [CorporateAction(**{**row, "kind": Kind(row["kind"])}) for row in rows]
+
+
+def write_actions(engine: Engine, actions: Sequence[CorporateAction]) -> None:
+    """Insert, or correct, what is known; a close that is known already is not forgotten."""
+    if not actions:
+        return
+    statement = insert(corporate_action)
+    newer, known = statement.excluded, corporate_action.c
+    replaced = {
+        "value": newer.value,
+        "currency": func.coalesce(newer.currency, known.currency),
+        "close_before": func.coalesce(newer.close_before, known.close_before),
+    }
+    keys = [column.name for column in corporate_action.primary_key]
+    with engine.begin() as connection:
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=replaced), [asdict(action) for action in actions]
+        )
