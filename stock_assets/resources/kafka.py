@@ -1,6 +1,6 @@
 """What Dagster asks of Kafka: how far a topic goes, and what is in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Self
 
@@ -9,9 +9,12 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from stock_assets.market.accounting import Message
+from stock_assets.market.lag import Waiting
 from stock_assets.settings import SharedSettings
 
 _TIMEOUT_MS = 10_000
+_FETCH_BYTES = 8 * 1024 * 1024
+_GLANCE_BYTES = 16 * 1024  # the broker sends at least one batch, however large
 
 
 class KafkaResource(dg.ConfigurableResource):
@@ -37,6 +40,22 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return {at.partition: offset for at, offset in ends.items()}
 
+    def waiting(self, topic: str, done: Mapping[int, int]) -> list[Waiting]:
+        """What of each partition is not stored, where `done` says which offset of it comes next.
+
+        Raises:
+            kafka.errors.KafkaError: the broker can't be reached within ten seconds.
+        """
+        consumer = self._consumer(_GLANCE_BYTES)
+        try:
+            partitions = _partitions(consumer, topic)
+            ends, begin = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
+            then = {at: max(done.get(at.partition, 0), begin[at]) for at in partitions}
+            oldest = _sent_at(consumer, {at: offset for at, offset in then.items() if offset < ends[at]})
+        finally:
+            consumer.close()
+        return [Waiting(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
+
     def messages(self, topic: str) -> Iterator[Message]:
         """Every message that the topic holds now, partition by partition in the order of offsets."""
         consumer = self._consumer()
@@ -51,9 +70,7 @@ class KafkaResource(dg.ConfigurableResource):
             while left:
                 polled = consumer.poll(timeout_ms=_TIMEOUT_MS, max_records=10_000)
                 if not polled:
-                    raise TimeoutError(
-                        f"Kafka gave no message of {topic} within {_TIMEOUT_MS // 1000} s; {left} were due"
-                    )
+                    raise _silence(left)
                 for at, records in polled.items():
                     end = left.get(at, 0)  # what came since is not of this reading
                     for record in records:
@@ -64,12 +81,12 @@ class KafkaResource(dg.ConfigurableResource):
         finally:
             consumer.close()
 
-    def _consumer(self) -> KafkaConsumer:
+    def _consumer(self, fetch_bytes: int = _FETCH_BYTES) -> KafkaConsumer:
         return KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers.split(","),
             enable_auto_commit=False,
             request_timeout_ms=_TIMEOUT_MS,
-            max_partition_fetch_bytes=8 * 1024 * 1024,
+            max_partition_fetch_bytes=fetch_bytes,
         )
 
 
@@ -78,6 +95,26 @@ def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
     if not numbers:
         raise LookupError(f"Kafka has no topic {topic}; `stocks up` creates it")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def _sent_at(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, datetime]:
+    """When the messages at these offsets were sent; all of them are there."""
+    consumer.assign(list(offsets))
+    for at, offset in offsets.items():
+        consumer.seek(at, offset)
+    found: dict[TopicPartition, datetime] = {}
+    while len(found) < len(offsets):
+        polled = consumer.poll(timeout_ms=_TIMEOUT_MS)
+        if not polled:
+            raise _silence({at: offset for at, offset in offsets.items() if at not in found})
+        for at, records in polled.items():
+            found.setdefault(at, datetime.fromtimestamp(records[0].timestamp / 1000, UTC))
+            consumer.pause(at)
+    return found
+
+
+def _silence(due: Mapping[TopicPartition, int]) -> TimeoutError:
+    return TimeoutError(f"Kafka gave no message within {_TIMEOUT_MS // 1000} s; these were due: {due}")
 
 
 def _message(record: ConsumerRecord) -> Message:

@@ -39,6 +39,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
     }
     assert {key.to_user_string() for key in graph.asset_check_keys} == {
         "influxdb/stock_price_v1:prices_are_fresh",
+        "influxdb/stock_price_v1:stream_keeps_up",
         "influxdb/stock_price_v1:stored_equals_published",
         "influxdb/stock_price_v1:prices_are_plausible",
         "influxdb/stock_price_v1:no_dead_letters",

@@ -13,6 +13,7 @@ from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import Heartbeat, State
 from stock_assets import settings
 from stock_assets.definitions import definitions
+from stock_assets.defs.prices import judgement
 from stock_assets.defs.prices.sensors import judge_prices
 from stock_assets.defs.runs.sensors import keep_prices_flowing
 from stock_assets.ingest.publisher import Publisher
@@ -71,8 +72,8 @@ class Platform:
     def started(self) -> list[str | None]:
         return [request.job_name for request in self.tick().run_requests or []]
 
-    def judge(self) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(instance=self.instance)
+    def judge(self, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(instance=self.instance, cursor=cursor)
         result = judge_prices(context, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result
@@ -157,3 +158,38 @@ def test_a_replay_under_way_is_not_judged(platform: Platform) -> None:
     platform.everything_is_published()
     platform.heartbeat("ingest")
     assert isinstance(platform.judge(), dg.SkipReason)
+
+
+def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_lived(platform: Platform) -> None:
+    with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
+        publisher.publish([BAR])
+    found = judgement.waiting(platform.settings, platform.kafka)
+    long_running = platform.settings.model_copy(update={"stack_started_at": START})
+    [oldest] = [min(partition.oldest_sent_at for partition in found if partition.oldest_sent_at)]
+    assert lifecycle.now() - oldest < timedelta(hours=1)
+    for seconds, passed, severity in ((30, True, "WARN"), (90, False, "WARN"), (301, False, "ERROR")):
+        verdict = judgement.keeping_up(long_running, found, oldest + timedelta(seconds=seconds))
+        assert (verdict.passed, verdict.severity.value) == (passed, severity)
+        assert verdict.figures["lag_seconds"] == seconds
+    assert len(verdict.table) == 4
+    platform.everything_is_stored()
+    stored = judgement.waiting(platform.settings, platform.kafka)
+    assert judgement.keeping_up(long_running, stored, oldest + timedelta(days=1)).passed
+
+
+def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -> None:
+    write_coverage(
+        platform.postgres.engine,
+        [Coverage("AAPL", "1d", source_of(platform.settings).origin, START, None, "end of file", None)],
+    )
+    platform.everything_is_stored()
+    first = platform.judge()
+    assert isinstance(first, dg.SensorResult)
+    assert [event.check_name for event in first.asset_events if isinstance(event, dg.AssetCheckEvaluation)] == [
+        "prices_are_fresh",
+        "stream_keeps_up",
+        "no_dead_letters",
+    ]
+    assert isinstance(platform.judge(first.cursor), dg.SkipReason)
+    platform.everything_is_stored()  # the stream has written a heartbeat since
+    assert isinstance(platform.judge(first.cursor), dg.SensorResult)

@@ -25,6 +25,16 @@ def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
+    description="No message has waited to be stored for longer than a bar may take; an error from five times that.",
+)
+def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
+    """Judge how long the oldest message that is not yet stored has been waiting."""
+    settings = code_location()
+    return judgement.keeping_up(settings, judgement.waiting(settings, kafka), now()).as_result()
+
+
+@dg.asset_check(
+    asset=MEASUREMENT_KEY,
     description="Published = stored + dead-lettered, for every symbol. Reads the whole topic.",
     automation_condition=_AFTER_EACH_STREAM,
 )
@@ -35,11 +45,14 @@ def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) ->
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
-    description="No close is more than 25 % away from the one before. A split is: look, it is no error.",
+    description=(
+        "No close is more than 25 % away from the one before, and none comes twenty times in a row. A split and a halt "
+        "do that: look, it is no error."
+    ),
     automation_condition=_AFTER_EACH_STREAM,
 )
 def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
-    """Look for jumps."""
+    """Look for jumps, and for prices that stand still."""
     return judgement.plausibility(influxdb).as_result()
 
 

@@ -1,5 +1,6 @@
 """The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,13 +8,14 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
-from spark_streaming.contract.schema import Source
+from spark_streaming.contract.schema import HEADER_REASON, Source
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
-from stock_assets.market.accounting import Account, Message, accounts
+from stock_assets.market.accounting import Account, Message, accounts, symbol_of
 from stock_assets.market.calendars import delay_of, exchange_of, is_open
 from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.market.freshness import Freshness, expected_newest, judge
-from stock_assets.market.plausibility import Jump, jumps
+from stock_assets.market.lag import SEVERE, Waiting, lag
+from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -22,6 +24,8 @@ from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
 _START_UP = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
+_COUNTED_LETTERS = 1_000
+_WARN = dg.AssetCheckSeverity.WARN
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
 
 
@@ -64,6 +68,45 @@ class Judgement:
             metadata=self.metadata,
             description=self.summary,
         )
+
+
+def waiting(settings: CodeLocationSettings, kafka: KafkaResource) -> list[Waiting]:
+    """What of each partition the stream has not yet done with, by its own last word."""
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    return kafka.waiting(settings.names.topic, heartbeat.offsets if heartbeat else {})
+
+
+def keeping_up(settings: CodeLocationSettings, found: Sequence[Waiting], now: datetime) -> Judgement:
+    """Whether no message has been waiting to be stored for longer than a bar may take."""
+    behind, messages = lag(found, now), sum(partition.messages for partition in found)
+    allowed = timedelta(seconds=settings.freshness_grace_seconds)
+    starting = now - settings.stack_started_at < _START_UP
+    severity = dg.AssetCheckSeverity.ERROR if behind > SEVERE * allowed else dg.AssetCheckSeverity.WARN
+    if messages:
+        summary = f"{messages:,} messages wait to be stored, the oldest for {behind.total_seconds():,.0f} s"
+    else:
+        summary = "every message is stored"
+    return Judgement(
+        "stream_keeps_up",
+        behind <= allowed or starting,
+        summary,
+        [_waiting_row(partition, now) for partition in found],
+        {"lag_seconds": behind.total_seconds(), "lag_messages": messages},
+        severity,
+    )
+
+
+def _waiting_row(partition: Waiting, now: datetime) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "partition": partition.partition,
+            "next_offset": partition.next_offset,
+            "end_offset": partition.end_offset,
+            "waiting": partition.messages,
+            "oldest_sent_at": _text(partition.oldest_sent_at),
+            "lag_seconds": round(partition.age(now).total_seconds(), 1),
+        }
+    )
 
 
 def lag_of(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
@@ -207,12 +250,29 @@ def _account_row(row: Account) -> dg.TableRecord:
 
 
 def plausibility(influxdb: InfluxDBResource) -> Judgement:
-    """Whether a price jumped so far that a person should look; a real one is no error."""
-    found = [jump for (s, i), closes in influxdb.closes(_PLAUSIBLE_BARS).items() for jump in jumps(s, i, closes)]
-    summary = f"{len(found)} jumps of more than 25 % from close to close" if found else "no jump of more than 25 %"
-    table = [_jump_row(jump) for jump in found]
-    return Judgement(
-        "prices_are_plausible", not found, summary, table, {"jumps": len(found)}, dg.AssetCheckSeverity.WARN
+    """Whether a price jumped or stood still so long that a person should look; both may be real."""
+    series = influxdb.closes(_PLAUSIBLE_BARS)
+    jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
+    frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
+    said = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
+    said += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
+    summary = ", ".join(said) or "no jump of more than 25 %, and no price that stands still"
+    table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
+    figures = {"jumps": len(jumped), "standstills": len(frozen)}
+    return Judgement("prices_are_plausible", not said, summary, table, figures, _WARN)
+
+
+def _standstill_row(stop: Standstill) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": stop.symbol,
+            "interval": stop.interval,
+            "bar": _text(stop.begin),
+            "close_before": stop.close,
+            "close": stop.close,
+            "change_percent": 0.0,
+            "bars": stop.bars,
+        }
     )
 
 
@@ -225,21 +285,29 @@ def _jump_row(jump: Jump) -> dg.TableRecord:
             "close_before": jump.before,
             "close": jump.after,
             "change_percent": round(jump.change * 100, 1),
+            "bars": 1,
         }
     )
 
 
 def dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgement:
     """Whether every message could be stored."""
-    letters = sum(kafka.end_offsets(settings.names.dead_letter_topic).values())
     topic = settings.names.dead_letter_topic
-    summary = (
-        f"{letters:,} messages in {topic}; each names its reason in its headers"
-        if letters
-        else "every message could be stored"
-    )
-    figures = {"dead_letters": letters}
-    return Judgement("no_dead_letters", letters == 0, summary, [], figures, dg.AssetCheckSeverity.WARN)
+    letters = sum(kafka.end_offsets(topic).values())
+    if not letters:
+        return Judgement("no_dead_letters", True, "every message could be stored", [], {"dead_letters": 0}, _WARN)
+    # Reading them takes a second per ten thousand; `stocks dead-letters list` counts any number.
+    table = _letter_rows(kafka.messages(topic)) if letters <= _COUNTED_LETTERS else []
+    summary = f"{letters:,} messages in {topic}; `stocks dead-letters list` counts them by reason"
+    return Judgement("no_dead_letters", False, summary, table, {"dead_letters": letters}, _WARN)
+
+
+def _letter_rows(letters: Iterable[Message]) -> list[dg.TableRecord]:
+    counted = Counter((symbol_of(letter), letter.headers[HEADER_REASON].decode()) for letter in letters)
+    return [
+        dg.TableRecord({"symbol": symbol, "reason": reason, "messages": times})
+        for (symbol, reason), times in sorted(counted.items())
+    ]
 
 
 def _text(moment: datetime | None) -> str:
