@@ -23,7 +23,6 @@ from spark_streaming.contract.schema import SourceNames
 
 NAME = "postgres"
 SUPERUSER = "postgres"
-READER = "stocks_reader"
 _USERS_FOR_ROOT = ("postgres", "nobody")
 _DRAFT = ".postgres-"
 
@@ -134,25 +133,33 @@ def _initdb(data: Path, passwords: Path, user: str | None, may_read_all: bool) -
     raise StackError(f"PostgreSQL's initdb failed:\n{(done.stdout + done.stderr).strip()}{closed}", Exit.SERVICE_FAILED)
 
 
+def reader_of(names: SourceNames) -> str:
+    """The role that can read the source's schema and no other."""
+    return f"{names.postgres_schema}_reader"
+
+
 def provision(settings: StackSettings, names: SourceNames) -> None:
     """Make the owner, the reader, the databases and the source's schema where they are missing."""
     keep = Secrets(settings.stocks_home)
     owner, database = settings.postgres_user, settings.postgres_dbname
     with closing(_connect(settings, "postgres")) as server:
         _role(server, owner, keep.made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password))
-        _role(server, READER, keep.made(secrets.POSTGRES_READ_PASSWORD))
+        _role(server, reader_of(names), keep.made(secrets.POSTGRES_READ_PASSWORD))
         for name in (database, names.dagster_database):
             if not _ask(server, "SELECT 1 FROM pg_database WHERE datname = %s", name):
                 _do(server, "CREATE DATABASE {} OWNER {}", name, owner)
                 _do(server, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
-        _do(server, "GRANT CONNECT ON DATABASE {} TO {}", database, READER)
+        _do(server, "GRANT CONNECT ON DATABASE {} TO {}", database, reader_of(names))
     with closing(_connect(settings, database)) as server:
-        schema = names.postgres_schema
+        schema, reader = names.postgres_schema, reader_of(names)
         _do(server, "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", schema, owner)
-        _do(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, READER)
-        _do(server, "GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}", schema, READER)
+        _do(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, reader)
+        _do(server, "GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}", schema, reader)
         _do(server, "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO {}", owner, schema,
-            READER)  # fmt: skip
+            reader)  # fmt: skip
+        # Whoever reads, as Grafana, names tables without a schema: that is always the reader's own source.
+        _do(server, "ALTER ROLE {} SET search_path = {}", reader, schema)
+        _do(server, "ALTER ROLE {} SET timezone = 'UTC'", reader)
 
 
 def _connect(settings: StackSettings, database: str) -> Connection:

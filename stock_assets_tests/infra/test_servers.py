@@ -103,15 +103,25 @@ def test_the_reader_of_postgres_reads_and_does_not_write(postgres_server: StackS
     with connect(postgres_server, "stocks", keep.read(secrets.POSTGRES_PASSWORD)) as owner:
         owner.cursor().execute(f"CREATE TABLE {schema}.sample AS SELECT 1 AS one")
         owner.commit()
-    with connect(postgres_server, postgres.READER, keep.read(secrets.POSTGRES_READ_PASSWORD)) as reader:
+    mine = postgres.reader_of(postgres_server.names)
+    with connect(postgres_server, mine, keep.read(secrets.POSTGRES_READ_PASSWORD)) as reader:
         cursor = reader.cursor()
-        cursor.execute(f"SELECT one FROM {schema}.sample")
+        cursor.execute("SELECT one FROM sample")  # the schema is its own without being named
         assert cursor.fetchone() == (1,)
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute(f"INSERT INTO {schema}.sample VALUES (2)")
         reader.rollback()
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute(f"CREATE TABLE {schema}.mine (one int)")
+
+
+def test_the_reader_of_one_source_sees_no_other(postgres_server: StackSettings) -> None:
+    keep, other = Secrets(postgres_server.stocks_home), postgres_server.names_of(Source.SIMULATED)
+    mine = postgres.reader_of(postgres_server.names)
+    with connect(postgres_server, mine, keep.read(secrets.POSTGRES_READ_PASSWORD)) as reader:
+        cursor = reader.cursor()
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(f"SELECT 1 FROM {other.postgres_schema}.sample")
 
 
 def connect(settings: StackSettings, user: str, password: str | None) -> psycopg2.extensions.connection:
