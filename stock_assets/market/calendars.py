@@ -104,6 +104,14 @@ def session_on(exchange: str, day: date) -> Session:
     return schedule.sessions[at]
 
 
+def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
+    """The sessions from one date to another, both of them included; a date before the calendar begins has none."""
+    if exchange == ALWAYS_OPEN:
+        return [_utc_day(first + timedelta(days=n)) for n in range((last - first).days + 1)]
+    schedule = _schedule(exchange)
+    return schedule.sessions[bisect_left(schedule.days, first) : bisect_right(schedule.days, last)]
+
+
 def session_at(exchange: str, moment: datetime) -> Session:
     """The session that is on at `moment`, else the last one before."""
     if exchange == ALWAYS_OPEN:

@@ -1,6 +1,5 @@
 """What Dagster asks of InfluxDB, with a token that can only read."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ import dagster as dg
 from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
+from spark_streaming.contract.flux import quoted
 from stock_assets.settings import SharedSettings, code_location
 
 _TIMEOUT_MS = 30_000
@@ -71,9 +71,9 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def points(self, symbol: str, begin: datetime, end: datetime) -> dict[tuple[str, datetime], dict[str, float]]:
         """(interval, start) -> the fields of each bar of `symbol` that starts from `begin` to before `end`."""
-        of_symbol = f"r._measurement == {_quoted(self.measurement)} and r.symbol == {_quoted(symbol)}"
+        of_symbol = f"r._measurement == {quoted(self.measurement)} and r.symbol == {quoted(symbol)}"
         flux = (
-            f"from(bucket: {_quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"from(bucket: {quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
             f"|> filter(fn: (r) => {of_symbol})"
         )
         found: dict[tuple[str, datetime], dict[str, float]] = {}
@@ -83,11 +83,20 @@ class InfluxDBResource(dg.ConfigurableResource):
             )
         return found
 
+    def starts(self, symbol: str, interval: str, begin: datetime, end: datetime) -> set[datetime]:
+        """The starts of the stored bars of a series from `begin` to before `end`."""
+        flux = (
+            f"from(bucket: {quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"|> filter(fn: (r) => r._measurement == {quoted(self.measurement)} and r.symbol == {quoted(symbol)} "
+            f'and r.interval == {quoted(interval)} and r._field == "close") |> keep(columns: ["_time"])'
+        )
+        return {record.get_time() for record in self._records(flux)}
+
     def _query(self, then: str) -> Iterator[FluxRecord]:
         """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
         flux = (
-            f"from(bucket: {_quoted(self.bucket)}) |> range({_EVER}) "
-            f'|> filter(fn: (r) => r._measurement == {_quoted(self.measurement)} and r._field == "close") {then}'
+            f"from(bucket: {quoted(self.bucket)}) |> range({_EVER}) "
+            f'|> filter(fn: (r) => r._measurement == {quoted(self.measurement)} and r._field == "close") {then}'
         )
         return self._records(flux)
 
@@ -95,11 +104,6 @@ class InfluxDBResource(dg.ConfigurableResource):
         token = code_location().influx_read_token.get_secret_value()
         with InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client:
             yield from client.query_api().query_stream(flux)
-
-
-def _quoted(text: str) -> str:
-    """A string of Flux: JSON's, but letters stand for themselves, and `${` would be looked into."""
-    return json.dumps(text, ensure_ascii=False).replace("${", "\\${")
 
 
 def _series(record: FluxRecord) -> Series:

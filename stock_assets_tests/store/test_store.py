@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -9,7 +10,9 @@ from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
 from stock_assets.market.adjustment import CorporateAction, Kind, factor
 from stock_assets.market.bars import CompanyInfo
+from stock_assets.market.completeness import Repair
 from stock_assets.market.coverage import Coverage, Gap
+from stock_assets.market.sessions import SessionSummary
 from stock_assets.settings import IngestSettings
 from stock_assets.store.actions import read_actions, write_actions
 from stock_assets.store.answers import count_answers, write_gaps
@@ -17,6 +20,14 @@ from stock_assets.store.companies import read_companies, write_companies
 from stock_assets.store.coverage import read_coverage, write_coverage
 from stock_assets.store.engine import engine_of
 from stock_assets.store.migrate import upgrade
+from stock_assets.store.sessions import (
+    read_repairs,
+    read_summaries,
+    read_summarised,
+    request_repairs,
+    write_repairs,
+    write_summaries,
+)
 from stock_assets.store.tables import metadata
 from stock_assets.store.watchlist import (
     add_to_watchlist,
@@ -136,3 +147,30 @@ def test_a_gap_is_written_down_once(engine: Engine) -> None:
         write_gaps(engine, [Gap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer sold")])
     with engine.connect() as connection:
         assert connection.execute(text("SELECT ends_at FROM ingest_gap")).scalars().all() == [NOON.replace(hour=14)]
+
+
+SUMMARY = SessionSummary(
+    FRIDAY, "AMZN", "1m", NOON, NOON, 217.1, 218.0, 216.5, 217.9, 4_000_000_000, 217.35, 390, 389, 1, NOON
+)
+
+
+def test_a_session_is_summarised_again_in_its_row_and_one_without_bars_has_no_price(engine: Engine) -> None:
+    halted = replace(SUMMARY, symbol="HALT", open=None, high=None, low=None, close=None, volume=None, vwap=None)
+    monday = replace(SUMMARY, session_date=MONDAY)
+    write_summaries(engine, [SUMMARY, halted, monday])
+    mended = replace(SUMMARY, bars_stored=390, bars_missing=0)
+    write_summaries(engine, [mended])
+    assert read_summaries(engine, FRIDAY, FRIDAY) == [mended, halted]
+    assert read_summarised(engine, MONDAY) == {(MONDAY, "AMZN", "1m"): NOON}
+
+
+def test_the_source_is_asked_again_once_for_a_session(engine: Engine) -> None:
+    wanted = Repair(FRIDAY, "AMZN", "1m", NOON, 380)
+    request_repairs(engine, [wanted])
+    assert read_repairs(engine, unfinished=True) == {wanted.key: wanted}
+    done = replace(wanted, asked_at=NOON, bars_given=10, finished_at=NOON)
+    write_repairs(engine, [done])
+    request_repairs(engine, [replace(wanted, bars_stored=385)])
+    assert read_repairs(engine) == {wanted.key: done}
+    assert read_repairs(engine, first=MONDAY) == {}
+    assert read_repairs(engine, unfinished=True) == {}

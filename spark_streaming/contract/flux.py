@@ -1,0 +1,8 @@
+"""Names and values in the text of a Flux query."""
+
+import json
+
+
+def quoted(text: str) -> str:
+    """A string of Flux: JSON's, but letters stand for themselves, and `${` would be looked into."""
+    return json.dumps(text, ensure_ascii=False).replace("${", "\\${")

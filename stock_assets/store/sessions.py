@@ -1,0 +1,57 @@
+"""The tables `session_summary` and `session_repair`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from stock_assets.market.completeness import Repair
+from stock_assets.market.sessions import Key, SessionSummary
+from stock_assets.store.tables import session_repair, session_summary
+from stock_assets.store.upsert import upsert
+
+
+def write_summaries(engine: Engine, rows: Sequence[SessionSummary]) -> None:
+    """Insert or replace the row of each session, symbol and interval, all or none."""
+    upsert(engine, session_summary, [asdict(row) for row in rows])
+
+
+def read_summaries(engine: Engine, first: date, last: date) -> list[SessionSummary]:
+    """The rows of the sessions between two dates, both included, by date and symbol."""
+    of = session_summary.c
+    query = select(session_summary).where(of.session_date.between(first, last))
+    with engine.connect() as connection:
+        rows = connection.execute(query.order_by(of.session_date, of.symbol, of.interval)).mappings().all()
+    return [SessionSummary(**row) for row in rows]
+
+
+def read_summarised(engine: Engine, first: date) -> dict[Key, datetime]:
+    """When each session from `first` on was summarised last."""
+    of = session_summary.c
+    query = select(of.session_date, of.symbol, of.interval, of.summarised_at).where(of.session_date >= first)
+    with engine.connect() as connection:
+        return {(day, symbol, interval): at for day, symbol, interval, at in connection.execute(query)}
+
+
+def request_repairs(engine: Engine, rows: Sequence[Repair]) -> None:
+    """Note that the source is to be asked again; what was ever noted for a session stays as it is: once is enough."""
+    if rows:
+        with engine.begin() as connection:
+            connection.execute(insert(session_repair).on_conflict_do_nothing(), [asdict(row) for row in rows])
+
+
+def write_repairs(engine: Engine, rows: Sequence[Repair]) -> None:
+    """Insert or replace the row of each session, symbol and interval."""
+    upsert(engine, session_repair, [asdict(row) for row in rows])
+
+
+def read_repairs(engine: Engine, first: date = date.min, unfinished: bool = False) -> dict[Key, Repair]:
+    """The repairs of sessions from `first` on; only those that go on where `unfinished`."""
+    query = select(session_repair).where(session_repair.c.session_date >= first)
+    if unfinished:
+        query = query.where(session_repair.c.finished_at.is_(None))
+    with engine.connect() as connection:
+        found = [Repair(**row) for row in connection.execute(query).mappings().all()]
+    return {row.key: row for row in found}
