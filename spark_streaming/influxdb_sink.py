@@ -3,9 +3,11 @@
 Runs inside Spark's Python workers, so it imports neither pyspark nor pydantic: each worker would pay for them.
 """
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -77,6 +79,7 @@ def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
     Raises:
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
     """
+    _spare_what_is_imported()
     return write_lines(target, (_with_lines(batch, target.measurement) for batch in batches if batch.num_rows))
 
 
@@ -91,28 +94,55 @@ def write_lines(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[p
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
     """
     started = time.monotonic()
-    rows: list[dict[str, object]] = []
-    points = invalid = size = 0
-    writing = 0.0
-    times: list[int] = []
-    post = partial(_post, _pool(), target)
-    for batch in batches:
+    task = _Task(target, partial(_post, _pool(), target))
+    with ThreadPoolExecutor(1) as sender:
+        sending: Future[None] | None = None
+        for batch in batches:  # is read, and its lines are built, while the one before is on its way
+            if sending is not None:
+                sending.result()
+            sending = sender.submit(task.write, batch)
+        if sending is not None:
+            sending.result()
+    yield task.result(time.monotonic() - started)
+
+
+class _Task:
+    """What one task has written so far."""
+
+    def __init__(self, target: Target, post: Callable[[memoryview], Answer]) -> None:
+        self._target, self._post = target, post
+        self._rows: list[dict[str, object]] = []
+        self._points = self._invalid = self._bytes = 0
+        self._writing = 0.0
+        self._times: list[int] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write the lines of a batch, and count them."""
         lines, began = batch.column("line"), time.monotonic()
-        for refused, error in _post_all(lines, target, post):
+        for refused, error in _post_all(lines, self._target, self._post):
             at = {name: batch.column(name)[refused].as_py() for name in ("partition", "offset")}
-            rows.append({"kind": "refused", "error": error, **at})
-            points -= 1
-        writing += time.monotonic() - began
-        points += len(lines) - lines.null_count
-        invalid += lines.null_count
-        size += _end(lines, len(lines)) - _end(lines, 0)
+            self._rows.append({"kind": "refused", "error": error, **at})
+            self._points -= 1
+        self._writing += time.monotonic() - began
+        self._points += len(lines) - lines.null_count
+        self._invalid += lines.null_count
+        self._bytes += _end(lines, len(lines)) - _end(lines, 0)
         if lines.null_count:
-            rows.extend(_invalid_ranges(batch.filter(pc.is_null(lines))))
-        times += _first_and_last(batch.column("time").filter(pc.is_valid(lines)))
-    task = {"kind": "task", "points": points, "invalid": invalid, "bytes": size}
-    span = {"oldest": min(times, default=None), "newest": max(times, default=None)}
-    rows.append({**task, **span, "seconds": time.monotonic() - started, "writing": writing})
-    yield pa.RecordBatch.from_pylist(rows, schema=RESULT)
+            self._rows.extend(_invalid_ranges(batch.filter(pc.is_null(lines))))
+        self._times += _first_and_last(batch.column("time").filter(pc.is_valid(lines)))
+
+    def result(self, seconds: float) -> pa.RecordBatch:
+        """Rows of RESULT, of a task that took so long."""
+        task = {"kind": "task", "points": self._points, "invalid": self._invalid, "bytes": self._bytes}
+        span = {"oldest": min(self._times, default=None), "newest": max(self._times, default=None)}
+        summary = {**task, **span, "seconds": seconds, "writing": self._writing}
+        return pa.RecordBatch.from_pylist([*self._rows, summary], schema=RESULT)
+
+
+@cache
+def _spare_what_is_imported() -> None:
+    """Spark's daemon collects garbage after each task, and would look at all modules each time: a fourth of its CPU."""
+    gc.freeze()
 
 
 def _with_lines(records: pa.RecordBatch, measurement: str) -> pa.RecordBatch:
