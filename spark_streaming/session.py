@@ -25,6 +25,7 @@ _JAVA_OPTIONS = (
     "-XX:Tier4BackEdgeThreshold=400000",
     "-Xmn160m",  # what a batch reads dies young
 )
+_CHECKPOINTING = "org.apache.spark.sql.execution.streaming.checkpointing"
 
 
 class MissingJarsError(RuntimeError):
@@ -78,5 +79,9 @@ def _configuration(settings: StreamSettings) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(settings.write_tasks),
         "spark.sql.adaptive.enabled": "false",  # nothing is shuffled
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.write_lines),  # an Arrow batch is a request
+        # Hadoop starts a `chmod` and writes a checksum file for every file of the checkpoint, four each batch, unless
+        # it is asked for plain files without a mode. The checkpoint's folder is the user's own.
+        "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+        "spark.sql.streaming.checkpointFileManagerClass": f"{_CHECKPOINTING}.FileSystemBasedCheckpointFileManager",
         "spark.sql.streaming.noDataProgressEventInterval": "1000",  # the heartbeat's lag stays fresh in quiet times
     }
