@@ -186,6 +186,7 @@ class _Listener(StreamingQueryListener):
         if batch is not None:
             took = phases(progress.durationMs, batch)
             self._metrics.add(batch, took)
+            self._totals.took(took)
             _tell(batch, self._totals.lag, progress.batchDuration / 1000, took)
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:

@@ -83,6 +83,7 @@ class Totals:
         self.committed: int | None = None  # the last batch whose offsets are on record
         self.idle_at: datetime | None = None  # when Spark last asked Kafka and found nothing to do
         self.seconds = 0.0
+        self.phases: dict[str, float] = {}  # seconds in each phase of the newest batch
 
     def add(self, batch: Batch) -> None:
         """Count a batch that is written in full."""
@@ -110,6 +111,11 @@ class Totals:
             if self.committed is None or number >= self.committed:  # Spark's listeners may hear late
                 self.committed, self.offsets = number, dict(offsets)
 
+    def took(self, phases: Mapping[str, float]) -> None:
+        """Note the seconds in each phase of the newest batch."""
+        with self._lock:
+            self.phases = dict(phases)
+
     def idle(self, at: datetime) -> None:
         """Note that there was nothing left to read at `at`."""
         with self._lock:
@@ -131,4 +137,5 @@ class Totals:
                 "offsets": dict(self.offsets),
                 "lag": self.lag,
                 "newest_event": self.newest,
+                "phases": dict(self.phases),
             }

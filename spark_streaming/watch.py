@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 from types import TracebackType
 from typing import Self
@@ -29,7 +30,8 @@ class Watch:
         self.problem: str | None = None
         self._settings = settings
         self._totals = totals
-        self._id_file = settings.stream_state / "topic.json"
+        self._begun_file = settings.stream_state / "topic.json"
+        self._target = f"{settings.influxdb_url} {settings.influx_org} {settings.names.bucket}"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         try:
@@ -47,12 +49,13 @@ class Watch:
             CheckpointError: the checkpoint is damaged.
             UnusableTopicError: the stream can't go on in this topic.
         """
+        self._follow_target()
         checkpoint = self._checkpoint()
         topic = self._reader.look()
         if checkpoint is None:
             if topic is None:
                 raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
-            self._id_file.write_text(json.dumps({"id": topic.id}))
+            self._begun_file.write_text(json.dumps({"id": topic.id, "target": self._target}))
             checkpoint = Checkpoint(topic.begin, topic.begin)
         found = self._problem(checkpoint, topic)
         if found is not None:
@@ -86,12 +89,24 @@ class Watch:
     def _checkpoint(self) -> Checkpoint | None:
         return read_checkpoint(self._settings.checkpoint, self._settings.names.topic)
 
+    def _follow_target(self) -> None:
+        """Forget how far the stream has come in another database: this one has none of it."""
+        begun = self._begun_with()
+        before = begun.get("target", self._target)  # none of an older version
+        if before != self._target:
+            log.warning("bars went to %s and now go to %s: the topic is read from its start", before, self._target)
+            if self._settings.checkpoint.exists():
+                shutil.rmtree(self._settings.checkpoint)
+
     def _problem(self, checkpoint: Checkpoint, topic: Topic | None) -> str | None:
+        return problem(checkpoint, self._begun_with().get("id"), topic, self._settings.checkpoint)
+
+    def _begun_with(self) -> dict[str, str]:
+        """Topic and database that the checkpoint is of; empty where it is of an older version, or the file is gone."""
         try:
-            begun_with = json.loads(self._id_file.read_text())["id"]
-        except (OSError, ValueError, LookupError, TypeError):  # of an older version, or gone: offsets still tell
-            begun_with = None
-        return problem(checkpoint, begun_with, topic, self._settings.checkpoint)
+            return dict(json.loads(self._begun_file.read_text()))
+        except (OSError, ValueError, TypeError):  # offsets still tell of the topic
+            return {}
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):

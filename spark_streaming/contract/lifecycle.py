@@ -48,6 +48,7 @@ class Heartbeat:
     offsets: dict[int, int] = field(default_factory=dict)  # partition -> next offset that is not yet done
     lag: int | None = None  # messages not yet done; None while unknown
     newest_event: datetime | None = None
+    phases: dict[str, float] = field(default_factory=dict)  # seconds in each phase of the stream's newest batch
     detail: str = ""  # the error of a failed program, else what it is doing
 
 
