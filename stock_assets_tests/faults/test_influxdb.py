@@ -7,9 +7,10 @@ import pytest
 from infra.local import influxdb
 from infra.local.stack import Servers
 from infra.local.supervisord import api
+from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
 from spark_streaming.influxdb_sink import Target
-from stock_assets_tests.services.fixtures import Bucket
+from stock_assets_tests.services.fixtures import Bucket, free_ports
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.front import front_of
@@ -69,3 +70,24 @@ def test_influxdb_is_restarted_in_the_middle(
     assert stream.end() == 0
     assert {fields["volume"] for fields in points_in(fresh_bucket).values()} == set(range(3_000))
     assert everything_in(broker, fresh_topic.dead_letter_topic) == []
+
+
+def test_connections_that_are_refused_for_minutes_cost_nothing_and_few_tries(
+    launcher: Launcher, stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket
+) -> None:
+    (port,) = free_ports(1)
+    send(stack.kafka_address, fresh_topic.topic, bars(1_000), SENT)
+    stream = launcher.start(INFLUXDB_URL=f"http://127.0.0.1:{port}")  # nobody listens there
+    stream.wait_for(lambda program: "no answer" in program.log)
+    away = time.monotonic()
+    # From a quarter of a second each pause is twice the one before: the tenth try comes after two minutes.
+    stream.wait_for(lambda program: "next try in 60.0 s" in program.log, 150)
+    assert time.monotonic() - away > 60
+    assert stream.process.poll() is None
+    assert stream.log.count("next try in") <= 2 * 9, "two tasks, nine tries each"
+    assert stream.heartbeat.lag == 1_000, "who looks at the heartbeat sees that nothing moves"
+    with front_of(fresh_bucket.url, [], port):
+        stream.wait_for(lambda program: program.heartbeat.records == 1_000, 90)
+    stream.process.terminate()
+    assert stream.end(20) == 0
+    assert len(points_in(fresh_bucket)) == 1_000

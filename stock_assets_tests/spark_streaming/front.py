@@ -13,7 +13,7 @@ Fault = tuple[int, str] | Literal["lost"] | None
 
 
 @contextmanager
-def front_of(url: str, faults: list[Fault]) -> Iterator[str]:
+def front_of(url: str, faults: list[Fault], port: int = 0) -> Iterator[str]:
     """The address of a proxy of `url` that answers the first requests with `faults`, and passes the others on."""
     remaining = iter(faults)
     passing = object()
@@ -45,7 +45,7 @@ def front_of(url: str, faults: list[Fault]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
