@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import urllib3
@@ -59,6 +59,16 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {"p50_ms": round(cuts[49]), "p99_ms": round(cuts[98])}
 
 
+def paced(rate: int, seconds: float) -> Iterator[int]:
+    """0, 1, 2, …: `rate` of them a second, for so long."""
+    began = time.monotonic()
+    for number in range(round(rate * seconds)):
+        ahead = began + number / rate - time.monotonic()
+        if ahead > 0.002:
+            time.sleep(ahead)
+        yield number
+
+
 def _stamp_on_append(broker: str, topic: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=broker)
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": "LogAppendTime"})])
@@ -70,10 +80,7 @@ def _send(broker: str, topic: str, rate: int, seconds: int, watcher: "_Watcher")
     producer = KafkaProducer(bootstrap_servers=broker, linger_ms=0)
     probes: list[FutureRecordMetadata] = []
     began = time.monotonic()
-    for number in range(rate * seconds):
-        ahead = began + number / rate - time.monotonic()
-        if ahead > 0.002:
-            time.sleep(ahead)
+    for number in paced(rate, seconds):
         probe = number % _PROBE_EVERY == 0
         symbol = _PROBE if probe else f"SYM{number % 500:05d}"
         at = _FIRST + timedelta(seconds=len(probes) if probe else number)

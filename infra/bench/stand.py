@@ -2,6 +2,8 @@
 
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -11,12 +13,15 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from infra.bench import bars
 from infra.local import influxdb, jars, kafka
+from infra.local.errors import Exit, StackError, last_lines
 from infra.local.progress import Progress
 from infra.local.stack import Servers
 from infra.settings import HOST, StackSettings, service_environment
 from spark_streaming.contract.schema import Source, SourceNames, names_of
 
+_PUBLISH_SECONDS = 900
 _SHARD_SECONDS = 365 * 24 * 3600
 
 
@@ -72,6 +77,22 @@ class Stand:
         tokens = influxdb.operator(self.settings).tokens_of(name, _SHARD_SECONDS)
         url = self.settings.effective_influxdb_url
         return Bucket(url, self.settings.influx_org, name, tokens.write, tokens.read)
+
+    def publish(self, names: SourceNames, messages: Path) -> None:
+        """Publish a file of `key<tab>value` lines.
+
+        Raises:
+            StackError: it failed.
+        """
+        log = messages.with_suffix(".log")
+        arguments = (self.settings.kafka_address, names.topic, messages, self.connector)
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", bars.__name__, *map(str, arguments)],
+                env=service_environment(), stdout=output, stderr=output, timeout=_PUBLISH_SECONDS, check=False,
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise StackError(f"the bars could not be published:\n{last_lines(log)}", Exit.FAILED)
 
     def stream_environment(self, names: SourceNames, bucket: Bucket, state: Path, **more: str) -> dict[str, str]:
         """What `python -m spark_streaming` is given: as yahoo, whose names have no suffix, it takes any."""

@@ -50,15 +50,7 @@ class Throughput:
                 lines.write(bars.line(*bar))
                 messages.write(f"{bar[0]}\t{bars.message(*bar)}\n")
         names = self._stand.topic()
-        log = self._folder / "publish.log"
-        arguments = (self._stand.settings.kafka_address, names.topic, self._messages, self._stand.connector)
-        with log.open("wb") as output:
-            done = subprocess.run(
-                [sys.executable, "-m", bars.__name__, *map(str, arguments)],
-                env=service_environment(), stdout=output, stderr=output, timeout=_PATIENCE_SECONDS, check=False,
-            )  # fmt: skip
-        if done.returncode != 0:
-            raise StackError(f"the bars could not be published:\n{last_lines(log)}", Exit.FAILED)
+        self._stand.publish(names, self._messages)
         return names
 
     def _best_direct(self) -> Result:

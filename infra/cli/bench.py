@@ -12,16 +12,18 @@ from infra.local.progress import Progress
 
 def bench(
     latency: Annotated[bool, typer.Option("--latency", help="From append in Kafka to queryable, instead.")] = False,
-    bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published.")] = 1_000_000,
+    soak: Annotated[bool, typer.Option("--soak", help="A backlog, and bars that go on coming, instead.")] = False,
+    bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
-    seconds: Annotated[int, typer.Option(min=5, help="How long latency is measured.")] = 300,
-    rate: Annotated[int, typer.Option(min=20, help="Messages a second while latency is measured.")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=5, help="How long latency is measured, or a soak lasts.")] = 300,
+    rate: Annotated[int, typer.Option(min=20, help="Messages a second meanwhile.")] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
 ) -> None:
     """Measure the stream against the database's own limit, on servers of its own; takes minutes.
 
     The figures of one run can be compared with one another, those of two runs can't: machines change their speed.
     """
+    from infra.bench import soak as soaking
     from infra.bench.latency import measure
     from infra.bench.stand import stand
     from infra.bench.throughput import Throughput, ratios
@@ -32,6 +34,12 @@ def bench(
             answer: dict[str, object] = {"latency": told}
             table = Table(*told, title="from append in Kafka to queryable")
             table.add_row(*map(str, told.values()))
+        elif soak:
+            lasted = soaking.measure(servers, progress, bars, symbols, rate, seconds)
+            answer = {"soak": lasted}
+            table = Table("", "", title="a backlog, and bars that go on coming", show_header=False)
+            for what, figure in lasted.items():
+                table.add_row(what.replace("_", " "), f"{figure:,}")
         else:
             report = Throughput(servers, progress, bars, symbols).report()
             answer = dict(report)
@@ -42,6 +50,6 @@ def bench(
         print(json.dumps(answer))
         return
     answers.print(table)
-    if not latency:
+    if not latency and not soak:
         for name, ratio in ratios(report).items():
             answers.print(f"{name}: {ratio}", markup=False)

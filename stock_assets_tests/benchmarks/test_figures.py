@@ -7,6 +7,7 @@ import pytest
 from infra.bench import bars
 from infra.bench.latency import percentiles
 from infra.bench.meter import Sample, sustained
+from infra.bench.soak import Look, summary
 from infra.bench.throughput import ratios
 from spark_streaming import line_protocol
 from spark_streaming.contract.validity import reason
@@ -62,3 +63,21 @@ def test_message_and_line_are_of_the_same_bar() -> None:
         assert [float(part.split("=")[1].rstrip("i")) for part in fields.split(",")] == [
             float(part.split("=")[1].rstrip("i")) for part in told.split(",")
         ]
+
+
+def test_a_soak_tells_when_the_backlog_was_gone_and_how_memory_went_after_it() -> None:
+    backlog = [Look(10.0, 100_000, 900, 10.0), Look(12.0, 60_000, 1_100, 14.0)]
+    after = [Look(14.0 + 2 * number, 400 + number, 800 + number, 16.0 + number) for number in range(60)]
+    assert summary(backlog + after, rate=1_000) == {
+        "backlog_gone_after_s": 4,
+        "largest_lag_after": 459,
+        "memory_mb_first_sixth": 804,
+        "memory_mb_last_sixth": 854,
+        "memory_mb_at_most": 1_100,
+        "cpu_share_after": 0.5,
+    }
+
+
+def test_a_backlog_that_stays_is_no_soak() -> None:
+    with pytest.raises(ValueError, match="still 9,000 messages"):
+        summary([Look(1.0, 9_000, 1, 1)], rate=1_000)
