@@ -1,10 +1,11 @@
 """The source that the settings name."""
 
 from datetime import timedelta
+from functools import partial
 
 from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.protocol import BarSource, demand_exchanges
+from stock_assets.sources.protocol import BarSource, QuoteSource, demand_exchanges
 
 
 def check_before_start(settings: IngestSettings) -> int:
@@ -41,8 +42,6 @@ def source_of(settings: IngestSettings) -> BarSource:
             begin=settings.stack_started_at,
             bars=settings.simulated_bars,
         )
-    from functools import partial
-
     from stock_assets.sources.yahoo import Manners, YahooSource
     from stock_assets.sources.yahoo_client import YahooClient, cache_of
     from stock_assets.store.engine import engine_of
@@ -56,3 +55,20 @@ def source_of(settings: IngestSettings) -> BarSource:
         client=YahooClient(cache_of(settings.stocks_home)),
         manners=Manners(settings.yahoo_requests_per_minute),
     )
+
+
+def quotes_of(settings: IngestSettings, bars: BarSource) -> QuoteSource | None:
+    """The quotes beside `bars`, the source that `source_of` made; None where it has none."""
+    if settings.source is Source.SIMULATED:
+        from stock_assets.sources.simulated import SimulatedSource
+        from stock_assets.sources.simulated_quotes import SimulatedQuotes
+
+        return SimulatedQuotes(bars) if isinstance(bars, SimulatedSource) else None
+    if settings.source is Source.YAHOO:
+        from stock_assets.sources.yahoo import YahooSource
+        from stock_assets.sources.yahoo_quotes import YahooQuotes
+        from stock_assets.sources.yahoo_stream import YahooStream
+
+        if isinstance(bars, YahooSource):
+            return YahooQuotes(bars.watched, YahooStream(), bars.client, bars.manners)
+    return None

@@ -1,7 +1,8 @@
-"""What a source of bars has to offer; a file a source beside this one."""
+"""What a source has to offer, of bars and of quotes; a file a source beside this one."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.calendars import exchange_of
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.quotes import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,22 @@ class BarSource(Protocol):
         Raises:
             SourceError: after the last one, where some could not be had; names each.
         """
+
+
+@dataclass
+class QuoteStatus:
+    """What a source of quotes says of itself, for the heartbeat and Dagster's metadata."""
+
+    how: str = "not begun"  # they come, or why they don't
+    count: Counter[str] = field(default_factory=Counter)  # what went wrong, by its kind
+
+
+class QuoteSource(Protocol):
+    """Gives quotes as they happen; one that was missed is gone."""
+
+    @property
+    def status(self) -> QuoteStatus:
+        """How it goes; read from other threads."""
+
+    def batches(self, stop: Event) -> Iterator[Sequence[Quote]]:
+        """Yield quotes until `stop` is set, each symbol's in the order in which they came."""

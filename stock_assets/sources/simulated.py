@@ -108,6 +108,12 @@ class SimulatedSource:
             volume=int(volumes[second]),
         )
 
+    def volume_since_midnight(self, symbol: str, start: datetime) -> int:
+        """Shares of all bars of the UTC day that are before `start`."""
+        hour = start.replace(minute=0, second=0)
+        _, volumes = _hour(self._seed, symbol, hour)
+        return _volume_before(self._seed, symbol, hour) + int(volumes[: start.minute * 60 + start.second].sum())
+
 
 def _last_second(now: datetime) -> datetime:
     """The start of the newest second that is over."""
@@ -123,6 +129,12 @@ def _hour(seed: int, symbol: str, begin: datetime) -> tuple[NDArray[np.float64],
     trend = np.linspace(knots[begin.hour], knots[begin.hour + 1], 3601)
     base = 20 + crc32(symbol.encode()) % 480
     return base * np.exp(trend + walk), generator.integers(1, 2_000, 3600)
+
+
+@lru_cache(maxsize=2048)
+def _volume_before(seed: int, symbol: str, hour: datetime) -> int:
+    """Shares of all hours of the day that are before `hour`."""
+    return sum(int(_hour(seed, symbol, hour.replace(hour=before))[1].sum()) for before in range(hour.hour))
 
 
 @lru_cache(maxsize=2048)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yfinance as yf
 from yfinance.cache import get_tz_cache
+from yfinance.const import _QUERY1_URL_
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
@@ -23,6 +24,7 @@ from stock_assets.sources.protocol import SourceError
 log = logging.getLogger("ingest")
 
 TIMEOUT_SECONDS = 20
+_QUOTE_ADDRESS = f"{_QUERY1_URL_}/v7/finance/quote"
 # Our column -> Yahoo's name of the fact.
 _FACTS = {
     "shortname": "shortName",
@@ -125,6 +127,20 @@ class YahooClient:
         if not facts or facts.get("quoteType") in (None, "NONE"):
             raise UnknownSymbolError(f"Yahoo knows no symbol {symbol}; look it up on finance.yahoo.com")
         return CompanyInfo(date_at(exchange_of(symbol), now), symbol, **_facts(facts))
+
+    def quotes(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
+        """Yahoo's newest rows about the symbols, in one request; what it doesn't know is left out.
+
+        Raises:
+            YahooError: and its kinds.
+        """
+        asked = {"symbols": ",".join(symbols), "formatted": "false"}
+        try:
+            data = YfData(session=self._session)
+            answer = data.get_raw_json(_QUOTE_ADDRESS, params=asked, timeout=TIMEOUT_SECONDS)
+            return list(answer["quoteResponse"]["result"])
+        except Exception as error:
+            raise _told_apart(error, ", ".join(symbols)) from error
 
     def nearest(self, symbol: str) -> list[tuple[str, str]]:
         """Symbols that exist and are like this one, with their names; itself first, where it exists.

@@ -38,6 +38,8 @@ class Market:
     corrected: dict[tuple[str, datetime], float] = field(default_factory=dict)
     ugly: dict[str, list[Ugly]] = field(default_factory=dict)  # answers to give first, symbol by symbol
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    quotes: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the quote address says beside that
+    refuse_quotes: bool = False  # as if it were asked too often
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and query of each request
 
     def close(self, symbol: str, at: datetime) -> float:
@@ -167,8 +169,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"quoteSummary": {"result": [{"summaryDetail": facts}], "error": None}})
 
     def _quote(self, symbols: str) -> None:
-        known = [s for s in symbols.split(",") if s in self.served.facts]
-        rows = [{"symbol": s, "quoteType": "EQUITY"} for s in known]
+        if self.served.refuse_quotes:
+            self._answer(429, "text/html", b"Too Many Requests")
+            return
+        known = [s for s in symbols.split(",") if s in {*self.served.facts, *self.served.quotes}]
+        rows = [{"symbol": s, "quoteType": "EQUITY"} | self.served.quotes.get(s, {}) for s in known]
         self._json(200, {"quoteResponse": {"result": rows, "error": None}})
 
     def _json(self, status: int, answer: dict[str, Any]) -> None:
