@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another one is at work, try later
 
@@ -35,6 +35,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
+class FeedBeat:
+    """What a program did of its second feed, the quotes; the same words as in `Heartbeat`."""
+
+    records: int = 0
+    rejected: int = 0
+    offsets: dict[int, int] = field(default_factory=dict)
+    lag: int | None = None
+    newest_event: datetime | None = None
+    detail: str = ""  # how it goes, or the error that it is getting over
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """What a program wrote last. Times are UTC; an age is judged by the reader."""
 
@@ -50,6 +62,7 @@ class Heartbeat:
     newest_event: datetime | None = None
     phases: dict[str, float] = field(default_factory=dict)  # seconds in each phase of the stream's newest batch
     detail: str = ""  # the error of a failed program, else what it is doing
+    quotes: FeedBeat | None = None  # None where there is no second feed
 
 
 class AlreadyRunningError(RuntimeError):
@@ -121,11 +134,8 @@ def is_locked(folder: Path) -> bool:
 def write_heartbeat(folder: Path, heartbeat: Heartbeat) -> None:
     """Replace the heartbeat of `folder` in one step: a reader never sees half of one."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = asdict(heartbeat)
-    for name in ("started_at", "written_at", "newest_event"):
-        values[name] = values[name].isoformat() if values[name] else None
     draft = folder / "heartbeat.json.new"
-    draft.write_text(json.dumps(values))
+    draft.write_text(json.dumps(asdict(heartbeat), default=datetime.isoformat))
     draft.replace(folder / "heartbeat.json")
 
 
@@ -135,13 +145,20 @@ def read_heartbeat(folder: Path) -> Heartbeat | None:
         values = json.loads((folder / "heartbeat.json").read_text())
     except FileNotFoundError:
         return None
-    known = {f.name for f in fields(Heartbeat)}
-    values = {name: value for name, value in values.items() if name in known}
+    told = _read(Heartbeat, values)
+    quotes = values.get("quotes")
+    return Heartbeat(
+        **told | {"state": State(told["state"]), "quotes": FeedBeat(**_read(FeedBeat, quotes)) if quotes else None}
+    )
+
+
+def _read(kind: type[Heartbeat] | type[FeedBeat], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values that `kind` knows, of the types that JSON doesn't have."""
+    told = {f.name: values[f.name] for f in fields(kind) if f.name in values}
     for name in ("started_at", "written_at", "newest_event"):
-        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
-    values["state"] = State(values["state"])
-    values["offsets"] = {int(partition): offset for partition, offset in values["offsets"].items()}
-    return Heartbeat(**values)
+        if told.get(name):
+            told[name] = datetime.fromisoformat(told[name])
+    return told | {"offsets": {int(partition): offset for partition, offset in told["offsets"].items()}}
 
 
 def request_drain(folder: Path) -> None:

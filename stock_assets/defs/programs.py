@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -12,17 +12,16 @@ def run_program(
     pipes: dg.PipesSubprocessClient,
     module: str,
     environment: Mapping[str, str],
-) -> dg.MaterializeResult[None]:
-    """Run `python -m module` as this process's child; its own report becomes the materialization.
+) -> Sequence[dg.PipesExecutionResult]:
+    """Run `python -m module` as this process's child; its own reports become the materializations.
 
     The child ends with this process: PARENT_PID tells it whom to watch.
 
     Raises:
         dagster_pipes' DagsterPipesExecutionError: it ended with another exit code than 0.
     """
-    completed = pipes.run(
+    return pipes.run(
         context=context.op_execution_context,
         command=[sys.executable, "-m", module],
         env={**environment, "PARENT_PID": str(os.getpid())},
-    )
-    return completed.get_materialize_result()
+    ).get_results(implicit_materializations=False)

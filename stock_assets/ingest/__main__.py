@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from threading import Event
 
 from dagster_pipes import PipesContext, open_dagster_pipes
@@ -15,9 +16,10 @@ from spark_streaming.contract.lifecycle import State
 from stock_assets.ingest import program
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.ingest.pulse import Pulse
+from stock_assets.ingest.quotes import QuoteWorker
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.choose import source_of
-from stock_assets.sources.protocol import SourceError
+from stock_assets.sources.choose import quotes_of, source_of
+from stock_assets.sources.protocol import BarSource, SourceError
 from stock_assets.store.engine import engine_of
 
 log = logging.getLogger("ingest")
@@ -49,8 +51,11 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
     lifecycle.clear_drain_request(state)
     with Pulse(state, pipes.run_id if pipes else "", stop) as pulse:
         try:
-            with Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher:
-                source = source_of(settings)
+            source = source_of(settings)
+            with (
+                Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher,
+                _quotes(settings, source, pulse) as quotes,
+            ):
                 totals = program.run(source, publisher, engine_of(settings.postgres), stop, pulse)
         except SourceError as error:  # says all there is to say; a traceback would hide it
             pulse.tell(State.FAILED, str(error))
@@ -58,7 +63,9 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
             return 1
     log.info("done: %s bars of %s symbols in %.1f s", f"{totals.published:,}", totals.symbols, totals.seconds)
     if pipes:
+        _report_quotes(settings, quotes, pipes)
         pipes.report_asset_materialization(
+            asset_key="kafka/real_time_stock_prices",
             metadata={
                 "source": settings.source.value,
                 "origin": source.origin,
@@ -73,9 +80,39 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
                 },
                 "newest_event": totals.newest_event.isoformat() if totals.newest_event else "none",
                 "seconds": round(totals.seconds, 1),
-            }
+            },
         )
     return 0
+
+
+@contextlib.contextmanager
+def _quotes(settings: IngestSettings, bars: BarSource, pulse: Pulse) -> Iterator[QuoteWorker | None]:
+    """The second worker, while the first one is at work; None where the source has no quotes."""
+    source = quotes_of(settings, bars)
+    if source is None:
+        yield None
+        return
+    publisher = partial(Publisher, settings.kafka_bootstrap_servers, settings.names.quote_topic)
+    with QuoteWorker(source, publisher) as worker:
+        pulse.quotes = lambda: worker.beat
+        yield worker
+
+
+def _report_quotes(settings: IngestSettings, quotes: QuoteWorker | None, pipes: PipesContext) -> None:
+    if quotes is None:
+        return
+    beat = quotes.beat
+    pipes.report_asset_materialization(
+        asset_key="kafka/real_time_stock_quotes",
+        metadata={
+            "source": settings.source.value,
+            "topic": settings.names.quote_topic,
+            "quotes_published": beat.records,
+            "how": beat.detail,
+            "newest_event": beat.newest_event.isoformat() if beat.newest_event else "none",
+            **quotes.count,
+        },
+    )
 
 
 @contextlib.contextmanager

@@ -1,31 +1,41 @@
-"""Bars -> Kafka, acknowledged."""
+"""Bars, or quotes -> Kafka, acknowledged."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from kafka import KafkaProducer
 
 from spark_streaming.contract.schema import MAX_MESSAGE_BYTES
-from stock_assets.market.bars import Bar
 
-_ACKNOWLEDGE_SECONDS = 120
+
+class Message(Protocol):
+    """What can be published: a bar, a quote."""
+
+    @property
+    def key(self) -> bytes:
+        """Kafka's key."""
+
+    @property
+    def value(self) -> bytes:
+        """Kafka's value."""
 
 
 class Publisher:
-    """Publishes bars to one topic; what `publish` has returned from is on the broker's disk."""
+    """Publishes to one topic; what `publish` has returned from is on the broker's disk."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, bootstrap_servers: str, topic: str, acknowledge_seconds: int = 120) -> None:
+        self._topic, self._seconds = topic, acknowledge_seconds
         self._producer = KafkaProducer(
             bootstrap_servers=bootstrap_servers.split(","),
             acks="all",
             enable_idempotence=True,  # a retry inside the client doubles nothing
             linger_ms=20,
             max_request_size=MAX_MESSAGE_BYTES,
+            max_block_ms=acknowledge_seconds * 1000,
         )
 
-    def publish(self, bars: Sequence[Bar]) -> dict[int, int]:
-        """Send the bars and wait for every acknowledgement; returns partition -> offset after the last one sent.
+    def publish(self, messages: Sequence[Message]) -> dict[int, int]:
+        """Send them and wait for every acknowledgement; returns partition -> offset after the last one sent.
 
         Raises:
             kafka.errors.KafkaError: one was not acknowledged; those before it may have been. End the program then:
@@ -33,11 +43,11 @@ class Publisher:
         """
         # The record's own timestamp stays the time of sending: the broker's retention would delete a bar that is
         # stamped with its own time, years ago, on arrival.
-        sent = [self._producer.send(self._topic, key=bar.key, value=bar.value) for bar in bars]
-        self._producer.flush(timeout=_ACKNOWLEDGE_SECONDS)
+        sent = [self._producer.send(self._topic, key=one.key, value=one.value) for one in messages]
+        self._producer.flush(timeout=self._seconds)
         offsets: dict[int, int] = {}
         for acknowledgement in sent:
-            record = acknowledgement.get(timeout=_ACKNOWLEDGE_SECONDS)
+            record = acknowledgement.get(timeout=self._seconds)
             offsets[record.partition] = max(record.offset + 1, offsets.get(record.partition, 0))
         return offsets
 
@@ -46,4 +56,8 @@ class Publisher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._producer.close(timeout=10)

@@ -2,12 +2,13 @@
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract.lifecycle import FeedBeat, Heartbeat, State
 
 _BEAT_SECONDS = 1.0
 
@@ -20,6 +21,7 @@ class Pulse:
         now = lifecycle.now()
         self._folder, self._stop = folder, stop
         self._heartbeat = Heartbeat(run_id, os.getpid(), State.STARTING, now, now)
+        self.quotes: Callable[[], FeedBeat | None] = lambda: None  # what the second worker tells of itself
         self._writing, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -59,5 +61,5 @@ class Pulse:
 
     def _write(self) -> None:
         with self._writing:
-            self._heartbeat = replace(self._heartbeat, written_at=lifecycle.now())
+            self._heartbeat = replace(self._heartbeat, written_at=lifecycle.now(), quotes=self.quotes())
             lifecycle.write_heartbeat(self._folder, self._heartbeat)

@@ -33,6 +33,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         for key in graph.get_all_asset_keys()
     } == {
         "kafka/real_time_stock_prices": [],
+        "kafka/real_time_stock_quotes": [],
         "influxdb/stock_price_v1": ["kafka/real_time_stock_prices"],
         "postgres/stock_info": [],
         "postgres/company": ["postgres/stock_info"],
@@ -78,7 +79,7 @@ def test_other_prices_can_not_be_taken_for_yahoos(load, source: Source) -> None:
 
 def test_yahoos_prices_have_the_plain_names(load) -> None:  # type: ignore[no-untyped-def]
     graph = load(SOURCE="yahoo").resolve_asset_graph()
-    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"prices", "company"}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"prices", "quotes", "company"}
 
 
 def test_no_secret_is_in_what_the_ui_can_show(load) -> None:  # type: ignore[no-untyped-def]

@@ -17,6 +17,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from infra.local import kafka
 from infra.settings import StackSettings, service_environment
 from spark_streaming.contract.lifecycle import EXIT_LOCKED, Heartbeat, State, is_locked, read_heartbeat
+from spark_streaming.contract.quote_validity import quote_reason
 from spark_streaming.contract.schema import Source, names_of
 from stock_assets.market.accounting import Message
 from stock_assets.resources.kafka import KafkaResource
@@ -41,9 +42,13 @@ class Producer:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        kafka.create_topics(self.stack, names_of(self.source, self.topic))
+        quotes = f"{self.topic}-quotes"
+        kafka.create_topics(self.stack, names_of(self.source, self.topic, quote_topic=quotes))
         self.settings = IngestSettings(
-            stocks_home=self.stack.stocks_home, source=self.source, stock_price_kafka_topic=self.topic
+            stocks_home=self.stack.stocks_home,
+            source=self.source,
+            stock_price_kafka_topic=self.topic,
+            stock_quote_kafka_topic=quotes,
         )
         upgrade(self.settings)
         self.engine = engine_of(self.settings.postgres)
@@ -55,6 +60,7 @@ class Producer:
             "STOCKS_HOME": str(self.stack.stocks_home),
             "SOURCE": self.source.value,
             "STOCK_PRICE_KAFKA_TOPIC": self.topic,
+            "STOCK_QUOTE_KAFKA_TOPIC": self.settings.stock_quote_kafka_topic,
         }
         command = [sys.executable, "-m", "stock_assets.ingest"]
         pipe = subprocess.PIPE
@@ -63,7 +69,10 @@ class Producer:
         return program
 
     def messages(self) -> list[Message]:
-        return list(KafkaResource(bootstrap_servers=self.stack.kafka_address).messages(self.settings.names.topic))
+        return self.messages_of(self.settings.names.topic)
+
+    def messages_of(self, topic: str) -> list[Message]:
+        return list(KafkaResource(bootstrap_servers=self.stack.kafka_address).messages(topic))
 
     @property
     def state(self) -> Path:
@@ -150,6 +159,22 @@ def test_there_is_one_producer_and_a_signal_ends_it_with_everything_covered(prod
     seconds = {row.symbol: row.covered_until for row in read_coverage(producer.engine)}
     newest = max(json.loads(message.value or b"")["timestamp"] for message in producer.messages())
     assert {f"{until:%Y-%m-%dT%H:%M:%SZ}" for until in seconds.values()} == {newest}
+
+
+def test_quotes_are_published_beside_the_bars_and_told_in_the_heartbeat(producer_of: MakeProducer) -> None:
+    producer = producer_of(Source.SIMULATED)
+    program = producer.start(STOCKS="AMZN,AAPL", SIMULATED_BARS="4")
+    _, log = program.communicate(timeout=60)
+    assert program.returncode == 0, log
+    quotes = producer.messages_of(producer.settings.names.quote_topic)
+    assert {message.key for message in quotes} == {b"AMZN", b"AAPL"}
+    assert all(quote_reason(one.key, one.value, datetime.now(UTC)) is None for one in quotes)
+    heartbeat = read_heartbeat(producer.state)
+    assert heartbeat is not None
+    assert heartbeat.quotes is not None
+    assert (heartbeat.quotes.records, heartbeat.quotes.detail) == (len(quotes), "simulated")
+    assert sum(heartbeat.quotes.offsets.values()) == len(quotes)
+    assert heartbeat.records == len(producer.messages()) == 8
 
 
 def test_a_killed_producer_leaves_no_gap(producer_of: MakeProducer) -> None:

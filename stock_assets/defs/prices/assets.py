@@ -1,16 +1,19 @@
 """The prices: a topic that the producer's run fills, and a measurement that the stream's run fills from it."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from stock_assets.defs.programs import run_program
+from stock_assets.defs.quotes.assets import QUOTE_TOPIC
 from stock_assets.settings import code_location
 
 TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_prices"])
 MEASUREMENT_KEY = dg.AssetKey(["influxdb", "stock_price_v1"])
 
 
-@dg.asset(
-    key=TOPIC_KEY,
+TOPIC = dg.AssetSpec(
+    TOPIC_KEY,
     group_name="prices",
     kinds={"kafka", "python"},
     description=(
@@ -18,12 +21,13 @@ MEASUREMENT_KEY = dg.AssetKey(["influxdb", "stock_price_v1"])
         "long as the source has bars that are not covered yet, and ends with its totals."
     ),
 )
-def real_time_stock_prices(
-    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient
-) -> dg.MaterializeResult[None]:
-    """Publish what is not covered."""
+
+
+@dg.multi_asset(specs=[TOPIC, QUOTE_TOPIC])
+def producer(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[dg.PipesExecutionResult]:
+    """Publish what is not covered, and the quotes of that time."""
     settings = code_location()
-    return run_program(context, pipes, "stock_assets.ingest", {"STOCKS_HOME": str(settings.stocks_home)})
+    yield from run_program(context, pipes, "stock_assets.ingest", {"STOCKS_HOME": str(settings.stocks_home)})
 
 
 @dg.asset(
@@ -37,6 +41,8 @@ def real_time_stock_prices(
         "the dead-letter topic with a reason; it lives while there are messages to come."
     ),
 )
-def stock_price_v1(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult[None]:
+def stock_price_v1(
+    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient
+) -> Iterator[dg.PipesExecutionResult]:
     """Carry the topic into InfluxDB."""
-    return run_program(context, pipes, "spark_streaming", code_location().stream_environment())
+    yield from run_program(context, pipes, "spark_streaming", code_location().stream_environment())

@@ -3,13 +3,14 @@
 import dagster as dg
 
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY, TOPIC_KEY
+from stock_assets.defs.quotes.assets import QUOTE_TOPIC_KEY
 
 # The sensor starts these two again; a retry by Dagster beside it would make two of a kind.
 _NO_RETRY = {"dagster/max_retries": "0"}
 
 publish_prices = dg.define_asset_job(
     "publish_prices",
-    selection=dg.AssetSelection.assets(TOPIC_KEY).without_checks(),
+    selection=dg.AssetSelection.assets(TOPIC_KEY, QUOTE_TOPIC_KEY).without_checks(),
     description="The producer: source -> Kafka.",
     tags=_NO_RETRY,
 )

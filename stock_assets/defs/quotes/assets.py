@@ -1,0 +1,16 @@
+"""The quotes: the runs of the prices make them too, so here is only what they are."""
+
+import dagster as dg
+
+QUOTE_TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_quotes"])
+
+QUOTE_TOPIC = dg.AssetSpec(
+    QUOTE_TOPIC_KEY,
+    group_name="quotes",
+    kinds={"kafka", "python"},
+    skippable=True,  # a replay has none
+    description=(
+        "Live quotes while a market of a watched symbol is open, a JSON message each, keyed by symbol. The producer's "
+        "run publishes them beside the bars; where Yahoo's WebSocket can't be had it polls, and its metadata says so."
+    ),
+)
