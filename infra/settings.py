@@ -42,6 +42,7 @@ class StackSettings(SharedSettings):
     influx_token: SecretStr | None = Field(None, description="can only write the source's bucket")
     influx_read_token: SecretStr | None = Field(None, description="can only read the source's bucket")
     postgres_password: SecretStr | None = Field(None, description="password of the owner of the tables")
+    notify_urls: SecretStr | None = Field(None, description="who is told what goes wrong: addresses of Apprise's")
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_code_port: int = Field(3002, description="port of Dagster's code server")
     grafana_port: int = Field(3000, description="port of Grafana")

@@ -157,7 +157,15 @@ class CodeLocationSettings(IngestSettings):
     spark_python: str | None = Field(None, description="Python of a cluster's workers; none: this one")
     spark_conf: str | None = Field(None, description="more of Spark's settings, as a JSON object")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
+    notify_urls: SecretStr = Field(SecretStr(""), description="who is told what goes wrong: addresses of Apprise's")
+    dagster_port: int = Field(3001, description="port of Dagster's UI")
+    dagster_url: str | None = Field(None, description="where people find that UI; none: on this machine")
     freshness_grace_seconds: int = Field(60, description="a bar may take this long from its end to InfluxDB")
+
+    @property
+    def dagster_address(self) -> str:
+        """Where links to Dagster's UI lead, with no slash at the end."""
+        return (self.dagster_url or f"http://127.0.0.1:{self.dagster_port}").rstrip("/")
 
     def stream_environment(self) -> dict[str, str]:
         """The environment of `python -m spark_streaming`."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli import bench, dead_letters, doctor, logs, reset, status, trace, up, watchlist
+from infra.cli import bench, dead_letters, doctor, logs, notify, reset, status, trace, up, watchlist
 
 app = typer.Typer(
     name="stocks",
@@ -20,6 +20,7 @@ app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("reset")(reset.reset)
 app.command("trace")(trace.trace)
+app.command("notify")(notify.notify)
 app.command("bench")(bench.bench)
 app.add_typer(dead_letters.app)
 app.add_typer(watchlist.app, name="watchlist")

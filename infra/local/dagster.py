@@ -86,7 +86,12 @@ def environment(settings: StackSettings) -> dict[str, str]:
 
 
 def prepare(settings: StackSettings) -> None:
-    """Write DAGSTER_HOME: the instance's configuration, with the password in it, and the workspace."""
+    """Write DAGSTER_HOME: the instance's configuration, with the password in it, and the workspace.
+
+    NOTIFY_URLS is kept as a secret, since nothing of the caller's environment reaches Dagster's programs.
+    """
+    if settings.notify_urls is not None:
+        Secrets(settings.stocks_home).write(secrets.NOTIFY_URLS, settings.notify_urls.get_secret_value())
     home = private_folder(folder(settings))
     password = Secrets(settings.stocks_home).made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password)
     values = {

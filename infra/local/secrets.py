@@ -16,6 +16,7 @@ INFLUX_OPERATOR_TOKEN = "influx_operator_token"  # noqa: S105
 INFLUX_ADMIN_PASSWORD = "influx_admin_password"  # noqa: S105
 INFLUX_TOKEN = "influx_token"  # noqa: S105
 INFLUX_READ_TOKEN = "influx_read_token"  # noqa: S105
+NOTIFY_URLS = "notify_urls"
 
 
 class Secrets:

@@ -170,3 +170,22 @@ session_repair = Table(
     PrimaryKeyConstraint("session_date", "symbol", "interval"),
     comment="Sessions with gaps for which the source is asked again: once.",
 )
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("subject", Text, nullable=False, comment="as check:prices_are_fresh, run:stream_prices"),
+    Column("since", DateTime(timezone=True), nullable=False, comment="when that trouble began"),
+    Column("kind", Text, nullable=False, comment="began, worse or over"),
+    Column("severity", Text, nullable=False, comment="warning or error"),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False),
+    Column("delivered_at", DateTime(timezone=True), comment="null: someone is still to be told"),
+    Column("told", JSONB, nullable=False, comment="fingerprints of the addresses that have it"),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_at", DateTime(timezone=True)),
+    Column("error", Text, nullable=False, comment="of the last try"),
+    PrimaryKeyConstraint("subject", "since", "kind"),
+    comment="What people were told, and are to be told: nothing twice.",
+)

@@ -1,20 +1,25 @@
-"""What the checks and the runs say, as others than Dagster read it: a real instance, a real PostgreSQL."""
+"""What the checks and the runs say, as others than Dagster are told: a real instance, PostgreSQL, and Apprise."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
 from infra.settings import StackSettings
+from spark_streaming.contract import lifecycle
 from stock_assets import settings
 from stock_assets.definitions import definitions
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.runs.reports import report_what_happens
+from stock_assets.defs.runs.telling import UndeliveredError, deliver_due
 from stock_assets.market.records import CheckVerdict, PipelineRun
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.store.migrate import upgrade
+from stock_assets.store.notices import read_notices
 from stock_assets.store.records import read_runs, read_verdicts
+from stock_assets_tests.services.inbox import Inbox
 
 pytestmark = pytest.mark.services
 
@@ -22,14 +27,14 @@ pytestmark = pytest.mark.services
 class Reports:
     """A Dagster instance of a test's own, and the tables that are filled from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, instance: dg.DagsterInstance) -> None:
         self.postgres = PostgresResource.of(settings.code_location())
         self.engine: Engine = self.postgres.engine
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance
         self.cursor: str | None = None
         upgrade(settings.code_location())
         with self.engine.begin() as connection:
-            connection.execute(text("TRUNCATE check_verdict, pipeline_run"))
+            connection.execute(text("TRUNCATE check_verdict, pipeline_run, notice"))
 
     def tick(self) -> None:
         context = dg.build_sensor_context(instance=self.instance, definitions=definitions(), cursor=self.cursor)
@@ -58,10 +63,31 @@ class Reports:
 
 
 @pytest.fixture
-def reports(postgres_server: StackSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reports]:
+def inbox() -> Iterator[Inbox]:
+    made = Inbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other() -> Iterator[Inbox]:
+    made = Inbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reports(
+    postgres_server: StackSettings,
+    instance: dg.DagsterInstance,
+    inbox: Inbox,
+    other: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Reports]:
     monkeypatch.setenv("STOCKS_HOME", str(postgres_server.stocks_home))
+    monkeypatch.setenv("NOTIFY_URLS", f"{inbox.url}, {other.url}")
     settings.code_location.cache_clear()
-    made = Reports()
+    made = Reports(instance)
     yield made
     made.engine.dispose()
     settings.code_location.cache_clear()
@@ -111,3 +137,78 @@ def test_the_error_of_a_step_is_the_reason(reports: Reports) -> None:
 
     result = failing.execute_in_process(instance=reports.instance, raise_on_error=False)
     assert reports.run(result.run_id).summary == "ValueError: Kafka at 127.0.0.1:1 does not answer"
+
+
+def test_a_failed_check_is_told_once_and_once_when_it_is_over_also_across_restarts(
+    reports: Reports, inbox: Inbox
+) -> None:
+    reports.judge(False, ["AAPL"])
+    reports.tick()
+    reports.tick()
+    reports.cursor = None  # as after a restart that has lost it
+    reports.tick()
+    assert inbox.titles == ["stock-assets (replay): prices_are_fresh failed"]
+    [message] = inbox.messages
+    assert message["type"] == "failure"
+    assert message["message"].splitlines()[:2] == ["1 late", "symbol AAPL"]
+    assert message["message"].endswith("/assets/influxdb/stock_price_v1?view=checks&checkDetail=prices_are_fresh")
+    reports.judge(True, [])
+    reports.tick()
+    reports.tick()
+    assert inbox.titles[1:] == ["stock-assets (replay): Over: prices_are_fresh failed"]
+    assert inbox.messages[1]["type"] == "success"
+
+
+def test_what_can_not_be_delivered_is_seen_in_the_tick_and_tried_again(
+    reports: Reports, inbox: Inbox, other: Inbox
+) -> None:
+    other.answer = 503
+    reports.judge(False, ["AAPL"])
+    with pytest.raises(UndeliveredError, match=r"address 2 of NOTIFY_URLS \(json\).*503.*stocks notify --test"):
+        reports.tick()
+    reports.tick()  # its next try is not due yet
+    assert (len(inbox.messages), len(other.messages)) == (1, 0)
+    other.answer = 200
+    deliver_due(reports.engine, settings.code_location(), lifecycle.now() + timedelta(seconds=31))
+    assert (len(inbox.messages), len(other.messages)) == (1, 1)  # who had it is not told again
+    [notice] = read_notices(reports.engine)
+    assert (notice.attempts, notice.error) == (2, "")
+    assert inbox.url not in repr(notice)
+
+
+def test_a_failed_run_is_told_with_its_reason(reports: Reports, inbox: Inbox) -> None:
+    run = reports.instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
+    reports.instance.report_run_failed(run, "the stream of this run is gone without a word since 15:00:00 UTC")
+    reports.tick()
+    [message] = inbox.messages
+    assert message["title"] == "stock-assets (replay): stream_prices failed"
+    assert "gone without a word since 15:00:00 UTC" in message["message"]
+    assert f"/runs/{run.run_id}" in message["message"]
+
+
+def test_where_nobody_is_named_nothing_waits_to_be_told_later(
+    reports: Reports, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = settings.code_location().notify_urls
+    monkeypatch.setenv("NOTIFY_URLS", "")
+    settings.code_location.cache_clear()
+    reports.judge(False, ["AAPL"])
+    reports.tick()
+    monkeypatch.setenv("NOTIFY_URLS", addresses.get_secret_value())
+    settings.code_location.cache_clear()
+    reports.tick()
+    assert inbox.messages == []
+    reports.judge(True, [])
+    reports.tick()
+    assert inbox.titles == ["stock-assets (replay): Over: prices_are_fresh failed"]
+
+
+def test_an_address_that_apprise_does_not_know_is_said_without_its_secret(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_URLS", "nosuch://my-secret")
+    settings.code_location.cache_clear()
+    reports.judge(False, ["AAPL"])
+    with pytest.raises(UndeliveredError, match=r"address 1 of NOTIFY_URLS \(nosuch\)") as told:
+        reports.tick()
+    assert "my-secret" not in str(told.value)

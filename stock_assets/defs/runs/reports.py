@@ -1,25 +1,36 @@
-"""Writes down, each half minute, what checks and runs say, where others than Dagster can read it."""
+"""Writes down, each half minute, what checks and runs say, and tells people what goes wrong."""
 
 from datetime import datetime
 
 import dagster as dg
 
+from spark_streaming.contract.lifecycle import now
 from stock_assets.defs.runs.records import copy_runs, copy_verdicts
+from stock_assets.defs.runs.telling import SENSOR, deliver_due, write_news
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import code_location
 
 
 @dg.sensor(
+    name=SENSOR,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Copies the newest verdict of each check, and the runs, into PostgreSQL, where Grafana reads them.",
+    description=(
+        "Copies the newest verdict of each check, and the runs, into PostgreSQL, where Grafana reads them, and tells "
+        "NOTIFY_URLS once what has failed and once when it is over. A message that can't be delivered makes the tick "
+        "fail, and is tried again."
+    ),
 )
 def report_what_happens(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
-    """Copy what is new."""
+    """Copy what is new, and tell what has changed."""
     definitions = context.repository_def
     if definitions is None:
         raise RuntimeError("Dagster gave this sensor no definitions, so it can't know the checks")
-    copy_verdicts(context.instance, postgres.engine, definitions.asset_graph.asset_check_keys)
+    settings, engine, moment = code_location(), postgres.engine, now()
+    copy_verdicts(context.instance, engine, definitions.asset_graph.asset_check_keys)
     since = datetime.fromisoformat(context.cursor) if context.cursor else None
-    newest = copy_runs(context.instance, postgres.engine, since)
+    newest = copy_runs(context.instance, engine, since)
+    write_news(context.instance, engine, settings, moment)
+    delivered = deliver_due(engine, settings, moment)
     context.update_cursor(newest.isoformat() if newest else None)
-    return dg.SkipReason("verdicts and runs are written down")
+    return dg.SkipReason(f"verdicts and runs are written down, {delivered} messages delivered")

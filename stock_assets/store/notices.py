@@ -1,0 +1,35 @@
+"""The table `notice`: what people were told, and what is still to be delivered."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, select, tuple_
+
+from stock_assets.market.notices import Kind, Notice, Severity
+from stock_assets.store.tables import notice
+from stock_assets.store.upsert import upsert
+
+
+def read_notices(engine: Engine) -> list[Notice]:
+    """Every message that is kept, in the order in which they were written."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(notice).order_by(notice.c.written_at)).mappings().all()
+    return [Notice(**{**row, "kind": Kind(row["kind"]), "severity": Severity(row["severity"])}) for row in rows]
+
+
+def write_notices(engine: Engine, notices: Sequence[Notice]) -> None:
+    """Insert or replace the row of each message."""
+    upsert(engine, notice, [{**asdict(row), "told": list(row.told)} for row in notices])
+
+
+def forget_notices(engine: Engine, before: datetime) -> int:
+    """Delete delivered messages of troubles that were over before then; returns how many."""
+    over = select(notice.c.subject, notice.c.since).where(
+        notice.c.kind == Kind.OVER.value, notice.c.delivered_at < before
+    )
+    columns = (notice.c.subject, notice.c.since)
+    with engine.begin() as connection:
+        keys = connection.execute(over).all()
+        gone = delete(notice).where(tuple_(*columns).in_([tuple(key) for key in keys]))
+        return connection.execute(gone).rowcount if keys else 0
