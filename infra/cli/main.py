@@ -2,7 +2,21 @@
 
 import typer
 
-from infra.cli import bench, dead_letters, doctor, logs, notify, reset, status, trace, up, watchlist
+from infra.cli import (
+    bench,
+    chart,
+    dead_letters,
+    doctor,
+    export,
+    logs,
+    notify,
+    reset,
+    status,
+    trace,
+    up,
+    watch,
+    watchlist,
+)
 
 app = typer.Typer(
     name="stocks",
@@ -19,6 +33,9 @@ app.command("down")(status.down)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("reset")(reset.reset)
+app.command("watch")(watch.watch)
+app.command("chart")(chart.chart)
+app.command("export")(export.export)
 app.command("trace")(trace.trace)
 app.command("notify")(notify.notify)
 app.command("bench")(bench.bench)

@@ -8,6 +8,8 @@ from functools import lru_cache
 import exchange_calendars
 import pandas as pd
 
+from spark_streaming.contract.schema import Source
+
 ALWAYS_OPEN = "24/7"
 
 # Yahoo's suffix of a symbol -> ISO 10383 code of its market.
@@ -82,6 +84,15 @@ def exchange_of(symbol: str) -> str:
             f"{symbol}: no exchange is known for the suffix .{suffix}; known: {sorted(_EXCHANGE_OF_SUFFIX)}"
         )
     return _EXCHANGE_OF_SUFFIX[suffix]
+
+
+def exchange_for(source: Source, symbol: str) -> str:
+    """The calendar by which bars of `source` come: a simulation never closes.
+
+    Raises:
+        ValueError: as `exchange_of`.
+    """
+    return ALWAYS_OPEN if source is Source.SIMULATED else exchange_of(symbol)
 
 
 def delay_of(exchange: str) -> timedelta:

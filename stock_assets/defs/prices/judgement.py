@@ -11,12 +11,12 @@ from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
 from spark_streaming.contract.schema import HEADER_REASON, Source
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.market.accounting import Account, Message, accounts, symbol_of
-from stock_assets.market.calendars import delay_of, exchange_of, is_open
+from stock_assets.market.calendars import delay_of, exchange_for, is_open
 from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.market.freshness import Freshness, expected_newest, judge
 from stock_assets.market.lag import SEVERE, Waiting, lag
 from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
-from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.influxdb import InfluxDBResource, Series
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
@@ -141,13 +141,7 @@ def freshness(
     """Whether the newest bar that should be stored by now is."""
     coverage = source_of(settings).watched_rows(read_coverage(postgres.engine), now)
     clock = clock_of(settings, coverage, now)
-    newest = influxdb.newest()
-    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < _START_UP
-    rows = []
-    for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
-        stored = newest.get((row.symbol, row.interval))
-        expected = None if starting and stored is None else _expected(settings, row, clock)
-        rows.append(judge(row.symbol, row.interval, stored, expected))
+    rows = freshness_rows(settings, coverage, influxdb.newest(), now)
     late = [row for row in rows if not row.passed]
     if not rows:
         summary = "no bar has been published yet, so none is expected"
@@ -162,6 +156,20 @@ def freshness(
     )
 
 
+def freshness_rows(
+    settings: CodeLocationSettings, coverage: Sequence[Coverage], newest: Mapping[Series, datetime], now: datetime
+) -> list[Freshness]:
+    """The verdict on each row of `coverage`, by symbol; `newest` is the newest bar that is stored of each series."""
+    clock = clock_of(settings, coverage, now)
+    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < _START_UP
+    rows = []
+    for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
+        stored = newest.get((row.symbol, row.interval))
+        expected = None if starting and stored is None else _expected(settings, row, clock)
+        rows.append(judge(row.symbol, row.interval, stored, expected))
+    return rows
+
+
 def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) -> datetime | None:
     if row.last_answer.startswith(UNKNOWN_SYMBOL):
         return row.newest_bar  # it rests: the source knows it no longer
@@ -174,7 +182,7 @@ def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) ->
 
 def exchange_of_bars(settings: CodeLocationSettings, symbol: str) -> str:
     """The calendar by which a symbol's bars come: a simulation never closes."""
-    return "24/7" if settings.source is Source.SIMULATED else exchange_of(symbol)
+    return exchange_for(settings.source, symbol)
 
 
 def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dg.TableRecord:

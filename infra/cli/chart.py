@@ -1,0 +1,103 @@
+"""`stocks chart`: candlesticks of a symbol, in the terminal or as a picture."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from infra.cli.say import errors, near, plain_errors, source_line
+from infra.local.errors import Exit, StackError
+from spark_streaming.contract.schema import Source
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from infra.look.candles import Candle
+
+_DAILY = timedelta(days=180)  # of a chart of daily bars
+
+
+def chart(
+    symbol: Annotated[str, typer.Argument(help="As AMZN.")],
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day at its exchange; none: the newest.")
+    ] = None,
+    interval: Annotated[str | None, typer.Option(help="As 2m, where several are stored.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a picture: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Draw a day of a symbol: here in the terminal, or with --out as a picture. Of daily bars it is half a year."""
+    with plain_errors():
+        from infra.look.picture import FORMATS
+
+        if out is not None and out.suffix.lower() not in FORMATS:
+            raise StackError(f"--out {out}: the name has to end in one of {', '.join(FORMATS)}", Exit.USAGE)
+        from infra.look.picture import save
+        from stock_assets.settings import code_location
+
+        candles, title, zone = _bars(symbol, day, interval)
+        source = code_location().source
+        if out is not None:
+            save(candles, title if source is Source.YAHOO else f"{title}  ({source}: not live)", zone, out)
+            errors.print(f"{near(out.absolute())}: {title}, {len(candles):,} bars.", markup=False)
+        else:
+            _print(candles, title, zone, source)
+
+
+def _bars(symbol: str, day: datetime | None, interval: str | None) -> "tuple[list[Candle], str, ZoneInfo]":
+    """The bars of the chart, its title, and the zone of its times."""
+    from infra.look.candles import Candle
+    from infra.look.choice import series_of, wall_day, zone_of
+    from infra.look.prices import Prices
+    from stock_assets.market.bars import interval_length
+    from stock_assets.market.board import shown_series
+    from stock_assets.market.calendars import exchange_for
+    from stock_assets.settings import code_location
+
+    settings = code_location()
+    prices = Prices.of(settings)
+    ends = prices.ends()
+    if interval is None and (newest := shown_series({series: end for series, (_, end) in ends.items()}, [symbol])):
+        interval = newest[0][1]
+    series = series_of(ends, symbol, interval)
+    exchange, newest_bar = exchange_for(settings.source, symbol), ends[series][1]
+    zone = zone_of(exchange)
+    if interval_length(series[1]) is None:
+        if day is not None:
+            raise StackError(f"{symbol} is stored in {series[1]}: a day of it is one bar. Leave out --day", Exit.USAGE)
+        begin, end = newest_bar - _DAILY, newest_bar + timedelta(seconds=1)
+    else:
+        begin, end = wall_day(exchange, day.date() if day else newest_bar.astimezone(zone).date())
+    candles = [
+        Candle(row["time"], row["open"], row["high"], row["low"], row["close"], row["volume"])
+        for batch in prices.bars(series, begin, end)
+        for row in batch.to_pylist()
+    ]
+    if not candles:
+        day_there = begin.astimezone(zone).date()
+        raise StackError(f"no bar of {symbol} is stored of {day_there} by the clock of {zone}", Exit.USAGE)
+    days = dict.fromkeys(str(candle.start.astimezone(zone).date()) for candle in (candles[0], candles[-1]))
+    return candles, f"{symbol}  {series[1]}  {' to '.join(days)}", zone
+
+
+def _print(candles: "list[Candle]", title: str, zone: "ZoneInfo", source: Source) -> None:
+    from infra.look.candles import drawn
+
+    console = Console(highlight=False)
+    width = console.width if console.is_terminal else 100
+    height = min(console.height - 6, 24) if console.is_terminal else 20
+    first, last = candles[0], candles[-1]
+    change = (last.close / first.open - 1) * 100
+    figures = (
+        f"open {first.open:,.2f}  high {max(c.high for c in candles):,.2f}  low {min(c.low for c in candles):,.2f}"
+    )
+    if not source.is_live:
+        console.print(source_line(source), style="yellow")
+    console.print(Text(title, style="bold"))
+    console.print(Text(f"{figures}  close {last.close:,.2f}  {change:+.2f} %"))
+    for line in drawn(candles, width, height):
+        console.print(line, no_wrap=True, overflow="crop")
+    times = [f"{moment.start.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (first, last)]
+    console.print(f"{times[0]} to {times[1]}, {len(candles):,} bars, clock of {zone}", style="dim")

@@ -1,0 +1,61 @@
+"""`stocks export`: bars as a Parquet or CSV file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.say import errors, near, plain_errors, source_line
+from infra.local.errors import Exit, StackError
+
+if TYPE_CHECKING:
+    from infra.look.prices import Prices
+
+
+def export(
+    symbols: Annotated[list[str], typer.Argument(help="As AMZN.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .parquet or .csv.")],
+    begin: Annotated[
+        str | None, typer.Option("--from", help="A day at the exchange, 2026-11-20, or a time, 2026-11-20T14:30:00Z.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; a day counts whole, a time is left out.")] = None,
+    interval: Annotated[str | None, typer.Option(help="As 2m, where several are stored.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
+
+    Prices are as they were traded. By symbol, then by time; without --from and --to all that is stored.
+    """
+    with plain_errors():
+        from infra.look.export import demand_target, write
+        from infra.look.prices import Prices
+        from stock_assets.settings import code_location
+
+        demand_target(out, force=force)
+        settings = code_location()
+        spans = _spans(Prices.of(settings), list(dict.fromkeys(symbols)), interval, begin, end)
+        about = {"stocks.source": settings.source.value, "stocks.bucket": settings.names.bucket}
+        with errors.status(f"writing {near(out.absolute())}"):
+            count = write(_batches(Prices.of(settings), spans), out, about)
+        if count == 0:
+            raise StackError(f"no bar of {', '.join(symbols)} is stored in that time", Exit.USAGE)
+        errors.print(f"{near(out.absolute())}: {count:,} bars. {source_line(settings.source)}", markup=False)
+
+
+def _spans(
+    prices: "Prices", symbols: list[str], interval: str | None, begin: str | None, end: str | None
+) -> list[tuple[Any, Any, Any]]:
+    """A series with the time of its bars, for each symbol."""
+    from infra.look.choice import series_of, span_of
+    from stock_assets.market.calendars import exchange_for
+    from stock_assets.settings import code_location
+
+    ends = prices.ends()
+    chosen = [series_of(ends, symbol, interval) for symbol in symbols]
+    return [(s, *span_of(exchange_for(code_location().source, s[0]), begin, end, ends[s])) for s in chosen]
+
+
+def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]]) -> Iterator[Any]:
+    for series, begin, end in spans:
+        yield from prices.bars(series, begin, end)

@@ -1,0 +1,99 @@
+"""`stocks watch`: the market in a terminal."""
+
+import json
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from infra.cli.say import plain_errors
+from infra.local.errors import StackError
+from spark_streaming.contract.lifecycle import now
+
+if TYPE_CHECKING:
+    from infra.look.table import Board
+    from stock_assets.settings import CodeLocationSettings
+
+
+def watch(
+    symbols: Annotated[list[str] | None, typer.Argument(help="As AMZN; none: all that are watched.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it once and end; so it is where no terminal is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON on stdout.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds from one look to the next.")] = 2,
+) -> None:
+    """Show the last price of each symbol, its change, the day's range and how fresh it is, until q or Ctrl-C.
+
+    Live quotes where there are some, else the newest bar. The change is against the close of the session before. On a
+    narrow terminal columns are left out. A replay is shown at the time of its newest bar.
+    """
+    with plain_errors():
+        from infra.look.table import as_values, table_of
+        from infra.look.watching import look
+        from stock_assets.settings import code_location
+
+        settings = code_location()
+        board = look(settings, symbols or [], now())
+        console = Console(highlight=False)
+        if as_json:
+            print(
+                json.dumps({"source": board.source, "lag": board.lag, "rows": [as_values(row) for row in board.rows]})
+            )
+        elif once or not console.is_terminal:
+            if not console.is_terminal:
+                console.width = 120  # a file has no width to keep to
+            console.print(table_of(board, console.width))
+        else:
+            _watch(settings, symbols or [], board, console, every)
+
+
+def _watch(
+    settings: "CodeLocationSettings", symbols: list[str], board: "Board", console: Console, every: float
+) -> None:
+    from infra.look.table import table_of
+    from infra.look.watching import look
+
+    with Live(console=console, screen=True, auto_refresh=False) as live, _keys():
+        begin = time.monotonic()
+        while True:
+            live.update(table_of(board, console.width), refresh=True)
+            if _quits_within(max(0.0, begin + every - time.monotonic())):
+                return
+            begin = time.monotonic()
+            try:
+                board = look(settings, symbols, now())
+            except StackError as error:  # a server starts again: what was seen last stays, and says that it is old
+                board = replace(board, problem=str(error))
+
+
+@contextmanager
+def _keys() -> Iterator[None]:
+    """Have every key at once, without Enter; Ctrl-C ends quietly."""
+    kept = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    try:
+        if kept is not None:
+            tty.setcbreak(sys.stdin)
+        yield
+    except KeyboardInterrupt:
+        return
+    finally:
+        if kept is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, kept)
+
+
+def _quits_within(seconds: float) -> bool:
+    if not sys.stdin.isatty():
+        time.sleep(seconds)
+        return False
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    keys = os.read(sys.stdin.fileno(), 64) if ready else None
+    return keys is not None and (keys == b"" or b"q" in keys.lower())  # nothing at all: the terminal is gone
