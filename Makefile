@@ -4,8 +4,9 @@ SOURCE ?= yahoo
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DASHBOARDS := infra/grafana
 
-.PHONY: up test check lock clean
+.PHONY: up test check dashboards lock clean
 
 up: $(READY) ## start the whole platform in front; Ctrl-C stops it (SOURCE=replay, ARGS=--once)
 	@$(BIN)/stocks up --source $(SOURCE) $(ARGS)
@@ -18,6 +19,13 @@ check: $(READY) ## format, lint, types, the arrows between packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dashboards: $(DASHBOARDS)/check/node_modules/.package-lock.json ## the dashboards by Grafana's own code; needs Node 20
+	node $(DASHBOARDS)/check/check.mjs $(DASHBOARDS)/dashboards/*.json
+
+$(DASHBOARDS)/check/node_modules/.package-lock.json: $(DASHBOARDS)/check/package-lock.json
+	npm ci --prefix $(DASHBOARDS)/check
+	@touch $@
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-strip-extras \

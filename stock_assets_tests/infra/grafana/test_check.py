@@ -1,0 +1,113 @@
+"""The dashboards by Grafana's own types and code, and proof that this finds what is wrong."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from infra.grafana.provisioning import DASHBOARDS, Rule
+from infra.grafana.queries import Language, Query, View, filled, interval_of, load, panels_of, queries_of
+from stock_assets_tests.infra.grafana.node import CHECK, needs_node, run_node
+from stock_assets_tests.infra.grafana.test_provisioning import rules
+
+FILES = sorted(DASHBOARDS.glob("*.json"))
+BROKEN = sorted((CHECK / "broken").glob("*.json"))
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@cache
+def faults() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = run_node("check.mjs", "--json", CHECK / "sound.json", *FILES, *BROKEN, codes=(0, 1))
+    return found
+
+
+@needs_node
+@pytest.mark.parametrize("file", [CHECK / "sound.json", *FILES], ids=lambda file: file.stem)
+def test_a_sound_dashboard_is_accepted(file: Path) -> None:
+    assert faults()[file.name] == []
+
+
+@needs_node
+@pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
+def test_a_broken_dashboard_is_refused(file: Path) -> None:
+    assert faults()[file.name] != []
+
+
+@pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
+def test_a_broken_dashboard_has_one_fault_alone(file: Path) -> None:
+    assert len(differences(json.loads((CHECK / "sound.json").read_text()), json.loads(file.read_text()))) == 1
+
+
+def differences(one: object, other: object) -> list[str]:
+    """Where two values differ, as few places as tell it."""
+    if isinstance(one, dict) and isinstance(other, dict) and len(one.keys() ^ other.keys()) == 0:
+        return [d for key in one for d in differences(one[key], other[key])]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and sorted_(one) != sorted_(other):
+        return [d for left, right in zip(one, other, strict=True) for d in differences(left, right)]
+    return [] if one == other else [f"{one} {other}"]
+
+
+def sorted_(values: list[object]) -> list[str]:
+    return sorted(json.dumps(value) for value in values)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_dashboard_has_the_uid_that_links_lead_to(file: Path) -> None:
+    assert load(file)["uid"] == f"stocks-{file.stem}"
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.uid)
+def test_a_rule_belongs_to_a_panel_that_there_is(rule: Rule) -> None:
+    panels = {load(file)["uid"]: {panel["id"] for panel in panels_of(load(file))} for file in FILES}
+    assert rule.panel_id in panels[rule.dashboard_uid]
+    assert rule.annotations["__dashboardUid__"] == rule.dashboard_uid
+    assert rule.annotations["__panelId__"] == str(rule.panel_id)
+
+
+@needs_node
+def test_intervals_are_rounded_as_grafana_does() -> None:
+    chance = random.Random(7)
+    asked = [(round(10 ** chance.uniform(5, 12)), chance.choice((300, 500, 1000, 1500)), least) for least in
+             ("1s", "5s", "1h") for _ in range(200)]  # fmt: skip
+    mine = []
+    for milliseconds, points, least in asked:
+        query = Query("", "", "A", Language.FLUX, "", points, timedelta(seconds={"1s": 1, "5s": 5, "1h": 3600}[least]))
+        view = View(NOON, NOON + timedelta(milliseconds=milliseconds), "", "", {})
+        mine.append(interval_of(query, view).total_seconds() * 1000)
+    assert mine == run_node("interval.mjs", given=asked)
+
+
+VIEW = View(NOON - timedelta(days=5), NOON, "stock-prices", "stocks", {"symbol": ["BRK.B", "O'X"], "interval": "2m"})
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        (Language.FLUX, 'r.interval == "$interval"', 'r.interval == "2m"'),
+        (Language.FLUX, "r.symbol =~ /^${symbol:regex}$/", r"r.symbol =~ /^(BRK\.B|O'X)$/"),
+        (Language.FLUX, "range(start: v.timeRangeStart)", "range(start: 2026-11-19T12:00:00.000Z)"),
+        (Language.FLUX, "every: v.windowPeriod", "every: 300s"),
+        (Language.FLUX, "from(bucket: v.defaultBucket)", 'from(bucket: "stock-prices")'),
+        (Language.SQL, "symbol IN (${symbol:sqlstring})", "symbol IN ('BRK.B','O''X')"),
+        (Language.SQL, "$__timeFilter(t)", "t BETWEEN '2026-11-19T12:00:00.000Z' AND '2026-11-24T12:00:00.000Z'"),
+        (Language.SQL, "$__timeTo()::timestamptz", "'2026-11-24T12:00:00.000Z'::timestamptz"),
+    ],
+)
+def test_variables_and_macros_are_filled_in(language: Language, text: str, expected: str) -> None:
+    assert filled(Query("", "", "A", language, text), VIEW) == expected
+
+
+def test_a_variable_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        filled(Query("", "", "A", Language.SQL, "SELECT '$symbols'"), VIEW)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_macro_ends_at_its_first_parenthesis(file: Path) -> None:
+    """Grafana reads `$__timeFilter(coalesce(a, b))` as `$__timeFilter(coalesce(a, b)` and a rest."""
+    for query in queries_of(load(file)):
+        for piece in query.text.split("$__timeFilter(")[1:]:
+            assert "(" not in piece.split(")")[0], query.name
