@@ -8,6 +8,7 @@ from stock_assets.market.bars import interval_length
 from stock_assets.market.calendars import ALWAYS_OPEN, delay_of, exchange_of, last_closed, next_session, session_at
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.freshness import newest_final_bar
+from stock_assets.market.hours import day_at, next_stretch, stretch_at
 
 # A bar that the source doesn't have so long after it was final isn't coming, and one that it has stays as it is: until
 # then bars are asked for again with the new ones.
@@ -36,6 +37,7 @@ class Request:
     end: datetime
     target: datetime
     lost: datetime | None = None
+    extended: bool = False  # bars before the open and after the close, too
 
 
 def requests_due(
@@ -46,6 +48,8 @@ def requests_due(
     delay: timedelta,
     coverage: Mapping[str, Coverage],
     now: datetime,
+    *,
+    extended: bool = False,
 ) -> list[Request]:
     """One request for each symbol that misses a final bar and is due; the longest wait first.
 
@@ -57,11 +61,13 @@ def requests_due(
         delay: what the source adds to a bar's end before it is final; the exchange's own delay comes on top.
         coverage: symbol -> its row for this interval.
         now: aware.
+        extended: whether bars before the open and after the close are wanted, too.
     """
     due = [
         request
         for symbol in symbols
-        if (request := _request(symbol, interval, sold, first_history, delay, coverage.get(symbol), now)) is not None
+        if (request := _request(symbol, interval, sold, first_history, delay, coverage.get(symbol), now, extended))
+        is not None
     ]
     return sorted(due, key=lambda request: (request.target, request.begin))
 
@@ -74,25 +80,40 @@ def _request(
     delay: timedelta,
     covered: Coverage | None,
     now: datetime,
+    extended: bool,
 ) -> Request | None:
     if covered is not None and covered.next_due is not None and covered.next_due > now:
         return None
     exchange, length = exchange_of(symbol), interval_length(interval) or timedelta(days=1)
-    target = newest_final_bar(exchange, interval, delay + delay_of(exchange), now)
+    target = newest_final_bar(exchange, interval, delay + delay_of(exchange), now, extended=extended)
     oldest = now - sold.history + length  # what is at the very edge is gone by the time that the request arrives
     if covered is None:
-        begin, lost = max(session_at(exchange, now - first_history).opened, oldest), None
+        begin, lost = max(day_at(exchange, now - first_history, extended=extended).opened, oldest), None
     else:
         missing_from = covered.covered_until + length
-        lost = missing_from if missing_from < oldest and session_at(exchange, oldest).closed > missing_from else None
+        traded_until = stretch_at(exchange, oldest, extended=extended).closed
+        lost = missing_from if missing_from < oldest and traded_until > missing_from else None
         begin = max(covered.covered_until - max(SETTLED, 2 * length), oldest)
     if target < begin:
         return None
     end = min(target + length, begin + sold.per_request)
-    return Request(symbol, interval, begin, end, target, lost)
+    return Request(symbol, interval, begin, end, target, lost, extended)
 
 
-def next_final(exchange: str, interval: str, delay: timedelta, after: datetime) -> datetime:
+def is_final(
+    exchange: str, interval: str, delay: timedelta, start: datetime, now: datetime, *, extended: bool = False
+) -> bool:
+    """Whether the bar that starts at `start` is over at `now`, wherever the source lets its bars begin."""
+    length = interval_length(interval)
+    if length is None:
+        return session_at(exchange, start).closed + delay + delay_of(exchange) <= now
+    end, stretch = start + length, stretch_at(exchange, start, extended=extended)
+    if start < stretch.closed:
+        end = min(end, stretch.closed)
+    return end + delay + delay_of(exchange) <= now
+
+
+def next_final(exchange: str, interval: str, delay: timedelta, after: datetime, *, extended: bool = False) -> datetime:
     """When the next bar after the newest final one at `after` will be final, by the exchange's calendar.
 
     `delay` is what the source adds; the exchange's own delay comes on top.
@@ -104,8 +125,9 @@ def next_final(exchange: str, interval: str, delay: timedelta, after: datetime) 
         if exchange == ALWAYS_OPEN:
             return newest + 2 * (length or timedelta(days=1)) + delay
         return next_session(exchange, last_closed(exchange, moment).opened).closed + delay
-    session = session_at(exchange, moment)
-    if moment < session.closed:
-        ended = session.opened + ((moment - session.opened) // length + 1) * length
-        return min(ended, session.closed) + delay
-    return next_session(exchange, session.opened).opened + length + delay
+    stretch = stretch_at(exchange, moment, extended=extended)
+    if moment < stretch.closed:
+        ended = stretch.opened + ((moment - stretch.opened) // length + 1) * length
+        return min(ended, stretch.closed) + delay
+    following = next_stretch(exchange, stretch.opened, extended=extended)
+    return min(following.opened + length, following.closed) + delay

@@ -147,6 +147,11 @@ def next_session(exchange: str, moment: datetime) -> Session:
     return schedule.sessions[bisect_right(schedule.opens, moment)]
 
 
+def sessions_of(exchange: str) -> list[Session]:
+    """Every session that is known, in the order of time; not of a market around the clock."""
+    return _schedule(exchange).sessions
+
+
 def is_open(exchange: str, now: datetime) -> bool:
     """Whether the market trades at `now`."""
     return session_at(exchange, now).is_on(now)

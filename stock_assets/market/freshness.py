@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from stock_assets.market.bars import interval_length
-from stock_assets.market.calendars import ALWAYS_OPEN, last_closed, session_at
+from stock_assets.market.calendars import ALWAYS_OPEN, last_closed
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.hours import stretch_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,11 +38,13 @@ class Freshness:
         return self.verdict in (Verdict.FRESH, Verdict.NOTHING_EXPECTED)
 
 
-def newest_final_bar(exchange: str, interval: str, delay: timedelta, now: datetime) -> datetime:
+def newest_final_bar(
+    exchange: str, interval: str, delay: timedelta, now: datetime, *, extended: bool = False
+) -> datetime:
     """The start of the newest bar that is over, with `delay` added, at `now`, by the exchange's calendar.
 
     `delay` is what the exchange and the source add before a bar can be had. Open or closed makes no difference:
-    after the close it is the session's last bar.
+    after the close it is the session's last bar. With `extended`, trade before the open and after the close counts.
     """
     moment = now - delay
     length = interval_length(interval)
@@ -49,9 +52,9 @@ def newest_final_bar(exchange: str, interval: str, delay: timedelta, now: dateti
         return last_closed(exchange, moment).opened
     if exchange == ALWAYS_OPEN:
         return _floor(moment, _EPOCH, length) - length
-    session = session_at(exchange, moment - length)  # the newest one whose first bar is over
+    session = stretch_at(exchange, moment - length, extended=extended)  # the newest one whose first bar is over
     newest = _floor(min(moment, session.closed), session.opened, length)
-    # The close cuts the last bar short where the session is no multiple of the interval: hours from 9:30 to 16:00.
+    # The end cuts the last bar short where the stretch is no multiple of the interval: hours from 9:30 to 16:00.
     is_cut_short = moment >= session.closed and newest < session.closed
     return newest if is_cut_short else newest - length
 
