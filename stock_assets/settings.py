@@ -122,7 +122,13 @@ class IngestSettings(SharedSettings):
     bar_interval: str = Field("2m", description="interval of Yahoo's bars: 1m, 2m, 5m, 15m, 1h or 1d")
     history_days: int = Field(14, gt=0, description="how far back a symbol begins that was never asked for")
     yahoo_delay_seconds: int = Field(15, description="a bar is final so long after its end")
+    extended_hours: bool = Field(False, description="bars before the open and after the close, too")
     yahoo_requests_per_minute: int = Field(120, gt=0, description="how often Yahoo may be asked")
+    yahoo_concurrency: int = Field(4, gt=0, le=32, description="requests to Yahoo that are under way at once")
+    yahoo_proxy: str | None = Field(None, description="proxy on the way to Yahoo, as http://proxy:3128")
+    yahoo_ca_file: Path | None = Field(
+        None, description="certificates to trust on that way, where they are not the usual"
+    )
     replay_file: Path | None = Field(None, description="CSV or Parquet file of bars; none: the bundled daily bars")
     replay_symbol: str | None = Field(None, description="symbol of a file without a column of symbols")
     replay_columns: str = Field("", description="the file's own column names, as timestamp=Date,open=Open")

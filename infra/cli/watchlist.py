@@ -1,5 +1,6 @@
 """`stocks watchlist`: the symbols that Yahoo is asked for, changed while the platform runs."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="The symbols that Yahoo is asked for. A change takes effect within a minute, history included.",
     no_args_is_help=True,
 )
+
+_PATIENCE_SECONDS = 10  # of a person who waits for a turn at Yahoo
 
 _Symbols = Annotated[list[str], typer.Argument(help="As AAPL, SAP.DE, BTC-USD.")]
 
@@ -89,11 +92,20 @@ def _demand_calendar(symbol: str) -> None:
 
 
 def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
-    from stock_assets.sources.yahoo_client import YahooClient, YahooError, cache_of
+    from stock_assets.sources.choose import client_of, manners_of
+    from stock_assets.sources.yahoo_answers import YahooError
 
+    manners = manners_of(settings)
+    while (pause := manners.turn()) > 0:
+        if pause > _PATIENCE_SECONDS:
+            raise StackError(
+                f"Yahoo wants to be left alone for {pause:.0f} s more. Wait, or add {symbol} with --unchecked",
+                Exit.FAILED,
+            )
+        time.sleep(pause)
     try:
         with errors.status(f"asking Yahoo for {symbol}"):
-            found = YahooClient(cache_of(settings.stocks_home)).nearest(symbol)
+            found = client_of(settings).nearest(symbol)
     except YahooError as error:
         raise StackError(
             f"Yahoo could not be asked for {symbol}: {error}. Add it with --unchecked", Exit.FAILED

@@ -5,11 +5,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from threading import Event
 
-from dagster_pipes import PipesContext, open_dagster_pipes
+from dagster_pipes import PipesContext, PipesMetadataRawValue, open_dagster_pipes
 
 from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import State
@@ -64,25 +64,36 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
     log.info("done: %s bars of %s symbols in %.1f s", f"{totals.published:,}", totals.symbols, totals.seconds)
     if pipes:
         _report_quotes(settings, quotes, pipes)
-        pipes.report_asset_materialization(
-            asset_key="kafka/real_time_stock_prices",
-            metadata={
-                "source": settings.source.value,
-                "origin": source.origin,
-                "topic": settings.names.topic,
-                "bars_published": totals.published,
-                "lines_left_out": len(totals.left_out),
-                **({"left_out": {"type": "json", "raw_value": totals.left_out[:_SHOWN]}} if totals.left_out else {}),
-                "symbols": totals.symbols,
-                "next_offset_by_partition": {
-                    "type": "json",
-                    "raw_value": {str(p): o for p, o in totals.offsets.items()},
-                },
-                "newest_event": totals.newest_event.isoformat() if totals.newest_event else "none",
-                "seconds": round(totals.seconds, 1),
-            },
-        )
+        metadata = _metadata(settings, source.origin, totals)
+        pipes.report_asset_materialization(asset_key="kafka/real_time_stock_prices", metadata=metadata)
     return 0
+
+
+def _metadata(settings: IngestSettings, origin: str, totals: program.Totals) -> dict[str, PipesMetadataRawValue]:
+    """What Dagster shows of the run."""
+
+    def listed(value: Mapping[str, object] | list[str]) -> PipesMetadataRawValue:
+        return {"type": "json", "raw_value": value}
+
+    gaps = [f"{gap.symbol} {gap.interval} from {gap.begins_at} to {gap.ends_at}: {gap.why}" for gap in totals.gaps]
+    told: dict[str, PipesMetadataRawValue] = {
+        "source": settings.source.value,
+        "origin": origin,
+        "topic": settings.names.topic,
+        "bars_published": totals.published,
+        "lines_left_out": len(totals.left_out),
+        "symbols": totals.symbols,
+        "next_offset_by_partition": listed({str(p): o for p, o in totals.offsets.items()}),
+        "newest_event": totals.newest_event.isoformat() if totals.newest_event else "none",
+        "seconds": round(totals.seconds, 1),
+    }
+    lists: dict[str, Mapping[str, object] | list[str]] = {
+        "left_out": totals.left_out[:_SHOWN],
+        "answers": dict(totals.answers),
+        "refused": dict(totals.refused),
+        "missing_for_good": gaps[:_SHOWN],
+    }
+    return told | {name: listed(value) for name, value in lists.items() if value}
 
 
 @contextlib.contextmanager

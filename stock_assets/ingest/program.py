@@ -1,6 +1,8 @@
 """The producer: asks the source for what is not covered, publishes it, writes down what is covered now."""
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
@@ -11,7 +13,10 @@ from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import Heartbeat, State
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.ingest.pulse import Pulse
+from stock_assets.market.coverage import Gap
 from stock_assets.sources.protocol import BarSource, Batch
+from stock_assets.store.actions import write_actions
+from stock_assets.store.answers import count_answers, write_gaps
 from stock_assets.store.coverage import read_coverage, write_coverage
 
 log = logging.getLogger("ingest")
@@ -24,6 +29,9 @@ class Totals:
     published: int
     left_out: list[str]
     symbols: int
+    answers: Mapping[str, int]  # kind -> how many
+    refused: Mapping[str, str]  # symbol -> its last answer, where that was a refusal
+    gaps: list[Gap]
     offsets: dict[int, int]
     newest_event: datetime | None
     seconds: float
@@ -34,13 +42,20 @@ def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pu
 
     Killed between the two, the next run publishes those bars again: the point in InfluxDB is the same.
     """
-    symbols: set[str] = set()
+    last_answers: dict[str, str | None] = {}
     left_out: list[str] = []
+    gaps: list[Gap] = []
+    answers = Counter[str]()
     pulse.tell(State.RUNNING)
     for batch in source.batches(read_coverage(engine), stop):
         offsets = publisher.publish(batch.bars)
+        write_actions(engine, batch.actions)
+        write_gaps(engine, batch.gaps)
         write_coverage(engine, batch.coverage)
-        symbols.update(row.symbol for row in batch.coverage)
+        count_answers(engine, "bars", batch.answers, lifecycle.now())
+        last_answers.update({row.symbol: row.last_answer if row.failures else None for row in batch.coverage})
+        answers.update(batch.answers)
+        gaps.extend(batch.gaps)
         left_out.extend(batch.left_out)
         for what in batch.left_out:
             log.warning("left out: %s", what)
@@ -55,7 +70,10 @@ def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pu
     return Totals(
         heartbeat.records,
         left_out,
-        len(symbols),
+        len(last_answers),
+        dict(answers),
+        {symbol: answer for symbol, answer in last_answers.items() if answer is not None},
+        gaps,
         heartbeat.offsets,
         heartbeat.newest_event,
         (lifecycle.now() - heartbeat.started_at).total_seconds(),

@@ -43,11 +43,18 @@ def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
     return ratio
 
 
+def was_split_since(bar: Bar, splits: Sequence[CorporateAction]) -> bool:
+    """Whether a share of the bar's day is not one of today."""
+    return bool(splits) and splits_after(_day(bar), splits) != 1
+
+
 def as_traded(bars: Iterable[Bar], splits: Sequence[CorporateAction]) -> list[Bar]:
     """The bars without what a source has done to them for later splits.
 
     `splits` are the source's own, of the bars' symbol; those that are yet to come must not be among them.
     """
+    if not splits:  # as almost always; days take time to find
+        return list(bars)
     return [_scaled(bar, 1 / ratio) if (ratio := splits_after(_day(bar), splits)) != 1 else bar for bar in bars]
 
 

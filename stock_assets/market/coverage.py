@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while a symbol rests
+MORE_TO_COME = "more to come"  # how it ends while a long history is fetched in parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,12 @@ class Gap:
     begins_at: datetime
     ends_at: datetime
     why: str
+
+
+def has_history(row: Coverage | None) -> bool:
+    """Whether a symbol's first history is there, or can't be had: it rests."""
+    if row is None:
+        return False
+    if row.last_answer.startswith(UNKNOWN_SYMBOL):
+        return True
+    return row.newest_bar is not None and not row.last_answer.endswith(MORE_TO_COME)

@@ -2,10 +2,15 @@
 
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
 from stock_assets.sources.protocol import BarSource, QuoteSource, demand_exchanges
+
+if TYPE_CHECKING:
+    from stock_assets.sources.manners import Manners
+    from stock_assets.sources.yahoo_client import YahooClient
 
 
 def check_before_start(settings: IngestSettings) -> int:
@@ -42,18 +47,44 @@ def source_of(settings: IngestSettings) -> BarSource:
             begin=settings.stack_started_at,
             bars=settings.simulated_bars,
         )
-    from stock_assets.sources.yahoo import Manners, YahooSource
+    return _yahoo(settings)
+
+
+def manners_of(settings: IngestSettings) -> "Manners":
+    """The budget and the hold that all programs of a home share."""
+    from stock_assets.sources.manners import Manners
+
+    return Manners(settings.state_of("manners") / "turns.json", settings.yahoo_requests_per_minute)
+
+
+def client_of(settings: IngestSettings) -> "YahooClient":
+    """A client of Yahoo's, with its caches in the home."""
     from stock_assets.sources.yahoo_client import YahooClient, cache_of
+    from stock_assets.sources.yahoo_session import YahooSession
+
+    connect = partial(YahooSession, settings.yahoo_proxy, settings.yahoo_ca_file)
+    return YahooClient(cache_of(settings.stocks_home), connect)
+
+
+def _yahoo(settings: IngestSettings) -> BarSource:
+    from functools import partial
+
+    from stock_assets.sources.yahoo import YahooSource
+    from stock_assets.store.actions import read_splits
     from stock_assets.store.engine import engine_of
     from stock_assets.store.watchlist import read_watchlist
 
+    engine = engine_of(settings.postgres)
     return YahooSource(
-        watched=partial(read_watchlist, engine_of(settings.postgres)),
+        watched=partial(read_watchlist, engine),
         interval=settings.bar_interval,
         history=timedelta(days=settings.history_days),
         delay=timedelta(seconds=settings.yahoo_delay_seconds),
-        client=YahooClient(cache_of(settings.stocks_home)),
-        manners=Manners(settings.yahoo_requests_per_minute),
+        client=client_of(settings),
+        manners=manners_of(settings),
+        extended=settings.extended_hours,
+        concurrency=settings.yahoo_concurrency,
+        known_splits=partial(read_splits, engine),
     )
 
 

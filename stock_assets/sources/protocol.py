@@ -1,25 +1,43 @@
 """What a source has to offer, of bars and of quotes; a file a source beside this one."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Protocol
 
+from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.calendars import exchange_of
-from stock_assets.market.coverage import Coverage
+from stock_assets.market.coverage import Coverage, Gap
 from stock_assets.market.quotes import Quote
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Bars to publish, what is covered once they are, and what the user allowed to be left out, a sentence each."""
+    """Bars to publish, what is covered once they are, and what the user allowed to be left out, a sentence each.
+
+    Beside them what became known of splits and dividends, bars that can't be had any more, and how many answers there
+    were of each kind.
+    """
 
     bars: Sequence[Bar]
     coverage: Sequence[Coverage]
     left_out: Sequence[str] = ()
+    actions: Sequence[CorporateAction] = ()
+    gaps: Sequence[Gap] = ()
+    answers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something about a symbol could not be had; `kind` is what it is counted as, and a final one stays so."""
+
+    symbol: str
+    kind: str
+    why: str
+    is_final: bool = False
 
 
 class SourceError(Exception):
@@ -70,12 +88,11 @@ class BarSource(Protocol):
             SourceError: a bar can't be had; nothing of what comes before it is in doubt.
         """
 
-    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
-        """Yield the facts about each symbol, as of its exchange's date at `now`.
+    def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | Refusal]:
+        """Yield the facts about each symbol, as of its exchange's date at `now`, or why they could not be had."""
 
-        Raises:
-            SourceError: after the last one, where some could not be had; names each.
-        """
+    def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction] | Refusal]:
+        """Yield each symbol's newest splits and dividends, or why they could not be had."""
 
 
 @dataclass

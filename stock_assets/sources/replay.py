@@ -10,6 +10,7 @@ from threading import Event
 
 import pandas as pd
 
+from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.coverage import Coverage
 from stock_assets.settings import IngestSettings
@@ -103,9 +104,13 @@ class ReplaySource:
         """
         return sum(len(piece.left_out) for layout in self._layouts for piece in pieces(layout))
 
-    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
+    def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
         """What is known of the symbols without asking anyone."""
-        return known_companies(self.symbols, now)
+        return known_companies(symbols, now)
+
+    def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction]]:
+        """None: nobody says."""
+        return iter(())
 
     def _covered(self, bar: Bar) -> Coverage:
         return Coverage(bar.symbol, bar.interval, self.origin, bar.start, bar.start, "more to come", datetime.now(UTC))

@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.coverage import Coverage
 from stock_assets.sources.known_companies import known_companies
@@ -76,9 +77,13 @@ class SimulatedSource:
             yield self._batch(after + _SECOND, until)
             after = until
 
-    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
+    def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
         """What is known of the symbols without asking anyone."""
-        return known_companies(self._symbols, now)
+        return known_companies(symbols, now)
+
+    def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction]]:
+        """None: nobody says."""
+        return iter(())
 
     def _batch(self, begin: datetime, until: datetime) -> Batch:
         seconds = [begin + n * _SECOND for n in range(int((until - begin).total_seconds()) + 1)]

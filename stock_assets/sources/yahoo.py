@@ -1,33 +1,34 @@
 """Yahoo Finance: each bar once it is final, and what is missing since the last time, at a bearable rate."""
 
 import logging
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import TypeVar
 
-from stock_assets.market.bars import Bar, CompanyInfo
-from stock_assets.market.cadence import SETTLED, Request, Sold, next_final, requests_due
-from stock_assets.market.calendars import delay_of, exchange_of, is_open
-from stock_assets.market.coverage import Coverage
-from stock_assets.sources.protocol import Batch, SourceError, demand_exchanges
-from stock_assets.sources.yahoo_client import (
-    EmptyAnswerError,
-    RateLimitedError,
-    UnknownSymbolError,
-    YahooClient,
-    YahooError,
-)
+from stock_assets.market.adjustment import CorporateAction
+from stock_assets.market.bars import CompanyInfo, interval_length
+from stock_assets.market.cadence import Request, Sold, requests_due
+from stock_assets.market.calendars import exchange_of
+from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
+from stock_assets.market.covering import after_answer, after_refusal, is_unlikely, lasting_gap, pause_after
+from stock_assets.market.hours import day_at
+from stock_assets.sources.manners import Manners
+from stock_assets.sources.protocol import Batch, Refusal, SourceError, demand_exchanges
+from stock_assets.sources.yahoo_answers import Kind, YahooError
+from stock_assets.sources.yahoo_charts import Chart
+from stock_assets.sources.yahoo_client import REQUESTS_A_COMPANY, YahooClient
+from stock_assets.sources.yahoo_memory import Memory
 
 log = logging.getLogger("ingest")
 
 ORIGIN = "Yahoo Finance"
 LEAD = timedelta(minutes=5)  # the producer is up so long before a bar is due
-LONGEST_REST = timedelta(days=1)  # of a symbol that Yahoo doesn't know
-_REMEMBERED = 64  # bars of a symbol, to tell which ones Yahoo has corrected since
-LONGEST_HOLD = timedelta(minutes=15)
+_LOOK_SECONDS = 5.0  # the watchlist may have changed
+_ACTIONS_BACK = timedelta(days=400)  # Yahoo may add or correct a split or dividend late
 
 # What Yahoo sells of each interval: yfinance 1.7's documentation of `history`.
 _SOLD = {
@@ -38,6 +39,8 @@ _SOLD = {
     "1h": Sold(timedelta(days=730), timedelta(days=729)),
     "1d": Sold(timedelta(days=365 * 60), timedelta(days=365 * 60)),
 }
+
+T = TypeVar("T")
 
 
 def demand_interval(interval: str) -> None:
@@ -51,36 +54,6 @@ def _now() -> datetime:
 
 
 @dataclass
-class Manners:
-    """How often Yahoo may be asked, and how long it wants to be left alone."""
-
-    per_minute: int
-    held_until: float = 0.0  # by the monotonic clock
-    refusals: int = 0
-    _next: float = 0.0
-
-    def wait(self, stop: Event) -> bool:
-        """Wait for the turn of the next request, spread over the minute with jitter; False where `stop` came."""
-        pause = max(self._next, self.held_until) - time.monotonic()
-        if pause > 0 and stop.wait(pause):
-            return False
-        spacing = 60 / self.per_minute
-        self._next = time.monotonic() + spacing * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
-        return not stop.is_set()
-
-    def refused(self) -> timedelta:
-        """Hold back everything, twice as long each time; returns for how long."""
-        self.refusals += 1
-        hold = min(timedelta(seconds=30) * (1 << min(self.refusals - 1, 10)), LONGEST_HOLD)
-        self.held_until = time.monotonic() + hold.total_seconds()
-        return hold
-
-    def answered(self) -> None:
-        """All is well again."""
-        self.refusals = 0
-
-
-@dataclass
 class YahooSource:
     """Bars of a watchlist. Lives while an exchange is open or something is missing."""
 
@@ -91,12 +64,19 @@ class YahooSource:
     client: YahooClient
     manners: Manners
     now: Callable[[], datetime] = _now
-    origin: str = ORIGIN
-    _failures: dict[str, int] = field(default_factory=dict)
-    _given: dict[str, dict[datetime, Bar]] = field(default_factory=dict)
+    extended: bool = False  # bars before the open and after the close, too
+    concurrency: int = 4  # requests that are under way at once
+    known_splits: Callable[[], Iterable[CorporateAction]] = tuple
+    _memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
         demand_interval(self.interval)
+        self.extended = self.extended and interval_length(self.interval) is not None
+
+    @property
+    def origin(self) -> str:
+        """Yahoo; with other hours, whose history begins anew."""
+        return f"{ORIGIN}, extended hours" if self.extended else ORIGIN
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -125,102 +105,144 @@ class YahooSource:
         """Whether a market is open, or a bar is, or will soon be, due: the time for which `batches` goes on."""
         return self.pause(self._known(coverage), now) is not None
 
-    def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
-        """Ask for what is due, wait for what comes next; end when nothing comes for a while."""
-        self.check()
-        known = self._known(coverage)
-        while not stop.is_set():
-            now, symbols = self.now(), self.symbols
-            due = requests_due(symbols, self.interval, _SOLD[self.interval], self.history, self.delay, known, now)
-            for request in due:
-                if not self.manners.wait(stop):
-                    return
-                batch = self._ask(request, known.get(request.symbol))
-                known.update({row.symbol: row for row in batch.coverage})
-                yield batch
-            if due:
-                continue
-            pause = self.pause(known, self.now())
-            if pause is None:
-                return
-            stop.wait(min(pause.total_seconds(), 5))
-
     def pause(self, known: Mapping[str, Coverage], now: datetime) -> timedelta | None:
         """How long until something is due; None where no exchange is open and nothing comes for a while."""
         symbols = self.symbols
-        soonest = min((self._next(symbol, known.get(symbol), now) for symbol in symbols), default=None)
+        soonest = min((_next_due(known.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
             return None
-        if soonest - now > LEAD and not any(is_open(exchange_of(symbol), now) for symbol in symbols):
+        if soonest - now > LEAD and not any(self._trades(exchange, now) for exchange in set(map(exchange_of, symbols))):
             return None
         return max(soonest - now, timedelta(milliseconds=50))
 
-    def companies(self, now: datetime) -> Iterator[CompanyInfo]:
-        """What Yahoo knows of each symbol; one symbol's failure costs no other's row."""
-        failed, symbols = [], self.symbols
+    def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | Refusal]:
+        """What Yahoo knows of each symbol, or why it could not be had."""
         for symbol in symbols:
-            self.manners.wait(Event())
+            yield self._one(symbol, REQUESTS_A_COMPANY, lambda symbol=symbol: self.client.company(symbol, now))  # type: ignore[misc]
+
+    def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction] | Refusal]:
+        """Each symbol's newest splits and dividends, or why they could not be had."""
+        since = now - max(self.history, _ACTIONS_BACK)
+        for symbol in symbols:
+            found = self._one(symbol, 1, lambda symbol=symbol: self.client.actions(symbol, since, now))  # type: ignore[misc]
+            yield found if isinstance(found, Refusal) else self._memory.declared(found, now)
+
+    def _one(self, symbol: str, requests: int, ask: Callable[[], T]) -> T | Refusal:
+        self.manners.wait(Event(), requests)
+        try:
+            found = ask()
+        except YahooError as error:
+            if error.kind is Kind.RATE_LIMITED:
+                self.manners.refused()
+            return Refusal(symbol, error.kind, str(error), is_final=error.kind is Kind.UNKNOWN_SYMBOL)
+        self.manners.answered()
+        return found
+
+    def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[Batch]:
+        """Ask for what is due, some requests side by side, and wait for what comes next; end when nothing comes for a
+        while. After `stop`, what is under way is still given."""
+        self.check()
+        self._memory.learn(self.known_splits())
+        known, asking, queue = self._known(coverage), dict[Future[Chart], Request](), deque[Request]()
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="yahoo") as pool:
+            while asking or not stop.is_set():
+                if not queue and not stop.is_set():
+                    queue.extend(self._due(known, asking.values()))
+                pause = _LOOK_SECONDS if stop.is_set() else self._ask(queue, asking, pool)
+                if asking:
+                    done = wait(asking, timeout=min(pause, _LOOK_SECONDS), return_when=FIRST_COMPLETED).done
+                    answers = [(asking.pop(future), future) for future in done]
+                    if answers:
+                        batch = self._batch(answers, known)
+                        known.update({row.symbol: row for row in batch.coverage})
+                        yield batch
+                elif queue:
+                    stop.wait(min(pause, _LOOK_SECONDS))
+                elif (idle := self.pause(known, self.now())) is None:
+                    return
+                else:
+                    stop.wait(min(idle.total_seconds(), _LOOK_SECONDS))
+
+    def _due(self, known: Mapping[str, Coverage], asking: Iterable[Request]) -> list[Request]:
+        under_way = {request.symbol for request in asking}
+        symbols = [symbol for symbol in self.symbols if symbol not in under_way]
+        sold = _SOLD[self.interval]
+        return requests_due(
+            symbols, self.interval, sold, self.history, self.delay, known, self.now(), extended=self.extended
+        )
+
+    def _ask(self, queue: deque[Request], asking: dict[Future[Chart], Request], pool: ThreadPoolExecutor) -> float:
+        """Ask for as much as may be asked for now; returns how many seconds until more may be."""
+        while queue and len(asking) < self.concurrency:
+            pause = self.manners.turn(2 if _is_part(queue[0]) else 1)
+            if pause > 0:
+                return pause
+            request = queue.popleft()
+            asking[pool.submit(self._chart, request)] = request
+        return _LOOK_SECONDS
+
+    def _chart(self, request: Request) -> Chart:
+        """In a thread of the pool. A part of a history says nothing of later splits, for which Yahoo has changed it."""
+        chart = self.client.chart(request)
+        if not _is_part(request):
+            return chart
+        return Chart(chart.bars, self.client.actions(request.symbol, request.begin, self.now()))
+
+    def _batch(self, answers: Iterable[tuple[Request, Future[Chart]]], known: Mapping[str, Coverage]) -> Batch:
+        parts = []
+        for request, future in answers:
+            before = known.get(request.symbol)
             try:
-                yield self.client.company(symbol, now)
+                parts.append(self._answered(request, before, future.result()))
             except YahooError as error:
-                failed.append(str(error))
-                if isinstance(error, RateLimitedError):
-                    self.manners.refused()
-        if failed:
-            raise SourceError(f"{len(failed)} of {len(symbols)} companies failed: " + "; ".join(failed))
+                parts.append(self._refused(request, before, error))
+        return Batch(
+            bars=[bar for part in parts for bar in part.bars],
+            coverage=[row for part in parts for row in part.coverage],
+            actions=[action for part in parts for action in part.actions],
+            gaps=[gap for part in parts for gap in part.gaps],
+            answers=sum((Counter(part.answers) for part in parts), Counter[str]()),
+        )
+
+    def _answered(self, request: Request, before: Coverage | None, chart: Chart) -> Batch:
+        if is_unlikely(request, before, chart.bars):
+            raise YahooError(Kind.EMPTY, f"{request.symbol}: no bar since {request.begin:%Y-%m-%d %H:%MZ}")
+        now = self.now()
+        self.manners.answered()
+        actions = self._memory.declared(chart.actions, now)
+        bars = self._memory.fresh(request, before, chart, self.delay, now)
+        gap = lasting_gap(request)
+        if gap is not None:
+            log.warning("%s %s: %s, from %s to %s", gap.symbol, gap.interval, gap.why, gap.begins_at, gap.ends_at)
+        row = after_answer(request, before, chart.bars, self.origin, self.delay, now)
+        kind = Kind.OK if chart.bars else Kind.NO_BARS
+        return Batch(bars, [row], actions=actions, gaps=[gap] if gap else [], answers={kind: 1})
+
+    def _refused(self, request: Request, before: Coverage | None, error: YahooError) -> Batch:
+        is_unknown, own = error.kind is Kind.UNKNOWN_SYMBOL, error.kind is not Kind.RATE_LIMITED
+        failures = (before.failures if before else 0) + 1
+        pause = pause_after(failures, is_unknown=is_unknown) if own else self.manners.refused()
+        said = f"{error.kind}: {error}"
+        row = after_refusal(request, before, said, self.origin, pause, self.now(), own=own)
+        reported = is_unknown and before is not None and before.last_answer.startswith(UNKNOWN_SYMBOL)
+        log.log(
+            logging.INFO if reported else logging.WARNING, "%s; asked again at %s", said, f"{row.next_due:%H:%M:%SZ}"
+        )
+        return Batch([], [row], answers={error.kind: 1})
+
+    def _trades(self, exchange: str, now: datetime) -> bool:
+        """Whether its trading day is on; over lunch the producer stays."""
+        day = day_at(exchange, now, extended=self.extended)
+        return day.opened <= now < day.closed
 
     def _known(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
         return {row.symbol: row for row in coverage if row.origin == self.origin and row.interval == self.interval}
 
-    def _next(self, symbol: str, row: Coverage | None, now: datetime) -> datetime:
-        return row.next_due if row is not None and row.next_due is not None else now
 
-    def _ask(self, request: Request, before: Coverage | None) -> Batch:
-        try:
-            bars = self.client.bars(request)
-            if not bars and before is None:
-                raise EmptyAnswerError(f"{request.symbol}: no bar since {request.begin:%Y-%m-%d}")
-        except YahooError as error:
-            return Batch([], [self._after_failure(request, before, error)])
-        self.manners.answered()
-        self._failures.pop(request.symbol, None)
-        given = self._given.get(request.symbol, {})
-        fresh = [bar for bar in bars if given.get(bar.start) != bar]
-        self._remember(request.symbol, bars)
-        return Batch(fresh, [self._after_answer(request, before, bars)])
+def _next_due(row: Coverage | None, now: datetime) -> datetime:
+    return row.next_due if row is not None and row.next_due is not None else now
 
-    def _remember(self, symbol: str, bars: Sequence[Bar]) -> None:
-        """Keep a symbol's newest bars, so that only those that Yahoo has corrected are published again."""
-        self._given[symbol] = {bar.start: bar for bar in bars[-_REMEMBERED:]}
 
-    def _after_answer(self, request: Request, before: Coverage | None, bars: Sequence[Bar]) -> Coverage:
-        now, exchange = self.now(), exchange_of(request.symbol)
-        newest = max(
-            [bar.start for bar in bars] + ([before.newest_bar] if before and before.newest_bar else []), default=None
-        )
-        answer = f"{len(bars)} bars"
-        if request.lost:
-            answer += f"; not sold any more: since {request.lost:%Y-%m-%d %H:%MZ}"
-            log.warning("%s: %s", request.symbol, answer)
-        if request.end <= request.target:  # a part of a long history: the next one at once
-            return Coverage(request.symbol, self.interval, self.origin, request.end, newest, answer, now)
-        # What Yahoo doesn't have now, it may have in a few minutes: later requests overlap, and after the close there
-        # is one more.
-        due = next_final(exchange, self.interval, self.delay, now)
-        settled = request.end + self.delay + delay_of(exchange) + SETTLED
-        if now < settled < due:
-            due = settled
-        return Coverage(request.symbol, self.interval, self.origin, request.target, newest, answer, due)
-
-    def _after_failure(self, request: Request, before: Coverage | None, error: YahooError) -> Coverage:
-        times = self._failures[request.symbol] = self._failures.get(request.symbol, 0) + 1
-        now = self.now()
-        if isinstance(error, RateLimitedError):
-            due = now + self.manners.refused()
-        elif isinstance(error, UnknownSymbolError):
-            due = now + min(timedelta(minutes=10) * (1 << min(times - 1, 10)), LONGEST_REST)
-        else:
-            due = now + min(timedelta(seconds=10) * (1 << min(times - 1, 10)), LONGEST_REST / 24)
-        log.warning("%s (%s): asked again at %s", error, error.kind, f"{due:%H:%M:%SZ}")
-        row = before or Coverage(request.symbol, self.interval, self.origin, request.begin, None, "", None)
-        return replace(row, last_answer=f"{error.kind}: {error}", next_due=due)
+def _is_part(request: Request) -> bool:
+    """Whether more of a long history is to come."""
+    return request.end <= request.target

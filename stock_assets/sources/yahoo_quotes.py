@@ -12,9 +12,10 @@ from websockets.exceptions import WebSocketException
 
 from stock_assets.market.calendars import delay_of, exchange_of, is_open
 from stock_assets.market.quotes import Quote
+from stock_assets.sources.manners import Manners
 from stock_assets.sources.protocol import QuoteStatus
-from stock_assets.sources.yahoo import Manners
-from stock_assets.sources.yahoo_client import RateLimitedError, YahooClient, YahooError
+from stock_assets.sources.yahoo_answers import Kind, YahooError
+from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets.sources.yahoo_frames import UnreadableFrameError, quote_of_frame, quote_of_row
 from stock_assets.sources.yahoo_stream import StalledError, YahooStream
 
@@ -126,7 +127,7 @@ class YahooQuotes:
         """Until the next try: wait, or poll where there were too many."""
         end = time.monotonic() + pause
         while not stop.is_set() and (left := end - time.monotonic()) > 0 and self.open_symbols():
-            if failures < self.patience.poll_after or self.manners.held_until > time.monotonic():
+            if failures < self.patience.poll_after or self.manners.is_held:
                 stop.wait(min(left, self.patience.poll_every))
                 continue
             self._say("polled, for the WebSocket can't be had")
@@ -141,7 +142,7 @@ class YahooQuotes:
             rows = self.client.quotes(self.open_symbols())
         except YahooError as error:
             self.status.count["polls_failed"] += 1
-            if isinstance(error, RateLimitedError):
+            if error.kind is Kind.RATE_LIMITED:
                 self.manners.refused()
             self._say(f"neither the WebSocket nor an answer can be had: {error}")
             return []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from stock_assets.market.adjustment import CorporateAction, Kind
@@ -14,8 +14,14 @@ def read_actions(engine: Engine, symbol: str) -> list[CorporateAction]:
     """What is known of a symbol, in the order of time."""
     query = select(corporate_action).where(corporate_action.c.symbol == symbol).order_by(corporate_action.c.ex_date)
     with engine.connect() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [CorporateAction(**{**row, "kind": Kind(row["kind"])}) for row in rows]
+        return list(map(_action, connection.execute(query).mappings().all()))
+
+
+def read_splits(engine: Engine) -> list[CorporateAction]:
+    """Every split that is known, of all symbols."""
+    query = select(corporate_action).where(corporate_action.c.kind == Kind.SPLIT.value)
+    with engine.connect() as connection:
+        return list(map(_action, connection.execute(query).mappings().all()))
 
 
 def write_actions(engine: Engine, actions: Sequence[CorporateAction]) -> None:
@@ -34,3 +40,7 @@ def write_actions(engine: Engine, actions: Sequence[CorporateAction]) -> None:
         connection.execute(
             statement.on_conflict_do_update(index_elements=keys, set_=replaced), [asdict(action) for action in actions]
         )
+
+
+def _action(row: RowMapping) -> CorporateAction:
+    return CorporateAction(**{**row, "kind": Kind(row["kind"])})

@@ -37,6 +37,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "influxdb/stock_price_v1": ["kafka/real_time_stock_prices"],
         "postgres/stock_info": [],
         "postgres/company": ["postgres/stock_info"],
+        "postgres/corporate_action": [],
     }
     assert {key.to_user_string() for key in graph.asset_check_keys} == {
         "influxdb/stock_price_v1:prices_are_fresh",

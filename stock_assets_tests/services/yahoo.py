@@ -4,19 +4,24 @@ The shapes of its answers follow Yahoo's chart, quoteSummary, quote and crumb ad
 """
 
 import json
+import math
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import trustme
-from curl_cffi import CurlOpt, requests
+from curl_cffi import CurlOpt
+
+from stock_assets.sources.yahoo_session import YahooSession
 
 HOSTS = ("fc.yahoo.com", "query1.finance.yahoo.com", "query2.finance.yahoo.com", "finance.yahoo.com", "guce.yahoo.com")
 SECONDS = {"1m": 60, "2m": 120, "5m": 300, "1h": 3600, "1d": 86_400}
@@ -31,20 +36,45 @@ class Market:
 
     # When a symbol trades: given the time of a bar's start, whether there is one.
     trades: Callable[[datetime], bool] = lambda at: at.weekday() < 5 and _in_new_york_hours(at)
+    trades_extended: Callable[[datetime], bool] = lambda at: at.weekday() < 5 and at.hour >= 9
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     unknown: set[str] = field(default_factory=set)
     halted: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     holes: set[datetime] = field(default_factory=set)  # rows of nulls
     corrected: dict[tuple[str, datetime], float] = field(default_factory=dict)
     ugly: dict[str, list[Ugly]] = field(default_factory=dict)  # answers to give first, symbol by symbol
+    slow: dict[str, float] = field(default_factory=dict)  # seconds that a symbol's charts take
+    splits: dict[str, dict[datetime, tuple[int, int]]] = field(default_factory=dict)  # opening -> new for old shares
+    dividends: dict[str, dict[datetime, float]] = field(default_factory=dict)  # opening -> in shares of today
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     quotes: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the quote address says beside that
     refuse_quotes: bool = False  # as if it were asked too often
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and query of each request
+    busiest: int = 0  # slow requests at once, at most
+    _busy: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self, symbol: str, at: datetime) -> float:
-        """The price of a bar; the same each time, unless it was corrected."""
-        return self.corrected.get((symbol, at), 100 + (at.hour * 60 + at.minute) / 100 + len(symbol))
+        """The price of a bar; the same each time, unless it was corrected. As Yahoo does, in shares of today."""
+        price = self.corrected.get((symbol, at), 100 + (at.hour * 60 + at.minute) / 100 + len(symbol))
+        return price / self.split_since(symbol, at)
+
+    def split_since(self, symbol: str, at: datetime) -> float:
+        """The shares of now for one share of then."""
+        splits = self.splits.get(symbol, {}).items()
+        return math.prod(new / old for opening, (new, old) in splits if at < opening <= self.now())
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count those that are in here at once."""
+        with self._lock:
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
 
     def charts(self) -> list[tuple[str, dict[str, str]]]:
         """The chart requests, symbol and query."""
@@ -66,24 +96,27 @@ class YahooServer:
         authority.issue_cert(*HOSTS).configure_cert(context)
         folder = tempfile.TemporaryDirectory()
         self._folder = folder
-        self._certificate = Path(folder.name) / "ca.pem"
-        authority.cert_pem.write_to_path(self._certificate)
+        self.certificate = Path(folder.name) / "ca.pem"
+        authority.cert_pem.write_to_path(self.certificate)
         market = self.market
 
         class Handler(_Handler):
             served = market
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def session(self) -> object:
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1."""
+        return int(self._server.server_address[1])
+
+    def session(self) -> YahooSession:
         """A session for which Yahoo's hosts are this server; all else is Yahoo's own client code."""
-        port = self._server.server_address[1]
-        options = {CurlOpt.PORT: port, CurlOpt.RESOLVE: [f"{host}:{port}:127.0.0.1" for host in HOSTS]}
-        session: Any = requests.Session  # typed as if `verify` were no path
-        return session(verify=str(self._certificate), impersonate="chrome", curl_options=options)
+        options = {CurlOpt.PORT: self.port, CurlOpt.RESOLVE: [f"{host}:{self.port}:127.0.0.1" for host in HOSTS]}
+        return YahooSession(ca_file=self.certificate, curl_options=options)
 
     def close(self) -> None:
         """Stop serving."""
@@ -91,6 +124,14 @@ class YahooServer:
         self._server.server_close()
         self._thread.join()
         self._folder.cleanup()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """A client that waited no longer is its own affair."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -118,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/html", b"<html>Not here</html>")
 
     def _chart(self, symbol: str, query: dict[str, str]) -> None:
+        if symbol in self.served.slow:
+            with self.served.counted():
+                time.sleep(self.served.slow[symbol])
         if self.served.ugly.get(symbol):
             self._answer(*self.served.ugly[symbol].pop(0))
         elif symbol in self.served.unknown:
@@ -128,20 +172,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _bars(self, symbol: str, query: dict[str, str]) -> dict[str, Any]:
         market, step = self.served, timedelta(seconds=SECONDS[query["interval"]])
+        extended = query.get("includePrePost") == "true"
         at = datetime.fromtimestamp(int(query["period1"]), UTC)
+        if query["interval"] == "1d":  # a day's bar has the time of its opening
+            opening = at.replace(hour=14, minute=30, second=0)
+            at = opening if opening >= at else opening + step
         end = min(datetime.fromtimestamp(int(query["period2"]), UTC), market.now())
         rows: list[tuple[datetime, float | None]] = []
         halt = market.halted.get(symbol)
         while at < end:
-            if market.trades(at) and not (halt and halt[0] <= at < halt[1]):
+            traded = market.trades(at) or (extended and market.trades_extended(at))
+            if traded and not (halt and halt[0] <= at < halt[1]):
                 rows.append((at, None if at in market.holes else market.close(symbol, at)))
             at += step
         quote = {
             name: [None if close is None else round(close + shift, 4) for _, close in rows]
             for name, shift in (("open", -0.1), ("high", 0.2), ("low", -0.2), ("close", 0.0))
         }
-        volume = [None if close is None else 1000 for _, close in rows]
-        return {
+        volume = [None if close is None else round(1000 * market.split_since(symbol, at)) for at, close in rows]
+        told = {
             "meta": {
                 "currency": "USD",
                 "symbol": symbol,
@@ -154,8 +203,13 @@ class _Handler(BaseHTTPRequestHandler):
                 "range": "",
                 "validRanges": ["1d", "5d", "1mo", "max"],
                 "currentTradingPeriod": _periods(market.now()),
-                "tradingPeriods": [[_regular(day)] for day in sorted({at.date() for at, _ in rows})],
+                "tradingPeriods": _trading_periods(sorted({at.date() for at, _ in rows}), extended),
             },
+            "events": _events(market, symbol, query),
+        }
+        if not rows:  # then it gives no times at all, and a quote without columns
+            return told | {"indicators": {"quote": [{}]}}
+        return told | {
             "timestamp": [int(at.timestamp()) for at, _ in rows],
             "indicators": {"quote": [{**quote, "volume": volume}]},
         }
@@ -190,12 +244,46 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: pytest shows what is wrong."""
 
 
-def _regular(day: Any) -> dict[str, Any]:
-    opened = datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC)
-    end = opened + timedelta(hours=6, minutes=30)
-    return {"timezone": "EST", "start": int(opened.timestamp()), "end": int(end.timestamp()), "gmtoffset": -18000}
+def _events(market: Market, symbol: str, query: dict[str, str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Splits and dividends between the two ends, each under its time."""
+
+    def asked(opening: datetime) -> bool:
+        return int(query["period1"]) <= opening.timestamp() < int(query["period2"]) and opening <= market.now()
+
+    splits, dividends = market.splits.get(symbol, {}), market.dividends.get(symbol, {})
+    times = {opening: int(opening.timestamp()) for opening in (*splits, *dividends) if asked(opening)}
+    return {
+        "splits": {
+            str(at): {"date": at, "numerator": splits[opening][0], "denominator": splits[opening][1]}
+            for opening, at in times.items()
+            if opening in splits
+        },
+        "dividends": {
+            str(at): {"date": at, "amount": dividends[opening]} for opening, at in times.items() if opening in dividends
+        },
+    }
+
+
+def _trading_periods(days: list[date], extended: bool) -> Any:
+    regular = [[_period(day, *REGULAR)] for day in days]
+    if not extended:
+        return regular
+    return {
+        "pre": [[_period(day, *PRE)] for day in days],
+        "regular": regular,
+        "post": [[_period(day, *POST)] for day in days],
+    }
+
+
+# Hours and minutes of UTC, while New York's clock is at winter time.
+PRE, REGULAR, POST = ((9, 0), (14, 30)), ((14, 30), (21, 0)), ((21, 0), (25, 0))
+
+
+def _period(day: date, begin: tuple[int, int], end: tuple[int, int]) -> dict[str, Any]:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start, stop = (int((midnight + timedelta(hours=h, minutes=m)).timestamp()) for h, m in (begin, end))
+    return {"timezone": "EST", "start": start, "end": stop, "gmtoffset": -18000}
 
 
 def _periods(now: datetime) -> dict[str, Any]:
-    regular = _regular(now.date())
-    return {"pre": regular, "regular": regular, "post": regular}
+    return {name: _period(now.date(), *hours) for name, hours in (("pre", PRE), ("regular", REGULAR), ("post", POST))}

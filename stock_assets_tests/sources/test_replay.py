@@ -71,7 +71,7 @@ def test_a_bad_line_at_the_end_stops_all_before_anything_is_given(tmp_path: Path
 
 
 def test_what_is_known_of_the_companies_is_told() -> None:
-    companies = {company.symbol: company for company in ReplaySource.of(IngestSettings()).companies(NOW)}
+    companies = {company.symbol: company for company in ReplaySource.of(IngestSettings()).companies(["IBM"], NOW)}
     assert companies["IBM"].sector == "Technology"
     assert companies["IBM"].marketcap is None
     assert companies["IBM"].entry_date.isoformat() == "2026-11-22"  # New York's Sunday evening

@@ -1,17 +1,21 @@
 """Source yahoo against a server that answers as Yahoo does, through yfinance's and curl_cffi's own code."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from stock_assets.market.bars import Bar
+from stock_assets.market.bars import Bar, CompanyInfo
 from stock_assets.market.coverage import Coverage
-from stock_assets.sources.protocol import SourceError
-from stock_assets.sources.yahoo import LEAD, Manners, YahooSource
+from stock_assets.sources.manners import Manners
+from stock_assets.sources.protocol import Batch, Refusal, SourceError
+from stock_assets.sources.yahoo import LEAD, YahooSource
+from stock_assets.sources.yahoo_answers import Kind
 from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets_tests.services.yahoo import Market, YahooServer
 
@@ -54,23 +58,30 @@ class Asked:
             interval="2m",
             history=timedelta(days=2),
             delay=timedelta(seconds=15),
-            client=YahooClient(folder, server.session()),
-            manners=Manners(per_minute=60_000),
+            client=YahooClient(folder, server.session, timeout_seconds=2),
+            manners=Manners(folder / "turns.json", per_minute=60_000),
             now=self.clock,
         )
         self.coverage: dict[str, Coverage] = {}
+        self.answers = Counter[str]()
+        self.batches: list[Batch] = []
 
     def until_it_rests(self) -> list[Bar]:
         """Everything it gives until it would wait or end."""
         bars: list[Bar] = []
         stop = Event()
         for batch in self.source.batches(list(self.coverage.values()), stop):
-            bars.extend(batch.bars)
-            self.coverage.update({row.symbol: row for row in batch.coverage})
+            bars.extend(self._taken(batch))
             pause = self.source.pause(self.coverage, self.clock())
             if pause is None or pause > timedelta(seconds=1):
                 stop.set()
         return bars
+
+    def _taken(self, batch: Batch) -> Sequence[Bar]:
+        self.batches.append(batch)
+        self.coverage.update({row.symbol: row for row in batch.coverage})
+        self.answers.update(batch.answers)
+        return batch.bars
 
     def once(self, time: datetime) -> list[Bar]:
         """What one round of requests at `time` gives; each symbol is asked once at most."""
@@ -78,8 +89,7 @@ class Asked:
         bars: list[Bar] = []
         left = set(self.source.symbols)
         for batch in self.source.batches(list(self.coverage.values()), stop):
-            bars.extend(batch.bars)
-            self.coverage.update({row.symbol: row for row in batch.coverage})
+            bars.extend(self._taken(batch))
             left -= {row.symbol for row in batch.coverage}
             if not left:
                 stop.set()
@@ -146,12 +156,14 @@ def test_rows_of_nulls_are_left_out_and_a_halt_is_covered(asked: Asked, market: 
 def test_a_429_is_seen_as_one_and_holds_back_all_symbols(asked: Asked, market: Market) -> None:
     # Twice: yfinance tries once more with another cookie.
     market.ugly["AMZN"] = [(429, "text/plain", b"Too Many Requests")] * 2
+    asked.source.concurrency = 1
     stop = Event()
-    [batch] = [next(asked.source.batches([], stop))]
+    batch = next(asked.source.batches([], stop))
     assert batch.bars == []
     assert batch.coverage[0].last_answer.startswith("rate limited")
-    assert asked.source.manners.refusals == 1
-    assert asked.source.manners.held_until > 0
+    assert batch.answers == {Kind.RATE_LIMITED: 1}
+    assert asked.source.manners.turns.refusals == 1
+    assert asked.source.manners.turn() > 25  # whoever asks next, of whatever symbol, in whatever program
 
 
 def test_an_unknown_symbol_rests_and_costs_the_others_nothing(asked: Asked, market: Market) -> None:
@@ -165,26 +177,61 @@ def test_an_unknown_symbol_rests_and_costs_the_others_nothing(asked: Asked, mark
 
 
 @pytest.mark.parametrize(
-    ("answer", "times"),
+    ("answer", "times", "kind"),
     [
-        ((200, "text/html", b"<html>Will be right back...</html>"), 1),
-        ((200, "application/json", b'{"chart": {"result": [{"meta": {"curr'), 1),
-        ((500, "text/plain", b"oops"), 2),  # yfinance tries once more with another cookie
-        ((401, "application/json", b'{"finance": {"error": {"description": "Invalid Crumb"}}}'), 2),
-        ((200, "application/json", b'{"chart": {"result": [], "error": null}}'), 1),
+        ((200, "text/html", b"<html>Will be right back...</html>"), 1, Kind.PAGE),
+        ((200, "text/html", b"<!DOCTYPE html><html>Sign in</html>"), 1, Kind.PAGE),
+        ((200, "application/json", b'{"chart": {"result": [{"meta": {"curr'), 1, Kind.BROKEN_JSON),
+        ((500, "text/plain", b"oops"), 2, Kind.SERVER_ERROR),  # yfinance tries once more with another cookie
+        ((502, "text/html", b"<html>Bad Gateway</html>"), 2, Kind.SERVER_ERROR),
+        ((401, "application/json", b'{"finance": {"error": {"description": "Invalid Crumb"}}}'), 2, Kind.REFUSED_CRUMB),
+        ((200, "application/json", b'{"chart": {"result": [], "error": null}}'), 1, Kind.BROKEN),
+        ((200, "application/json", b"[]"), 1, Kind.BROKEN),
     ],
 )
-def test_a_broken_answer_is_told_apart_from_an_empty_one_and_asked_for_again(
-    asked: Asked, market: Market, answer: tuple[int, str, bytes], times: int
+def test_each_refusal_is_told_apart_and_asked_for_again(
+    asked: Asked, market: Market, answer: tuple[int, str, bytes], times: int, kind: Kind
 ) -> None:
     market.ugly["AMZN"] = [answer] * times
     asked.once(FRIDAY_EVENING)
     row = asked.coverage["AMZN"]
-    assert row.last_answer.startswith("broken answer")
-    assert row.newest_bar is None
+    assert row.last_answer.startswith(f"{kind}: ")
+    assert (row.newest_bar, row.failures) == (None, 1)
+    assert asked.answers == {kind: 1, Kind.OK: 1}
     bars = asked.once(FRIDAY_EVENING + timedelta(seconds=11))
     assert asked.coverage["AMZN"].covered_until == LAST_BAR
+    assert asked.coverage["AMZN"].failures == 0
     assert {bar.symbol for bar in bars} == {"AMZN"}
+
+
+def test_a_time_out_is_told_apart_and_holds_up_nobody_else(asked: Asked, market: Market) -> None:
+    market.slow["AMZN"] = 3
+    asked.once(FRIDAY_EVENING)
+    assert asked.coverage["AMZN"].last_answer.startswith("timed out: ")
+    assert [list(batch.answers) for batch in asked.batches] == [[Kind.OK], [Kind.TIMED_OUT]]
+
+
+def test_a_server_that_is_not_there_is_told_apart(asked: Asked, tmp_path: Path) -> None:
+    gone = YahooServer()
+    gone.close()
+    asked.source.client = YahooClient(tmp_path, gone.session, timeout_seconds=2)
+    asked.once(FRIDAY_EVENING)
+    assert asked.answers == {Kind.NOT_REACHABLE: 2}
+
+
+def test_no_bar_where_there_were_some_is_a_refusal_and_in_a_halt_it_is_none(asked: Asked, market: Market) -> None:
+    asked.until_it_rests()
+    market.halted["AMZN"] = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    monday = datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC)
+    asked.once(monday)  # asks from Friday's last minutes on, and Friday is gone
+    assert asked.coverage["AMZN"].last_answer.startswith("empty answer: ")
+    assert asked.coverage["AMZN"].covered_until == LAST_BAR
+    market.halted["AMZN"] = (datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    asked.once(monday + timedelta(minutes=2))
+    assert asked.coverage["AMZN"].covered_until == monday.replace(minute=32, second=0)
+    assert asked.once(monday + timedelta(minutes=14))
+    assert asked.coverage["AMZN"].last_answer == "0 bars"
+    assert asked.answers[Kind.NO_BARS] == 1
 
 
 def test_the_producer_stays_up_while_something_is_missing_even_on_a_weekend(asked: Asked, market: Market) -> None:
@@ -264,16 +311,150 @@ def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Aske
         "trailingPE": "Infinity",
         "forwardPE": 27.5,
         "currency": "USD",
+        "country": "United States",
+        "fullTimeEmployees": 1_546_000,
+        "beta": 1.3,
+        "trailingAnnualDividendYield": 0.0042,
+        "dividendYield": 0.43,
+        "earningsTimestamp": 1793221200,  # 28 October 2026: the last ones
+        "earningsTimestampStart": 1801256400,  # 29 January 2027
+        "earningsTimestampEnd": 1801688400,
     }
-    companies = asked.source.companies(FRIDAY_EVENING)
-    amazon = next(companies)
+    amazon, apple = asked.source.companies(asked.source.symbols, FRIDAY_EVENING)
+    assert isinstance(amazon, CompanyInfo)
     assert (amazon.marketcap, amazon.trailingpe, amazon.sector) == (2_345_678_901_234, None, None)
     assert str(amazon.forwardpe) == "27.5"
-    assert amazon.entry_date.isoformat() == "2026-11-20"
-    with pytest.raises(SourceError, match=r"1 of 2 companies failed: Yahoo knows no symbol AAPL"):
-        next(companies)
+    assert (amazon.country, amazon.website, amazon.employees) == ("United States", None, 1_546_000)
+    assert (str(amazon.beta), str(amazon.dividendyield)) == ("1.3", "0.0042")
+    assert amazon.nextearnings == date(2027, 1, 29)
+    assert amazon.entry_date == date(2026, 11, 20)
+    assert isinstance(apple, Refusal)
+    assert (apple.symbol, apple.kind, apple.is_final) == ("AAPL", Kind.UNKNOWN_SYMBOL, True)
 
 
 def test_an_interval_that_yahoo_does_not_have_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="BAR_INTERVAL=3m: Yahoo has no such bars"):
-        YahooSource(tuple, "3m", timedelta(1), timedelta(0), YahooClient(tmp_path), Manners(1))
+        YahooSource(tuple, "3m", timedelta(1), timedelta(0), YahooClient(tmp_path), Manners(tmp_path / "turns", 1))
+
+
+def test_bars_before_the_open_and_after_the_close_are_an_option(asked: Asked, market: Market) -> None:
+    asked.source.extended = True
+    bars = asked.until_it_rests()
+    friday = [bar.start for bar in bars if bar.symbol == "AMZN" and bar.start.day == 20]
+    assert friday[0] == datetime(2026, 11, 20, 9, tzinfo=UTC)  # 4:00 in New York
+    assert friday[-1] == datetime(2026, 11, 20, 22, 56, tzinfo=UTC)  # that is how late it is; trade ends at 20:00
+    assert len(friday) == len(set(friday)) == 30 * (23 - 9) - 1
+    bars = asked.once(datetime(2026, 11, 20, 23, 2, 16, tzinfo=UTC))
+    assert {bar.start.minute for bar in bars} == {58, 0}
+
+
+def test_with_other_hours_the_history_begins_anew(asked: Asked) -> None:
+    asked.until_it_rests()
+    asked.source.extended = True
+    assert {row.last_answer for row in asked.source.watched_rows(list(asked.coverage.values()), FRIDAY_EVENING)} == {
+        "not asked yet"
+    }
+
+
+SPLIT_MORNING = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+
+
+def test_splits_and_dividends_are_given_beside_the_bars_as_declared(asked: Asked, market: Market) -> None:
+    thursday = datetime(2026, 11, 19, 14, 30, tzinfo=UTC)
+    market.splits["AMZN"] = {SPLIT_MORNING: (4, 1)}
+    market.dividends["AMZN"] = {thursday: 0.205}  # in shares of Monday
+    asked.clock.time, asked.source.history = datetime(2026, 11, 23, 23, tzinfo=UTC), timedelta(days=5)
+    asked.until_it_rests()
+    split, dividend = (action for batch in asked.batches for action in batch.actions)
+    assert (str(split.kind), split.ex_date, split.value) == ("split", date(2026, 11, 23), Decimal(4))
+    assert (str(dividend.kind), dividend.ex_date, dividend.currency) == ("dividend", date(2026, 11, 19), "USD")
+    assert float(dividend.value) == pytest.approx(0.82)
+    traded = 100 + (20 * 60 + 58) / 100 + len("AMZN")  # at 20:58 in UTC
+    assert float(split.close_before or 0) == pytest.approx(traded, abs=1e-3)
+    assert float(dividend.close_before or 0) == pytest.approx(traded, abs=1e-3)
+
+
+def test_prices_from_before_a_split_are_those_that_were_traded(
+    asked: Asked, market: Market, server: YahooServer, tmp_path: Path
+) -> None:
+    before = {bar.start: bar for bar in asked.until_it_rests() if bar.symbol == "AMZN"}
+    market.splits["AMZN"] = {SPLIT_MORNING: (4, 1)}
+    bars = asked.once(SPLIT_MORNING + timedelta(minutes=2, seconds=16))
+    # Yahoo has divided Friday's prices by four, and that is no correction.
+    assert [bar.start for bar in bars if bar.symbol == "AMZN"] == [SPLIT_MORNING]
+    fresh = Asked(server, tmp_path, "AMZN")
+    fresh.clock.time = asked.clock.time
+    again = {bar.start: bar for bar in fresh.until_it_rests() if bar.symbol == "AMZN" and bar.start in before}
+    assert LAST_BAR in again
+    assert all(bar.close == pytest.approx(before[start].close, abs=1e-3) for start, bar in again.items())
+    assert {bar.volume for bar in again.values()} == {1000}
+
+
+def test_a_part_of_a_long_history_knows_of_splits_after_it(asked: Asked, market: Market) -> None:
+    asked.source.interval, asked.source.history = "1m", timedelta(days=12)
+    market.splits["AMZN"] = {datetime(2026, 11, 18, 14, 30, tzinfo=UTC): (2, 1)}
+    bars = {bar.start: bar for bar in asked.until_it_rests() if bar.symbol == "AMZN"}
+    first = min(bars)
+    assert first == datetime(2026, 11, 6, 14, 30, tzinfo=UTC)
+    assert bars[first].close == pytest.approx(market.close("AMZN", first) * 2)
+    assert len(bars) == 11 * 390
+    assert len([symbol for symbol, _ in market.charts() if symbol == "AMZN"]) == 5  # three parts, two questions
+
+
+def test_requests_are_under_way_side_by_side_but_no_more_than_allowed(asked: Asked, market: Market) -> None:
+    symbols = tuple(f"S{number:03d}" for number in range(24))
+    asked.source.watched, asked.source.concurrency = (lambda: symbols), 6
+    market.slow = dict.fromkeys(symbols, 0.2)
+    asked.once(FRIDAY_EVENING)
+    assert set(asked.coverage) == set(symbols)
+    assert 1 < market.busiest <= 6
+
+
+def test_a_symbol_is_never_asked_for_twice_at_once(asked: Asked, market: Market) -> None:
+    market.slow["AMZN"] = 0.5
+    asked.once(FRIDAY_EVENING)
+    assert [symbol for symbol, _ in market.charts()].count("AMZN") == 1
+
+
+def test_what_is_under_way_when_it_is_to_end_is_still_given(asked: Asked, market: Market) -> None:
+    market.slow["AMZN"] = 0.5
+    stop, symbols = Event(), []
+    for batch in asked.source.batches([], stop):
+        symbols += [row.symbol for row in batch.coverage]
+        stop.set()
+    assert symbols == ["AAPL", "AMZN"]
+
+
+def test_a_dead_symbol_is_reported_once_and_rests_longer_than_a_producer_lives(
+    asked: Asked, market: Market, server: YahooServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    market.unknown.add("AMZN")
+    asked.once(FRIDAY_EVENING)
+    assert "AMZN" in caplog.text
+    caplog.clear()
+    fresh = Asked(server, tmp_path, "AMZN", "AAPL")  # as after a restart
+    fresh.coverage = asked.coverage
+    caplog.set_level("WARNING")
+    fresh.once(FRIDAY_EVENING + timedelta(minutes=11))
+    assert fresh.coverage["AMZN"].next_due == FRIDAY_EVENING + timedelta(minutes=31)
+    assert caplog.text == ""
+
+
+def test_what_yahoo_no_longer_sells_is_a_gap_that_is_written_down(asked: Asked) -> None:
+    asked.until_it_rests()
+    february = datetime(2027, 2, 26, 23, tzinfo=UTC)
+    asked.once(february)
+    [gap] = [gap for batch in asked.batches for gap in batch.gaps if gap.symbol == "AMZN"]
+    assert gap.begins_at == LAST_BAR + timedelta(minutes=2)
+    assert gap.ends_at == february - timedelta(days=60) + timedelta(minutes=2)
+
+
+def test_the_newest_splits_and_dividends_are_asked_for_by_the_day(asked: Asked, market: Market) -> None:
+    market.dividends["AMZN"] = {datetime(2026, 5, 7, 14, 30, tzinfo=UTC): 0.5}
+    market.unknown.add("AAPL")
+    amazon, apple = asked.source.actions(asked.source.symbols, FRIDAY_EVENING)
+    assert not isinstance(amazon, Refusal)
+    [dividend] = amazon
+    assert (dividend.ex_date, float(dividend.value)) == (date(2026, 5, 7), 0.5)
+    assert dividend.close_before is not None
+    assert isinstance(apple, Refusal)

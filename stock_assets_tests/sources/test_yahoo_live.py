@@ -8,7 +8,8 @@ import pytest
 
 from spark_streaming.contract.validity import reason
 from stock_assets.market.bars import Bar
-from stock_assets.sources.yahoo import Manners, YahooSource
+from stock_assets.sources.manners import Manners
+from stock_assets.sources.yahoo import YahooSource
 from stock_assets.sources.yahoo_client import YahooClient
 
 pytestmark = pytest.mark.network
@@ -19,7 +20,8 @@ SYMBOLS = ("AMZN", "SAP.DE", "BTC-USD")
 @pytest.fixture
 def source(tmp_path: Path) -> YahooSource:
     history, delay = timedelta(days=5), timedelta(seconds=15)
-    return YahooSource(lambda: SYMBOLS, "2m", history, delay, YahooClient(tmp_path), Manners(per_minute=60))
+    manners = Manners(tmp_path / "turns.json", per_minute=60)
+    return YahooSource(lambda: SYMBOLS, "2m", history, delay, YahooClient(tmp_path), manners)
 
 
 def test_yahoo_gives_valid_bars_of_every_symbol(source: YahooSource) -> None:

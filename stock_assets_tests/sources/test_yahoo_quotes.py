@@ -13,7 +13,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from spark_streaming.contract.quote_validity import quote_reason
 from spark_streaming.contract.schema import MarketPhase
 from stock_assets.market.quotes import Quote
-from stock_assets.sources.yahoo import Manners
+from stock_assets.sources.manners import Manners
 from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets.sources.yahoo_frames import UnreadableFrameError, quote_of_frame, quote_of_row
 from stock_assets.sources.yahoo_quotes import CLOSED, Patience, YahooQuotes
@@ -78,8 +78,8 @@ def client(stream: StreamServer, yahoo: YahooServer, tmp_path: Path) -> Iterator
     source = YahooQuotes(
         watched=lambda: list(watched),
         stream=YahooStream(stream.address, stream.context, resubscribe_seconds=60, stall_seconds=60),
-        client=YahooClient(tmp_path, yahoo.session()),
-        manners=Manners(per_minute=60_000),
+        client=YahooClient(tmp_path, yahoo.session),
+        manners=Manners(tmp_path / "turns.json", per_minute=60_000),
         patience=HASTY,
         now=lambda: time[0],
     )

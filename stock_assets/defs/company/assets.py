@@ -1,22 +1,31 @@
-"""Facts about the companies, in PostgreSQL."""
+"""Facts about the companies, and what happened to their shares, in PostgreSQL."""
+
+import time
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import now
-from stock_assets.market.bars import CompanyInfo
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
+from stock_assets.sources.again import Asked, ask_again
 from stock_assets.sources.choose import source_of
-from stock_assets.sources.protocol import BarSource, SourceError
+from stock_assets.store.actions import write_actions
+from stock_assets.store.answers import count_answers
 from stock_assets.store.companies import read_companies, write_companies
 
 STOCK_INFO_KEY = dg.AssetKey(["postgres", "stock_info"])
+ACTIONS_KEY = dg.AssetKey(["postgres", "corporate_action"])
 COMPANY_KEY = dg.AssetKey(["postgres", "company"])
 
 # Half an hour after New York's regular close, when the day's figures have settled.
 _AFTER_THE_CLOSE = dg.AutomationCondition.on_cron("30 16 * * 1-5", "America/New_York")
 # on_missing() would wait for a row to go missing again: on the first start there has never been one.
 _ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
+# For a database that is away; symbols that failed are asked for again within the run.
+_RETRY = dg.RetryPolicy(max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL)
+
+T = TypeVar("T")
 
 
 @dg.asset(
@@ -24,36 +33,73 @@ _ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.Automatio
     group_name="company",
     kinds={"postgres", "python"},
     automation_condition=_AFTER_THE_CLOSE | _ON_THE_FIRST_START,
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL),
+    retry_policy=_RETRY,
     description=(
         "What is known of each company, a row a symbol and day of its exchange; null where the source knows nothing. "
         "A second run on a day updates its rows."
     ),
 )
 def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
-    """Ask the source about its symbols and keep what it says."""
-    companies, failed = _ask(source_of(code_location()))
-    write_companies(postgres.engine, companies)
-    context.log.info("wrote %d rows", len(companies))
-    if failed:  # those that are there are kept; Dagster asks again
-        raise dg.Failure(description=failed, metadata={"rows_written": len(companies)})
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": len(companies),
-            "symbols": ", ".join(company.symbol for company in companies),
-            "entry_date": max((company.entry_date.isoformat() for company in companies), default="none"),
-        }
+    """Ask the source about its symbols and keep what it says; who failed is asked for again, and nobody else."""
+    source, engine = source_of(code_location()), postgres.engine
+    asked = ask_again(
+        ask=lambda symbols: source.companies(symbols, now()),
+        symbols=source.symbols,
+        keep=lambda company: write_companies(engine, [company]),
+        sleep=time.sleep,
+    )
+    count_answers(engine, "company", asked.answers, now())
+    context.log.info("wrote %d rows", len(asked.found))
+    return _result(
+        asked,
+        {
+            "dagster/row_count": len(asked.found),
+            "symbols": ", ".join(company.symbol for company in asked.found),
+            "entry_date": max((company.entry_date.isoformat() for company in asked.found), default="none"),
+        },
     )
 
 
-def _ask(source: BarSource) -> tuple[list[CompanyInfo], str]:
-    """What is known of the companies, and which could not be had: one's failure costs no other's row."""
-    companies: list[CompanyInfo] = []
-    try:
-        companies.extend(source.companies(now()))
-    except SourceError as error:
-        return companies, str(error)
-    return companies, ""
+@dg.asset(
+    key=ACTIONS_KEY,
+    group_name="company",
+    kinds={"postgres", "python"},
+    automation_condition=_AFTER_THE_CLOSE | _ON_THE_FIRST_START,
+    retry_policy=_RETRY,
+    description=(
+        "Splits and dividends, as declared: prices are stored unadjusted. The view adjustment_factor says what a price "
+        "of a day has to be multiplied with. The producer adds what comes with its bars; this asks for the last year."
+    ),
+)
+def corporate_action(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
+    """Ask the source for the splits and dividends of its symbols."""
+    source, engine = source_of(code_location()), postgres.engine
+    asked = ask_again(
+        ask=lambda symbols: source.actions(symbols, now()),
+        symbols=source.symbols,
+        keep=lambda actions: write_actions(engine, actions),
+        sleep=time.sleep,
+    )
+    count_answers(engine, "actions", asked.answers, now())
+    rows = sum(len(actions) for actions in asked.found)
+    context.log.info("wrote %d rows", rows)
+    return _result(asked, {"dagster/row_count": rows})
+
+
+def _result(asked: Asked[T], metadata: dict[str, Any]) -> dg.MaterializeResult[None]:
+    """What the run says of itself; a symbol that the source doesn't know is named, and no failure of the run.
+
+    Raises:
+        dagster.Failure: some could not be had; what could be is kept.
+    """
+    told = {"answers": dg.MetadataValue.json(dict(asked.answers))}
+    if asked.refused:
+        told["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.refused})
+    failed = [refusal for refusal in asked.refused if not refusal.is_final]
+    if failed:
+        described = f"{len(failed)} symbols failed: " + "; ".join(refusal.why for refusal in failed)
+        raise dg.Failure(described, metadata=metadata | told, allow_retries=False)
+    return dg.MaterializeResult(metadata=metadata | told)
 
 
 @dg.asset(

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from stock_assets.defs.company.assets import COMPANY_KEY, STOCK_INFO_KEY
+from stock_assets.defs.company.assets import ACTIONS_KEY, COMPANY_KEY, STOCK_INFO_KEY
 
 refresh_companies = dg.define_asset_job(
     "refresh_companies",
-    selection=dg.AssetSelection.assets(STOCK_INFO_KEY, COMPANY_KEY).without_checks(),
-    description="Ask the source about every company, now.",
+    selection=dg.AssetSelection.assets(STOCK_INFO_KEY, COMPANY_KEY, ACTIONS_KEY).without_checks(),
+    description="Ask the source about every company, its splits and its dividends, now.",
 )
