@@ -8,7 +8,7 @@ from stock_assets.defs.company.jobs import refresh_companies
 from stock_assets.defs.company.sensors import follow_automation
 from stock_assets.defs.prices.jobs import judge_everything, publish_prices, stream_prices
 from stock_assets.defs.prices.sensors import judge_prices
-from stock_assets.defs.runs.reports import report_what_happens
+from stock_assets.defs.runs.reports import purge_history, report_what_happens
 from stock_assets.defs.runs.sensors import keep_prices_flowing
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
@@ -31,7 +31,7 @@ def definitions() -> dg.Definitions:
         assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
         jobs=[publish_prices, stream_prices, judge_everything, refresh_companies],
-        sensors=[keep_prices_flowing, judge_prices, report_what_happens, follow_automation],
+        sensors=[keep_prices_flowing, judge_prices, report_what_happens, purge_history, follow_automation],
         resources=_resources(settings),
         # Runs are either one long program or short; in-process also lets a program see its run die.
         executor=dg.in_process_executor,

@@ -54,6 +54,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "keep_prices_flowing": "RUNNING",
         "judge_prices": "RUNNING",
         "report_what_happens": "RUNNING",
+        "purge_history": "RUNNING",
         "follow_automation": "RUNNING",
     }
 

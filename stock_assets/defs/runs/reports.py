@@ -1,14 +1,17 @@
-"""Writes down, each half minute, what checks and runs say, and tells people what goes wrong."""
+"""Writes down what checks and runs say, tells people what goes wrong, and deletes what is old."""
 
 from datetime import datetime
 
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.runs.purge import Keep, purge
 from stock_assets.defs.runs.records import copy_runs, copy_verdicts
 from stock_assets.defs.runs.telling import SENSOR, deliver_due, write_news
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
+
+_PURGE_SECONDS = 30  # of a tick: Dagster cuts it off after 60
 
 
 @dg.sensor(
@@ -34,3 +37,18 @@ def report_what_happens(context: dg.SensorEvaluationContext, postgres: PostgresR
     delivered = deliver_due(engine, settings, moment)
     context.update_cursor(newest.isoformat() if newest else None)
     return dg.SkipReason(f"verdicts and runs are written down, {delivered} messages delivered")
+
+
+@dg.sensor(
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Deletes, each hour, what is older than KEEP_RUNS_DAYS, KEEP_VERDICTS_DAYS and KEEP_TICKS_DAYS. The newest run "
+        "of each job, verdict of each check and materialization of each asset and partition stay."
+    ),
+)
+def purge_history(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
+    """Delete what is old, a bounded part at a time."""
+    gone = purge(context.instance, postgres.engine, Keep.of(code_location()), now(), _PURGE_SECONDS)
+    deleted = ", ".join(f"{number:,} {kind}" for kind, number in gone.items() if number)
+    return dg.SkipReason(f"deleted: {deleted or 'nothing is old enough'}")
