@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-MOST_POINTS_A_PIXEL = 10  # Grafana refuses a series of more than so many times a panel's `maxDataPoints`
+MOST_POINTS = 10  # Grafana refuses a series of more than so many times a panel's `maxDataPoints`
 
 _WITH_FORMAT = re.compile(r"\$\{(\w+)(?::([^}]+))?\}|\$(\w+)")
 _FLUX_MACRO = re.compile(r"\b[a-zA-Z]+\.(timeRangeStart|timeRangeStop|windowPeriod|defaultBucket|organization)\b")
