@@ -114,7 +114,9 @@ class Stand:
 def stand(progress: Progress) -> Iterator[Stand]:
     """Bring the servers up; use it in the main thread."""
     home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
-    ports = dict(zip(("kafka_port", "kafka_controller_port", "influxdb_port"), _free_ports(3), strict=True))
+    ports = dict(
+        zip(("kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port"), _free_ports(4), strict=True)
+    )
     settings = StandSettings(stocks_home=home, stocks_cache=StackSettings().stocks_cache, **ports)  # type: ignore[arg-type]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)

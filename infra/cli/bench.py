@@ -13,6 +13,9 @@ from infra.local.progress import Progress
 def bench(
     latency: Annotated[bool, typer.Option("--latency", help="From append in Kafka to queryable, instead.")] = False,
     soak: Annotated[bool, typer.Option("--soak", help="A backlog, and bars that go on coming, instead.")] = False,
+    grafana: Annotated[
+        bool, typer.Option("--grafana", help="The dashboards' queries on a year of bars, instead.")
+    ] = False,
     bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
     seconds: Annotated[int, typer.Option(min=5, help="How long latency is measured, or a soak lasts.")] = 300,
@@ -23,6 +26,7 @@ def bench(
 
     The figures of one run can be compared with one another, those of two runs can't: machines change their speed.
     """
+    from infra.bench import dashboards
     from infra.bench import soak as soaking
     from infra.bench.latency import measure
     from infra.bench.stand import stand
@@ -40,6 +44,12 @@ def bench(
             table = Table("", "", title="a backlog, and bars that go on coming", show_header=False)
             for what, figure in lasted.items():
                 table.add_row(what.replace("_", " "), f"{figure:,}")
+        elif grafana:
+            views = dashboards.measure(servers, progress)
+            answer = dict(views)
+            table = Table("", "slowest query", "median, ms", "worst, ms", "all queries, ms", "values")
+            for view, figures in views.items():
+                table.add_row(view, *map(str, figures.values()))
         else:
             report = Throughput(servers, progress, bars, symbols).report()
             answer = dict(report)
@@ -50,6 +60,6 @@ def bench(
         print(json.dumps(answer))
         return
     answers.print(table)
-    if not latency and not soak:
+    if not latency and not soak and not grafana:
         for name, ratio in ratios(report).items():
             answers.print(f"{name}: {ratio}", markup=False)

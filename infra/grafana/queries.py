@@ -6,7 +6,7 @@ Formats are those of Grafana's `${name:format}`; macros are those of its InfluxD
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -47,6 +47,7 @@ class Query:
     max_data_points: int = 1000
     min_interval: timedelta = timedelta(seconds=1)
     is_time_series: bool = False  # of SQL: columns of text are labels
+    repeated_by: str | None = None  # a variable of which it sees one value
 
     @property
     def name(self) -> str:
@@ -72,21 +73,30 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel that shows data, those of collapsed rows too."""
+    """Every panel that shows data."""
+    return (panel for panel in dashboard["panels"] if panel["type"] != "row")
+
+
+def _repeated(dashboard: Mapping[str, Any]) -> dict[int, str]:
+    """Panel id -> the variable that its row is repeated by: such a panel sees one value of it."""
+    found, by = {}, None
     for panel in dashboard["panels"]:
-        yield from panel.get("panels", ())
-        if panel["type"] not in ("row", "text"):
-            yield panel
+        if panel["type"] == "row":
+            by = panel.get("repeat")
+        elif by is not None:
+            found[panel["id"]] = by
+    return found
 
 
 def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Query]:
     """Every query of its panels, annotations and variables."""
-    title = dashboard["title"]
+    title, repeated = dashboard["title"], _repeated(dashboard)
     for panel in panels_of(dashboard):
         step = timedelta(seconds=_seconds(panel.get("interval", "1s")))
         for target in panel["targets"]:
             place = f"panel {panel['id']}"
-            yield _query(title, place, target, panel.get("maxDataPoints", 1000), step)
+            made = _query(title, place, target, panel.get("maxDataPoints", 1000), step)
+            yield replace(made, repeated_by=repeated.get(panel["id"]))
     for annotation in dashboard["annotations"]["list"]:
         if "target" in annotation and not annotation.get("builtIn"):
             yield _query(title, f"annotation {annotation['name']}", annotation["target"], 1000, timedelta(seconds=1))
@@ -111,7 +121,7 @@ def filled(query: Query, view: View) -> str:
     text = query.text
     if query.language is Language.SQL:  # before the variables, which would take `$__timeFrom` for one of theirs
         text = _SQL_MACRO.sub(lambda match: _sql_macro(match, view), text)
-    text = _WITH_FORMAT.sub(lambda match: _value(match, view), text)
+    text = _WITH_FORMAT.sub(lambda match: _value(match, query, view), text)
     if query.language is Language.FLUX:
         text = _FLUX_MACRO.sub(lambda match: _flux_macro(match, query, view), text)
     return text
@@ -124,13 +134,15 @@ def interval_of(query: Query, view: View) -> timedelta:
     return max(timedelta(seconds=rounded), query.min_interval)
 
 
-def _value(match: re.Match[str], view: View) -> str:
+def _value(match: re.Match[str], query: Query, view: View) -> str:
     name, how = match[1] or match[3], match[2] or "glob"
     if name in ("__from", "__to"):
         moment = view.start if name == "__from" else view.stop
         return str(int(moment.timestamp() * 1000)) if how == "glob" else _text(moment)
     value = view.variables[name]
     values = [value] if isinstance(value, str) else list(value)
+    if name == query.repeated_by:
+        values = values[:1]
     if how == "doublequote":
         return ",".join('"' + one.replace('"', '\\"') + '"' for one in values)
     if how == "sqlstring":

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import FrameType
 
-from infra.local import dagster, disk, jars, logs, secrets, state
+from infra.local import dagster, disk, growth, jars, logs, secrets, state
 from infra.local.clock import Clock, steady_time
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.ports import is_held_for
@@ -36,6 +36,7 @@ class Platform:
         self.interrupted = threading.Event()
         self._supervisor = self.servers.supervisor
         self._watchdog, self._clock, self._room, self._upkeep = Watchdog(), Clock(), disk.Room(), logs.Upkeep()
+        self._growth = growth.Growth()
         self._phase, self._message = state.Phase.STARTING, ""
 
     def __enter__(self) -> "Platform":
@@ -110,6 +111,7 @@ class Platform:
             for line in self._look():
                 self.progress.line(line)
             self._upkeep.do(self.settings.stocks_home, time.time())
+            self._growth.do(self.settings, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
         """Run one of our programs beside the servers, in Dagster's environment, and return its exit code.

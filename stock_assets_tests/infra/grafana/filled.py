@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 from infra.grafana.databases import Databases
 from infra.grafana.queries import View
 from infra.local import influxdb, kafka, postgres, secrets
+from infra.local.growth import line
 from infra.local.secrets import Secrets
 from infra.settings import StackSettings, service_environment
 from spark_streaming.contract.schema import MEASUREMENT, QUOTE_MEASUREMENT, MarketPhase, Source, names_of
@@ -142,6 +143,9 @@ def _seed_influxdb(made: Filled) -> None:
         phase = MarketPhase.PRE if minute < 0 else MarketPhase.REGULAR
         quotes.append(f'{QUOTE_MEASUREMENT},symbol=AAPL price={430 + minute / 10},market_phase="{phase}" {_ms(at)}')
     made.write(*bars, *quotes)
+    for ago, free in ((2, 10 * 2**30), (1, 9 * 2**30)):
+        seen = _ms(datetime.now(UTC) - timedelta(hours=ago))
+        made.write(line({"kafka": 1000, "influxdb": 2000, "postgres": 3000}, free, seen))
 
 
 def _seed_postgres(engine: Engine) -> None:

@@ -126,6 +126,12 @@ def test_links_of_the_watchlist_lead_to_where_the_bars_are(data: Filled) -> None
         assert int(row["from"]) < row["newest_bar"] < int(row["to"])
 
 
+def test_the_disk_is_full_after_what_is_left_at_the_pace_so_far(data: Filled) -> None:
+    query = next(q for q in queries_of(dashboard("pipeline")) if q.place == "panel 12")
+    [frame] = data.databases.answer(query, data.view(0.25, stop=datetime.now(UTC)))
+    assert frame.columns[1].values == [pytest.approx(9 * 3600, rel=0.01)]
+
+
 def test_variables_offer_what_is_stored(data: Filled) -> None:
     offered = {
         query.place: [value for frame in frames for value in frame.columns[0].values]

@@ -1,0 +1,161 @@
+"""How fast the dashboards' queries are: a year of 1-minute bars of 50 symbols, asked as Grafana asks."""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import requests
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from infra.bench.stand import Bucket, Stand
+from infra.grafana.databases import Databases
+from infra.grafana.provisioning import DASHBOARDS
+from infra.grafana.queries import Query, View, load, queries_of
+from infra.local import postgres, secrets
+from infra.local.progress import Progress
+from infra.local.secrets import Secrets
+from infra.settings import HOST
+from spark_streaming.contract.schema import MEASUREMENT, Source
+from stock_assets.market.calendars import Session, sessions_between
+from stock_assets.market.coverage import Coverage
+from stock_assets.market.sessions import SessionSummary
+from stock_assets.settings import IngestSettings
+from stock_assets.store.coverage import write_coverage
+from stock_assets.store.engine import engine_of
+from stock_assets.store.migrate import upgrade
+from stock_assets.store.sessions import write_summaries
+
+SYMBOLS = [f"S{number:02}" for number in range(50)]
+_LAST = date(2026, 11, 20)
+_YEAR = timedelta(days=365)
+_TIMES = 3
+_LINES = 20_000  # a request
+
+# What is looked at: dashboard, days, how many symbols are chosen.
+_VIEWS = {
+    "Market, 5 days, 4 symbols": ("market", 5, 4),
+    "Market, 31 days, 4 symbols": ("market", 31, 4),
+    "Market, a year, 50 symbols": ("market", 365, 50),
+    "Watchlist, 50 symbols": ("watchlist", 1, 50),
+    "Pipeline, 6 hours": ("pipeline", 0.25, 1),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query: how long each try took, and how many values came back."""
+
+    milliseconds: list[float]
+    values: int
+
+    @property
+    def median(self) -> float:
+        """Of the tries, in milliseconds."""
+        return statistics.median(self.milliseconds)
+
+
+def measure(stand: Stand, progress: Progress) -> dict[str, dict[str, float | str]]:
+    """View -> its slowest query in milliseconds (median of three, and worst); all queries together, and their values."""
+    with progress.step("starting PostgreSQL"):
+        stand.servers.bring_up_postgres([Source.YAHOO])
+    bucket, sessions = stand.bucket(), sessions_between("XNYS", _LAST - _YEAR, _LAST)
+    with progress.step(f"storing {len(SYMBOLS) * 390 * len(sessions):,} bars and their sessions"):
+        _fill(bucket, _engine(stand), sessions)
+    databases, stop = _databases(stand, bucket), sessions[-1].closed
+    told = {}
+    for name, (board, days, symbols) in _VIEWS.items():
+        with progress.step(name):
+            variables = {"source": "stocks-yahoo", "interval": "1m", "symbol": SYMBOLS[:symbols]}
+            view = View(stop - timedelta(days=days), stop, bucket.name, bucket.org, variables)
+            told[name] = _told({query: _asked(databases, query, view) for query in _panels(board)})
+    return told
+
+
+def _panels(board: str) -> Iterator[Query]:
+    return (query for query in queries_of(load(DASHBOARDS / f"{board}.json")) if query.place.startswith("panel"))
+
+
+def _asked(databases: Databases, query: Query, view: View) -> Asked:
+    taken, values = [], 0
+    for _ in range(_TIMES):
+        begin = time.perf_counter()
+        frames = databases.answer(query, view)
+        taken.append(1000 * (time.perf_counter() - begin))
+        values = sum(frame.rows * max(1, len(frame.columns) - 1) for frame in frames)
+    return Asked(taken, values)
+
+
+def _told(asked: dict[Query, Asked]) -> dict[str, float | str]:
+    slowest = max(asked, key=lambda query: asked[query].median)
+    return {
+        "slowest": f"{slowest.place}, {slowest.ref_id}",
+        "median_ms": round(asked[slowest].median),
+        "worst_ms": round(max(asked[slowest].milliseconds)),
+        "all_ms": round(sum(one.median for one in asked.values())),
+        "values": sum(one.values for one in asked.values()),
+    }
+
+
+def _fill(bucket: Bucket, engine: Engine, sessions: Sequence[Session]) -> None:
+    with requests.Session() as client:
+        client.headers["Authorization"] = f"Token {bucket.write_token}"
+        for symbol in SYMBOLS:
+            lines, summaries = _year(symbol, sessions)
+            for begin in range(0, len(lines), _LINES):
+                client.post(
+                    f"{bucket.url}/api/v2/write",
+                    params={"org": bucket.org, "bucket": bucket.name, "precision": "s"},
+                    data="\n".join(lines[begin : begin + _LINES]),
+                    timeout=60,
+                ).raise_for_status()
+            write_summaries(engine, summaries)
+    newest = sessions[-1].closed - timedelta(minutes=1)
+    write_coverage(engine, [Coverage(symbol, "1m", "bench", newest, newest, "390 bars", None) for symbol in SYMBOLS])
+
+
+def _year(symbol: str, sessions: Sequence[Session]) -> tuple[list[str], list[SessionSummary]]:
+    """A random walk of a bar a minute, as line protocol, and what its sessions come to."""
+    chance, price = random.Random(symbol), 100.0  # noqa: S311
+    lines, summaries = [], []
+    for session in sessions:
+        begin, minutes = int(session.opened.timestamp()), int((session.closed - session.opened).total_seconds() / 60)
+        closes = [price := price * (1 + chance.gauss(0, 0.0005)) for _ in range(minutes)]
+        for minute, close in enumerate(closes):
+            fields = f"open={close:.4f},high={close + 0.02:.4f},low={close - 0.02:.4f},close={close:.4f},volume=1000i"
+            lines.append(f"{MEASUREMENT},interval=1m,symbol={symbol} {fields} {begin + 60 * minute}")
+        summaries.append(
+            SessionSummary(
+                session.opened.date(), symbol, "1m", session.opened, session.closed, closes[0], max(closes),
+                min(closes), closes[-1], 1000 * minutes, statistics.fmean(closes), minutes, minutes, 0,
+                datetime.now(UTC),
+            )
+        )  # fmt: skip
+    return lines, summaries
+
+
+def _engine(stand: Stand) -> Engine:
+    password = Secrets(stand.settings.stocks_home).read(secrets.POSTGRES_PASSWORD) or ""
+    settings = IngestSettings(
+        stocks_home=stand.settings.stocks_home,
+        source=Source.YAHOO,
+        stocks=tuple(SYMBOLS),
+        postgres_host=HOST,
+        postgres_port=stand.settings.postgres_port,
+        postgres_user=stand.settings.postgres_user,
+        postgres_dbname=stand.settings.postgres_dbname,
+        postgres_password=SecretStr(password),
+    )
+    upgrade(settings)
+    return engine_of(settings.postgres)
+
+
+def _databases(stand: Stand, bucket: Bucket) -> Databases:
+    settings = stand.settings
+    password = Secrets(settings.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
+    reader = postgres.reader_of(settings.names_of(Source.YAHOO))
+    where = f"host={HOST} port={settings.postgres_port} dbname={settings.postgres_dbname} user={reader}"
+    return Databases(bucket.url, bucket.org, bucket.read_token, f"{where} password={password}")
