@@ -59,7 +59,7 @@ class Asked:
 
 
 def measure(stand: Stand, progress: Progress) -> dict[str, dict[str, float | str]]:
-    """View -> its slowest query in milliseconds (median of three, and worst); all queries together, and their values."""
+    """View -> its slowest query (median of three tries and the worst, in milliseconds), and all queries together."""
     with progress.step("starting PostgreSQL"):
         stand.servers.bring_up_postgres([Source.YAHOO])
     bucket, sessions = stand.bucket(), sessions_between("XNYS", _LAST - _YEAR, _LAST)
