@@ -1,15 +1,19 @@
 """InfluxDB is away for a while, or says to wait: nothing is lost, and nobody waits in a hot loop."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.local import influxdb
+from infra.local import influxdb, secrets
+from infra.local.influxdb_api import session
+from infra.local.secrets import Secrets
 from infra.local.stack import Servers
 from infra.local.supervisord import api
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
 from spark_streaming.influxdb_sink import Target
+from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.services.fixtures import Bucket, free_ports
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
@@ -91,3 +95,34 @@ def test_connections_that_are_refused_for_minutes_cost_nothing_and_few_tries(
     stream.process.terminate()
     assert stream.end(20) == 0
     assert len(points_in(fresh_bucket)) == 1_000
+
+
+def set_active(server: StackSettings, token: str, active: bool) -> None:
+    """Switch a token of the real server off or on."""
+    operator = session(Secrets(server.stocks_home).read(secrets.INFLUX_OPERATOR_TOKEN))
+    url = f"{server.effective_influxdb_url}/api/v2/authorizations"
+    (found,) = (one["id"] for one in operator.get(url).json()["authorizations"] if one["token"] == token)
+    assert operator.patch(f"{url}/{found}", json={"status": "active" if active else "inactive"}).ok
+
+
+def test_403_is_waited_for_loudly_and_gone_on_with_once_the_token_works(
+    fresh_bucket: Bucket, influxdb_server: StackSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = fresh_bucket.write_token
+    set_active(influxdb_server, token, False)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(written, target(fresh_bucket, fresh_bucket.url), batch([line(1)]))
+        until(lambda: "403: " in caplog.text)
+        assert "next try in" in caplog.text
+        assert not writing.done()
+        set_active(influxdb_server, token, True)
+        task, others = writing.result(30)
+    assert (task["points"], others) == (1, [])
+    assert token not in caplog.text
+
+
+def test_401_is_waited_for_and_gone_on_with(fresh_bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+    with front_of(fresh_bucket.url, [(401, ""), (401, "")]) as url:
+        task, others = written(target(fresh_bucket, url), batch([line(1)]))
+    assert caplog.text.count("401") == 2
+    assert (task["points"], others) == (1, [])
