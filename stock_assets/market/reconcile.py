@@ -12,6 +12,7 @@ SILENCE = timedelta(seconds=60)  # programs write a heartbeat every two seconds
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
 FORGET_FAILURES = timedelta(hours=1)
+ROLL_OVER_AGE = timedelta(hours=1)  # a run that has just begun doesn't end at midnight
 
 
 class Role(StrEnum):
@@ -68,6 +69,18 @@ class Decision:
     run_id: str = ""
 
 
+def wanted(due: bool, producer_lives: bool, lag: int) -> dict[Role, Wanted]:
+    """What should live: the producer while its source is due, the stream while it lives or messages wait (`lag`)."""
+    if due or producer_lives:
+        stream = Wanted(True, "the producer is at work")
+    elif lag:
+        stream = Wanted(True, f"{lag:,} messages are not stored yet")
+    else:
+        stream = Wanted(False, "everything published is stored")
+    why = "the source has bars that are not published" if due else "all that the source has is published"
+    return {Role.PRODUCER: Wanted(due, why), Role.STREAM: stream}
+
+
 def reconcile(wanted: Mapping[Role, Wanted], actual: Mapping[Role, Actual], now: datetime) -> list[Decision]:
     """One decision a role, and one more for each run whose process is gone."""
     return [decision for role in wanted for decision in _decide(role, wanted[role], actual[role], now)]
@@ -95,6 +108,8 @@ def _decide(role: Role, wanted: Wanted, actual: Actual, now: datetime) -> list[D
     living = [run for run in actual.runs if run not in dead]
     if living or actual.locked:
         ours = living[0].run_id if living else ""
+        if wanted.work and actual.locked and any(_rolls_over(run, now) for run in living):
+            return [*decisions, Decision(role, Action.DRAIN, "its UTC day is over: the next run goes on", ours)]
         if wanted.work:
             return [*decisions, Decision(role, Action.KEEP, wanted.reason, ours)]
         if actual.locked:
@@ -110,6 +125,11 @@ def _decide(role: Role, wanted: Wanted, actual: Actual, now: datetime) -> list[D
             Decision(role, Action.WAIT, f"{recent} failed within the hour; the next try is at {until:%H:%M:%S} UTC"),
         ]
     return [*decisions, Decision(role, Action.START, wanted.reason)]
+
+
+def _rolls_over(run: ActiveRun, now: datetime) -> bool:
+    """Whether a run is of another UTC day than now. A market that never closes would make one that never ends."""
+    return run.launched_at.date() < now.date() and now - run.launched_at > ROLL_OVER_AGE
 
 
 def _is_dead(run: ActiveRun, actual: Actual, now: datetime) -> bool:

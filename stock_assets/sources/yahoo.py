@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.bars import CompanyInfo, interval_length
-from stock_assets.market.cadence import Request, Sold, requests_due
+from stock_assets.market.cadence import SETTLED, Request, Sold, requests_due
 from stock_assets.market.calendars import exchange_of
 from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.market.covering import after_answer, after_refusal, is_unlikely, lasting_gap, pause_after
@@ -26,7 +26,9 @@ from stock_assets.sources.yahoo_memory import Memory
 log = logging.getLogger("ingest")
 
 ORIGIN = "Yahoo Finance"
-LEAD = timedelta(minutes=5)  # the producer is up so long before a bar is due
+# The producer is up so long before a bar is due; after a close it stays for the last look, ten minutes later.
+LEAD = SETTLED + timedelta(minutes=2)
+_BEFORE_THE_OPEN = timedelta(minutes=5)  # also where bars come late, as Frankfurt's
 _LOOK_SECONDS = 5.0  # the watchlist may have changed
 _ACTIONS_BACK = timedelta(days=400)  # Yahoo may add or correct a split or dividend late
 
@@ -111,7 +113,7 @@ class YahooSource:
         soonest = min((_next_due(known.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
             return None
-        if soonest - now > LEAD and not any(self._trades(exchange, now) for exchange in set(map(exchange_of, symbols))):
+        if soonest - now > LEAD and not any(self._trades(e, now) for e in set(map(exchange_of, symbols))):
             return None
         return max(soonest - now, timedelta(milliseconds=50))
 
@@ -231,9 +233,9 @@ class YahooSource:
         return Batch([], [row], answers={error.kind: 1})
 
     def _trades(self, exchange: str, now: datetime) -> bool:
-        """Whether its trading day is on; over lunch the producer stays."""
-        day = day_at(exchange, now, extended=self.extended)
-        return day.opened <= now < day.closed
+        """Whether its trading day is on, or begins soon; over lunch the producer stays."""
+        days = (day_at(exchange, moment, extended=self.extended) for moment in (now, now + _BEFORE_THE_OPEN))
+        return any(day.opened - _BEFORE_THE_OPEN <= now < day.closed for day in days)
 
     def _known(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
         return {row.symbol: row for row in coverage if row.origin == self.origin and row.interval == self.interval}

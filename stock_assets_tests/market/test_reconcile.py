@@ -99,3 +99,10 @@ def test_a_crash_loop_backs_off_to_ten_minutes(crashes: int, seconds: int) -> No
 
 def test_crashes_of_long_ago_are_forgotten() -> None:
     assert backoff([seconds_ago(3700)], NOW) == timedelta(0)
+
+
+def test_a_run_of_yesterday_is_asked_to_end_while_there_is_work() -> None:
+    yesterday = ActiveRun("a", NOW - timedelta(days=1))
+    [decision] = decide(WORK, actual([yesterday], locked=True, beat=heartbeat()))
+    assert (decision.action, decision.run_id) == (Action.DRAIN, "a")
+    assert "UTC day is over" in decision.reason

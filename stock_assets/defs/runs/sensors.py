@@ -1,6 +1,6 @@
 """Keeps exactly one producer and one stream alive while there is work, and none when there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -17,8 +17,8 @@ from stock_assets.market.reconcile import (
     Actual,
     Decision,
     Role,
-    Wanted,
     reconcile,
+    wanted,
 )
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -45,7 +45,9 @@ def keep_prices_flowing(
     """Gather, ask `reconcile`, act."""
     settings, moment = code_location(), lifecycle.now()
     actual = {role: _actual(context.instance, settings, role, moment) for role in Role}
-    decisions = reconcile(_wanted(settings, kafka, postgres, actual, moment), actual, moment)
+    due = source_of(settings).is_due(read_coverage(postgres.engine), moment)
+    should_live = wanted(due, actual[Role.PRODUCER].locked, lag_of(settings, kafka))
+    decisions = reconcile(should_live, actual, moment)
     for decision in decisions:
         _act(context, settings, decision)
     starts = [d for d in decisions if d.action is Action.START]
@@ -58,28 +60,6 @@ def keep_prices_flowing(
         ],
         skip_reason=None if starts else "; ".join(f"{d.role}: {d.action}, {d.reason}" for d in decisions),
     )
-
-
-def _wanted(
-    settings: CodeLocationSettings,
-    kafka: KafkaResource,
-    postgres: PostgresResource,
-    actual: Mapping[Role, Actual],
-    now: datetime,
-) -> dict[Role, Wanted]:
-    due = source_of(settings).is_due(read_coverage(postgres.engine), now)
-    lag = lag_of(settings, kafka)
-    producing = due or actual[Role.PRODUCER].locked
-    if producing:
-        stream = Wanted(True, "the producer is at work")
-    elif lag:
-        stream = Wanted(True, f"{lag:,} messages are not stored yet")
-    else:
-        stream = Wanted(False, "everything published is stored")
-    producer = Wanted(
-        due, "the source has bars that are not published" if due else "all that the source has is published"
-    )
-    return {Role.PRODUCER: producer, Role.STREAM: stream}
 
 
 def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> Actual:
