@@ -5,7 +5,7 @@ A value comes from the first of these that has it: the environment, what the run
 the default here. The names are those of the fields in upper case.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -169,12 +169,20 @@ class CodeLocationSettings(IngestSettings):
     notify_urls: SecretStr = Field(SecretStr(""), description="who is told what goes wrong: addresses of Apprise's")
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_url: str | None = Field(None, description="where people find that UI; none: on this machine")
+    sessions_since: date = Field(date(2000, 1, 1), description="first session that can be summarised")
+    summary_spark_memory: str = Field("512m", description="heap of the Spark that summarises sessions")
+    summary_pictures_days: int = Field(90, ge=0, description="days for which pictures of sessions are kept")
     freshness_grace_seconds: int = Field(60, description="a bar may take this long from its end to InfluxDB")
 
     @property
     def dagster_address(self) -> str:
         """Where links to Dagster's UI lead, with no slash at the end."""
         return (self.dagster_url or f"http://127.0.0.1:{self.dagster_port}").rstrip("/")
+
+    @property
+    def pictures(self) -> Path:
+        """Where the pictures of the source's sessions are kept."""
+        return self.stocks_home / "pictures" / self.source.value
 
     def stream_environment(self) -> dict[str, str]:
         """The environment of `python -m spark_streaming`."""

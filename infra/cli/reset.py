@@ -23,6 +23,7 @@ _WHAT = {
     "postgres": "company facts, coverage, Dagster's history",
     "state": "how far the stream has read",
     "dagster": "logs of Dagster's runs",
+    "pictures": "candlesticks of sessions",
     "secrets": "passwords and tokens; new ones are made",
     "logs": "logs of the services",
 }

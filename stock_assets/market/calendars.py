@@ -123,6 +123,12 @@ def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
     return schedule.sessions[bisect_left(schedule.days, first) : bisect_right(schedule.days, last)]
 
 
+def trading_days(exchange: str, first: date, last: date) -> set[date]:
+    """The dates of the exchange's sessions from one date to another, both of them included."""
+    days = _calendar(exchange).sessions
+    return {day.date() for day in days[(days >= pd.Timestamp(first)) & (days <= pd.Timestamp(last))]}
+
+
 def session_at(exchange: str, moment: datetime) -> Session:
     """The session that is on at `moment`, else the last one before."""
     if exchange == ALWAYS_OPEN:

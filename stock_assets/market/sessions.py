@@ -114,14 +114,7 @@ def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> l
 
 def due(
     settled: Iterable[SeriesSession], summarised: Mapping[Key, datetime], repaired: Mapping[Key, datetime]
-) -> list[SeriesSession]:
-    """Those that have no summary yet, or one from before the end of the session or of its repair."""
-
-    def is_due(one: SeriesSession) -> bool:
-        made = summarised.get(one.key)
-        if made is None or made < one.session.closed:
-            return True
-        mended = repaired.get(one.key)
-        return mended is not None and mended > made
-
-    return [one for one in settled if is_due(one)]
+) -> set[Key]:
+    """The settled sessions without a summary from after their end, and those that were repaired since their summary."""
+    fresh = {one.key for one in settled if one.key not in summarised or summarised[one.key] < one.session.closed}
+    return fresh | {key for key, mended in repaired.items() if key not in summarised or summarised[key] < mended}

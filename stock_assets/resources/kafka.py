@@ -1,6 +1,6 @@
 """What Dagster asks of Kafka: how far a topic goes, and what is in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -56,14 +56,19 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return [Waiting(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
 
-    def messages(self, topic: str) -> Iterator[Message]:
-        """Every message that the topic holds now, partition by partition in the order of offsets."""
+    def messages(self, topic: str, since: datetime | None = None) -> Iterator[Message]:
+        """Every message that the topic holds now, partition by partition in the order of offsets.
+
+        With `since` those that were sent then or later.
+        """
         consumer = self._consumer()
         try:
             partitions = _partitions(consumer, topic)
             consumer.assign(partitions)
             left = {at: end for at, end in consumer.end_offsets(partitions).items() if end > 0}
             begin = consumer.beginning_offsets(partitions)
+            if since is not None:
+                begin |= _sent_since(consumer, partitions, since)
             left = {at: end for at, end in left.items() if begin[at] < end}
             for at in partitions:
                 consumer.seek(at, begin[at])
@@ -95,6 +100,15 @@ def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
     if not numbers:
         raise LookupError(f"Kafka has no topic {topic}; `stocks up` creates it")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def _sent_since(
+    consumer: KafkaConsumer, partitions: Sequence[TopicPartition], since: datetime
+) -> dict[TopicPartition, int]:
+    """The offset of each partition's first message that was sent at `since` or later; its end where there is none."""
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1000)))
+    ends = consumer.end_offsets(partitions)
+    return {at: ends[at] if found[at] is None else found[at].offset for at in partitions}
 
 
 def _sent_at(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, datetime]:

@@ -88,6 +88,13 @@ class BarSource(Protocol):
             SourceError: a bar can't be had; nothing of what comes before it is in doubt.
         """
 
+    def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
+        """What it has of a series from `begin` to before `end`, asked for once more, whatever is covered.
+
+        Raises:
+            SourceError: it can't say; an empty answer says that it has none.
+        """
+
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | Refusal]:
         """Yield the facts about each symbol, as of its exchange's date at `now`, or why they could not be had."""
 

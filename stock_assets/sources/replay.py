@@ -104,6 +104,19 @@ class ReplaySource:
         """
         return sum(len(piece.left_out) for layout in self._layouts for piece in pieces(layout))
 
+    def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
+        """What the files have of a series from `begin` to before `end`."""
+        found: list[Bar] = []
+        for layout in self._layouts:
+            if layout.symbol not in (None, symbol):
+                continue
+            for piece in pieces(layout):
+                rows = piece.bars
+                lies_in = (rows["start"] >= begin) & (rows["start"] < end)
+                ours = rows[(rows["symbol"] == symbol) & (rows["interval"] == interval) & lies_in]
+                found.extend(_bars(ours, {}))
+        return found
+
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
         """What is known of the symbols without asking anyone."""
         return known_companies(symbols, now)

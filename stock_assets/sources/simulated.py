@@ -77,6 +77,16 @@ class SimulatedSource:
             yield self._batch(after + _SECOND, until)
             after = until
 
+    def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
+        """The bars of a span in which the simulation ran: they are what they were."""
+        if interval != INTERVAL or symbol not in self._symbols:
+            return []
+        first = max(begin.astimezone(UTC), self._begin)
+        last = min(end.astimezone(UTC) - _SECOND, _last_second(datetime.now(UTC)))
+        if self._end is not None:
+            last = min(last, self._end - _SECOND)
+        return [self.bar(symbol, first + n * _SECOND) for n in range(int((last - first).total_seconds()) + 1)]
+
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
         """What is known of the symbols without asking anyone."""
         return known_companies(symbols, now)

@@ -10,7 +10,7 @@ from threading import Event
 from typing import TypeVar
 
 from stock_assets.market.adjustment import CorporateAction
-from stock_assets.market.bars import CompanyInfo, interval_length
+from stock_assets.market.bars import Bar, CompanyInfo, interval_length
 from stock_assets.market.cadence import SETTLED, Request, Sold, requests_due
 from stock_assets.market.calendars import exchange_of
 from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
@@ -116,6 +116,24 @@ class YahooSource:
         if soonest - now > LEAD and not any(self._trades(e, now) for e in set(map(exchange_of, symbols))):
             return None
         return max(soonest - now, timedelta(milliseconds=50))
+
+    def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
+        """What Yahoo has of a series from `begin` to before `end` now, as it was traded, in its turn among the others.
+
+        Raises:
+            SourceError: Yahoo refuses, or no longer sells bars of that time.
+        """
+        now = self.now()
+        oldest = now - _SOLD[interval].history
+        if begin < oldest:
+            raise SourceError(f"{symbol}: Yahoo sells {interval} bars since {oldest:%Y-%m-%d} only")
+        self._memory.learn(self.known_splits())
+        request = Request(symbol, interval, begin, end, target=end)  # as a part: splits since then are asked for
+        found = self._one(symbol, 2, lambda: self._chart(request))
+        if isinstance(found, Refusal):
+            raise SourceError(found.why)
+        self._memory.learn(found.actions)
+        return self._memory.fresh(request, None, found, self.delay, now)
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | Refusal]:
         """What Yahoo knows of each symbol, or why it could not be had."""

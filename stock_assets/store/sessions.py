@@ -1,10 +1,10 @@
 """The tables `session_summary` and `session_repair`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from stock_assets.market.completeness import Repair
@@ -27,10 +27,11 @@ def read_summaries(engine: Engine, first: date, last: date) -> list[SessionSumma
     return [SessionSummary(**row) for row in rows]
 
 
-def read_summarised(engine: Engine, first: date) -> dict[Key, datetime]:
-    """When each session from `first` on was summarised last."""
+def read_summarised(engine: Engine, keys: Collection[Key]) -> dict[Key, datetime]:
+    """When each of the sessions was summarised last; those that never were are left out."""
     of = session_summary.c
-    query = select(of.session_date, of.symbol, of.interval, of.summarised_at).where(of.session_date >= first)
+    query = select(of.session_date, of.symbol, of.interval, of.summarised_at)
+    query = query.where(tuple_(of.session_date, of.symbol, of.interval).in_(list(keys)))
     with engine.connect() as connection:
         return {(day, symbol, interval): at for day, symbol, interval, at in connection.execute(query)}
 

@@ -38,6 +38,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "postgres/stock_info": [],
         "postgres/company": ["postgres/stock_info"],
         "postgres/corporate_action": [],
+        "postgres/session_summary": ["influxdb/stock_price_v1"],
     }
     assert {key.to_user_string() for key in graph.asset_check_keys} == {
         "influxdb/stock_price_v1:prices_are_fresh",
@@ -46,16 +47,18 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "influxdb/stock_price_v1:prices_are_plausible",
         "influxdb/stock_price_v1:no_dead_letters",
         "postgres/stock_info:company_facts_are_complete",
+        "postgres/session_summary:session_is_complete",
     }
     repository = loaded.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"publish_prices", "stream_prices", "judge_everything", "refresh_companies"}
+    assert jobs == {"publish_prices", "stream_prices", "judge_everything", "refresh_companies", "repair_gaps"}
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "keep_prices_flowing": "RUNNING",
         "judge_prices": "RUNNING",
         "report_what_happens": "RUNNING",
         "purge_history": "RUNNING",
         "follow_automation": "RUNNING",
+        "repair_sessions": "RUNNING",
     }
 
 
@@ -81,7 +84,12 @@ def test_other_prices_can_not_be_taken_for_yahoos(load, source: Source) -> None:
 
 def test_yahoos_prices_have_the_plain_names(load) -> None:  # type: ignore[no-untyped-def]
     graph = load(SOURCE="yahoo").resolve_asset_graph()
-    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"prices", "quotes", "company"}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {
+        "prices",
+        "quotes",
+        "company",
+        "sessions",
+    }
 
 
 def test_no_secret_is_in_what_the_ui_can_show(load) -> None:  # type: ignore[no-untyped-def]

@@ -124,6 +124,7 @@ def test_only_the_real_jumps_of_prices_are_remarked_on(once: dict[str, Any]) -> 
         "prices_are_fresh": True,
         "prices_are_plausible": False,
         "stored_equals_published": True,
+        "session_is_complete": True,
         "stream_keeps_up": True,
     }
     assert checks["prices_are_plausible"]["severity"] == "WARN"

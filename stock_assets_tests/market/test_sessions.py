@@ -76,11 +76,16 @@ def test_each_exchange_ends_its_session_by_its_own_clock() -> None:
 def test_a_session_is_due_until_it_is_summarised_and_again_after_its_repair() -> None:
     one = SeriesSession("AMZN", "1m", session_on("XNYS", FRIDAY))
     made = CLOSE + SETTLE
-    assert due([one], {}, {}) == [one]
-    assert due([one], {one.key: CLOSE - MINUTE}, {}) == [one]  # by hand, before the close
-    assert due([one], {one.key: made}, {}) == []
-    assert due([one], {one.key: made}, {one.key: made + MINUTE}) == [one]
-    assert due([one], {one.key: made + 2 * MINUTE}, {one.key: made + MINUTE}) == []
+    assert due([one], {}, {}) == {one.key}
+    assert due([one], {one.key: CLOSE - MINUTE}, {}) == {one.key}  # by hand, before the close
+    assert due([one], {one.key: made}, {}) == set()
+    assert due([one], {one.key: made}, {one.key: made + MINUTE}) == {one.key}
+    assert due([one], {one.key: made + 2 * MINUTE}, {one.key: made + MINUTE}) == set()
+
+
+def test_a_repaired_session_of_long_ago_is_due_too() -> None:
+    key = (date(2025, 3, 3), "AMZN", "1m")
+    assert due([], {key: CLOSE}, {key: CLOSE + MINUTE}) == {key}
 
 
 def test_of_a_replay_only_the_newest_session_is_summarised_by_itself() -> None:

@@ -75,3 +75,15 @@ def test_what_is_known_of_the_companies_is_told() -> None:
     assert companies["IBM"].sector == "Technology"
     assert companies["IBM"].marketcap is None
     assert companies["IBM"].entry_date.isoformat() == "2026-11-22"  # New York's Sunday evening
+
+
+def test_a_span_of_a_file_is_given_again_whatever_is_covered(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(HEADER + "".join(ROWS))
+    source = replay(path)
+    begin, end = datetime(2026, 11, 20, 14, 31, tzinfo=UTC), datetime(2026, 11, 20, 14, 33, tzinfo=UTC)
+    assert [bar.start.minute for bar in source.bars_between("AAPL", "1m", begin, end)] == [31, 32]
+    assert source.bars_between("AAPL", "5m", begin, end) == source.bars_between("IBM", "1m", begin, end) == []
+    bundled = ReplaySource.of(IngestSettings())
+    day = datetime(2013, 3, 1, tzinfo=UTC)
+    assert [bar.close for bar in bundled.bars_between("AAPL", "1d", day, day.replace(day=2))] == [430.47]

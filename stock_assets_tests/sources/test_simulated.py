@@ -51,3 +51,10 @@ def test_it_stops_when_it_is_told_to() -> None:
     Timer(0.2, stop.set).start()
     source = SimulatedSource(["AMZN"], 7, datetime.now(UTC) + timedelta(hours=1), bars=None)
     assert list(source.batches([], stop)) == []
+
+
+def test_bars_that_were_given_are_given_again_as_they_were_and_none_of_before_or_after() -> None:
+    source = SimulatedSource(["AMZN"], 7, LONG_AGO, bars=10)
+    day = timedelta(days=1)
+    assert source.bars_between("AMZN", "1s", LONG_AGO - day, LONG_AGO + day) == all_bars(source)
+    assert source.bars_between("AMZN", "1m", LONG_AGO - day, LONG_AGO + day) == []

@@ -17,6 +17,7 @@ from stock_assets.sources.protocol import Batch, Refusal, SourceError
 from stock_assets.sources.yahoo import LEAD, YahooSource
 from stock_assets.sources.yahoo_answers import Kind
 from stock_assets.sources.yahoo_client import YahooClient
+from stock_assets.sources.yahoo_memory import Memory
 from stock_assets_tests.services.yahoo import Market, YahooServer
 
 FRIDAY_EVENING = datetime(2026, 11, 20, 23, tzinfo=UTC)  # New York has been closed for two hours
@@ -458,3 +459,22 @@ def test_the_newest_splits_and_dividends_are_asked_for_by_the_day(asked: Asked, 
     assert (dividend.ex_date, float(dividend.value)) == (date(2026, 5, 7), 0.5)
     assert dividend.close_before is not None
     assert isinstance(apple, Refusal)
+
+
+def test_a_session_is_asked_for_again_as_it_was_traded(asked: Asked) -> None:
+    given = [bar for bar in asked.until_it_rests() if bar.symbol == "AMZN" and bar.start.day == 20]
+    another = YahooSource(**{**vars(asked.source), "_memory": Memory()})  # a repair is a process of its own
+    opened, closed = given[0].start, given[-1].start + timedelta(minutes=2)
+    assert another.bars_between("AMZN", "2m", opened, closed) == given
+
+
+def test_what_yahoo_no_longer_sells_is_an_error_that_says_since_when(asked: Asked) -> None:
+    begin = FRIDAY_EVENING - timedelta(days=61)
+    with pytest.raises(SourceError, match="AMZN: Yahoo sells 2m bars since 2026-09-21 only"):
+        asked.source.bars_between("AMZN", "2m", begin, begin + timedelta(hours=7))
+
+
+def test_a_refusal_to_say_is_no_empty_answer(asked: Asked, market: Market) -> None:
+    market.unknown.add("AMZN")
+    with pytest.raises(SourceError, match="AMZN"):
+        asked.source.bars_between("AMZN", "2m", FRIDAY_EVENING - timedelta(hours=8), FRIDAY_EVENING)

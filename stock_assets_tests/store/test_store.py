@@ -161,7 +161,7 @@ def test_a_session_is_summarised_again_in_its_row_and_one_without_bars_has_no_pr
     mended = replace(SUMMARY, bars_stored=390, bars_missing=0)
     write_summaries(engine, [mended])
     assert read_summaries(engine, FRIDAY, FRIDAY) == [mended, halted]
-    assert read_summarised(engine, MONDAY) == {(MONDAY, "AMZN", "1m"): NOON}
+    assert read_summarised(engine, [monday.key, (MONDAY, "HALT", "1m")]) == {monday.key: NOON}
 
 
 def test_the_source_is_asked_again_once_for_a_session(engine: Engine) -> None:

@@ -1,0 +1,64 @@
+"""When a session is summarised by itself: once it is over and its bars have come, or have had the time to."""
+
+from datetime import datetime
+
+import dagster as dg
+from dagster import AutomationContext, AutomationResult
+
+from stock_assets.defs.sessions import gather
+from stock_assets.defs.sessions.partitions import DATE
+from stock_assets.market.sessions import LOOK_BACK, due
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import code_location
+from stock_assets.store.sessions import read_repairs, read_summarised
+
+SUMMARY_KEY = dg.AssetKey(["postgres", "session_summary"])
+
+
+def follow_the_close() -> dg.AutomationCondition[dg.AssetKey]:
+    """Due sessions that are not being made; one whose run has failed is tried again each hour.
+
+    `on_cron` and `eager` wait for an update of the asset before, and a stream that is dead reports none; nor does one
+    that lives for days. What has come says the coverage, and after an hour nobody is waited for.
+    """
+    failed = dg.AutomationCondition.execution_failed()
+    again = dg.AutomationCondition.cron_tick_passed("0 * * * *")
+    return SessionIsDue() & ~dg.AutomationCondition.in_progress() & (~failed | again)
+
+
+class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
+    """True for the dates on which a session has closed that has no summary yet, or one from before its repair."""
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "session_is_due"
+
+    @property
+    def description(self) -> str:
+        """What it says to people."""
+        return "A session of this date is over, its bars have come or had an hour to, and it is not summarised yet"
+
+    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
+        """Ask PostgreSQL and the calendars."""
+        known = context.partitions_def
+        if known is None:
+            return AutomationResult(context, context.get_empty_subset())
+        keys = {day for day in _due_dates(context.evaluation_time) if known.has_partition_key(day)}
+        subset = context.asset_graph_view.get_subset_from_partition_keys(context.key, known, keys)
+        return AutomationResult(context, context.candidate_subset.compute_intersection(subset))
+
+
+def _due_dates(moment: datetime) -> set[str]:
+    settings = code_location()
+    kafka, postgres = KafkaResource.of(settings), PostgresResource.of(settings)
+    settled = gather.settled(settings, kafka, gather.watched(settings, postgres, moment), moment)
+    keys = {one.key for one in settled}
+    repaired = {
+        key: row.finished_at
+        for key, row in read_repairs(postgres.engine).items()
+        if row.finished_at and row.finished_at > moment - LOOK_BACK and (row.bars_given or key in keys)
+    }
+    found = due(settled, read_summarised(postgres.engine, keys | repaired.keys()), repaired)
+    return {day.strftime(DATE) for day, _, _ in found}

@@ -1,0 +1,26 @@
+"""The check of the sessions."""
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.sessions import judgement
+from stock_assets.defs.sessions.automation import SUMMARY_KEY
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import code_location
+
+
+@dg.asset_check(
+    asset=SUMMARY_KEY,
+    description=(
+        "The newest session of each symbol that is over has every bar that its exchange's calendar expects. What the "
+        "source has been asked for and has none of, as in a halt, is told and is no failure. A failure asks the source "
+        "again, once a session."
+    ),
+)
+def session_is_complete(
+    kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
+) -> dg.AssetCheckResult:
+    """Judge, and have what is missing asked for again. It runs with each summary, and by hand."""
+    return judgement.completeness(code_location(), kafka, influxdb, postgres, now()).as_result()

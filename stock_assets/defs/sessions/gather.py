@@ -1,0 +1,44 @@
+"""What the decisions about sessions are made from: coverage, calendars, and how far the stream is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from spark_streaming.contract.lifecycle import is_locked
+from spark_streaming.contract.schema import Source
+from stock_assets.defs.prices.judgement import exchange_of_bars, lag_of
+from stock_assets.market.coverage import Coverage
+from stock_assets.market.sessions import SeriesSession, has_sessions, newest_replayed, settled_sessions
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.sources.choose import source_of
+from stock_assets.store.coverage import read_coverage
+
+
+def watched(settings: CodeLocationSettings, postgres: PostgresResource, now: datetime) -> list[Coverage]:
+    """The coverage of the symbols in use, of those whose bars lie in sessions."""
+    rows = source_of(settings).watched_rows(read_coverage(postgres.engine), now)
+    return [row for row in rows if has_sessions(row.interval) and calendar_of(settings, row.symbol)]
+
+
+def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
+    """The exchange of a symbol; None of one whose exchange is not known: it has no sessions here."""
+    try:
+        return exchange_of_bars(settings, symbol)
+    except ValueError:
+        return None
+
+
+def settled(
+    settings: CodeLocationSettings, kafka: KafkaResource, rows: Sequence[Coverage], now: datetime
+) -> list[SeriesSession]:
+    """The sessions of the last days that are over and whose bars have come, or have had the time to.
+
+    Of a replay it is the newest session, once all is stored: its other ones are a backfill, for a person to ask for.
+    """
+    exchanges = {row.symbol: exchange for row in rows if (exchange := calendar_of(settings, row.symbol))}
+    if settings.source is Source.REPLAY:
+        ended = all(row.next_due is None for row in rows) and not is_locked(settings.state_of("ingest"))
+        return newest_replayed(rows, exchanges) if ended and lag_of(settings, kafka) == 0 else []
+    stored = lag_of(settings, kafka) == 0
+    return [one for row in rows for one in settled_sessions(row, exchanges[row.symbol], stored, now)]

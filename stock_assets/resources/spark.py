@@ -1,0 +1,55 @@
+"""A small Spark for bounded work inside of a run."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Any, Self
+
+from dagster import InitResourceContext
+from dagster_pyspark import PySparkResource
+
+from stock_assets.settings import CodeLocationSettings
+
+_JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",  # a heap of this size has no use for G1's threads and tables
+    "-XX:-UsePerfData",
+    "-XX:TieredStopAtLevel=1",  # a run is over before its second compiler has paid
+    "-Dlog4j2.level=WARN",
+)
+
+
+class SmallSparkResource(PySparkResource):
+    """dagster-pyspark's resource, whose session is there for a step and is gone after it."""
+
+    python: str
+
+    @classmethod
+    def of(cls, settings: CodeLocationSettings) -> Self:
+        """One core and a heap of `SUMMARY_SPARK_MEMORY`, inside the run's own process tree."""
+        config: dict[str, Any] = {
+            "spark.app.name": f"sessions-{settings.source}",
+            "spark.master": "local[1]",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.memory": settings.summary_spark_memory,
+            "spark.driver.extraJavaOptions": " ".join(_JAVA_OPTIONS),
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.shuffle.partitions": "1",
+            "spark.sql.adaptive.enabled": "false",
+        }
+        return cls(spark_config=config, python=sys.executable)
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Start Spark."""
+        os.environ["PYSPARK_PYTHON"] = self.python  # otherwise the workers run another interpreter
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
+        interrupt = signal.getsignal(signal.SIGINT)
+        super().setup_for_execution(context)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)  # pyspark takes it over, and Dagster ends runs with it
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Stop it."""
+        self.spark_session.stop()
