@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from spark_streaming.contract.lifecycle import EXIT_LOCKED, AlreadyRunningError
-from spark_streaming.program import StreamFailedError, run
+from spark_streaming.following import StreamFailedError
+from spark_streaming.program import run
 from spark_streaming.settings import StreamSettings
 
 if TYPE_CHECKING:

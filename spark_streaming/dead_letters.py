@@ -10,8 +10,9 @@ from pyspark.sql.pandas.functions import arrow_udf
 
 from spark_streaming.contract import schema
 from spark_streaming.contract.validity import Reason
+from spark_streaming.feed import Feed
 from spark_streaming.progress import Refused
-from spark_streaming.transform import BOUNDED, verdicts
+from spark_streaming.transform import BOUNDED
 
 
 class LostRecordsError(RuntimeError):
@@ -21,21 +22,19 @@ class LostRecordsError(RuntimeError):
 def publish(
     spark: SparkSession,
     kafka: Mapping[str, str],
-    topic: str,
-    dead_letter_topic: str,
+    feed: Feed,
     ranges: Mapping[int, tuple[int, int]],
     refused: Sequence[Refused],
     expected: int,
 ) -> None:
-    """Publish what is invalid between the offsets of `ranges`, and what InfluxDB refused, to `dead_letter_topic`.
+    """Publish what is invalid between the offsets of `ranges`, and what InfluxDB refused, to the dead-letter topic.
 
     Only now are these records read in full: the first reading knows no more of them than where they are.
 
     Args:
         spark: the session.
         kafka: Spark's options for reading Kafka.
-        topic: where the records are.
-        dead_letter_topic: where they go.
+        feed: where the records are, what is wrong with them, and where they go.
         ranges: partition -> first and last offset to look at; holds the refused ones too.
         refused: by InfluxDB.
         expected: how many records there are to publish.
@@ -46,33 +45,33 @@ def publish(
     records = (
         spark.read.format("kafka")
         .options(**kafka)
-        .option("assign", json.dumps({topic: sorted(ranges)}))
-        .option("startingOffsets", json.dumps({topic: {str(p): first for p, (first, _) in ranges.items()}}))
-        .option("endingOffsets", json.dumps({topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
+        .option("assign", json.dumps({feed.topic: sorted(ranges)}))
+        .option("startingOffsets", json.dumps({feed.topic: {str(p): first for p, (first, _) in ranges.items()}}))
+        .option("endingOffsets", json.dumps({feed.topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
         .load()
     )
-    letters = _letters(_rejected(spark, records, refused)).persist()
+    letters = _letters(_rejected(spark, records, feed, refused)).persist()
     try:
         found = letters.count()
         if found != expected:
             raise LostRecordsError(
-                f"{expected} records of {topic} are to go to {dead_letter_topic}, and {found} were found between the "
-                f"offsets {dict(ranges)}. Has the topic been cut, or made anew?"
+                f"{expected} records of {feed.topic} are to go to {feed.dead_letter_topic}, and {found} were found "
+                f"between the offsets {dict(ranges)}. Has the topic been cut, or made anew?"
             )
         letters.write.format("kafka").options(
             **{
                 "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
                 "kafka.max.request.size": str(schema.MAX_DEAD_LETTER_BYTES),
-                "topic": dead_letter_topic,
+                "topic": feed.dead_letter_topic,
             }
         ).save()
     finally:
         letters.unpersist()
 
 
-def _rejected(spark: SparkSession, records: DataFrame, refused: Sequence[Refused]) -> DataFrame:
+def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequence[Refused]) -> DataFrame:
     """The records that are to be dead-lettered, with their columns reason and error."""
-    judge = arrow_udf(verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
+    judge = arrow_udf(feed.verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
     bounded = [F.expr(expression) for expression in BOUNDED]
     judged = records.withColumn("reason", judge(*bounded, F.col("timestamp")))
     meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))

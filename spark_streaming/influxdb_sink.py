@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 import urllib3
 
 from spark_streaming.answers import Answer, Step, decide, read_answer
-from spark_streaming.transform import to_lines
 
 log = logging.getLogger(__name__)
+
+# Records, measurement -> the line of each (null where the message is not valid), its time in seconds since 1970
+ToLines = Callable[[pa.RecordBatch, str], tuple[pa.Array, pa.Array]]
 
 # A row of `kind` "task" sums up a task; one of "invalid" says between which offsets of a partition messages were
 # invalid; one of "refused" names a record that InfluxDB refused. What a kind doesn't have is null.
@@ -58,11 +60,12 @@ class Target:
     lines: int = 5_000
     timeout_seconds: float = 30.0
     patience_seconds: float = 600.0
+    precision: str = "s"  # of the lines' times: s, or ns
 
     @property
     def write_url(self) -> str:
-        """The address that takes lines with times in seconds."""
-        query = urlencode({"org": self.organization, "bucket": self.bucket, "precision": "s"})
+        """The address that takes lines with times of this precision."""
+        query = urlencode({"org": self.organization, "bucket": self.bucket, "precision": self.precision})
         return f"{self.url}/api/v2/write?{query}"
 
 
@@ -70,17 +73,19 @@ class WriteFailedError(RuntimeError):
     """InfluxDB did not take the lines in the time allowed. None of the batch counts as done."""
 
 
-def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def write(target: Target, to_lines: ToLines, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Write every valid record of `batches` as a point, and yield rows of RESULT.
 
-    A batch has the columns partition, offset, timestamp, key and value of Kafka's records, as `transform.to_lines`
-    wants them.
+    A batch has the columns partition, offset, timestamp, key and value of Kafka's records; `to_lines` decides and
+    builds the lines.
 
     Raises:
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
     """
     _spare_what_is_imported()
-    return write_lines(target, (_with_lines(batch, target.measurement) for batch in batches if batch.num_rows))
+    return write_lines(
+        target, (_with_lines(batch, to_lines, target.measurement) for batch in batches if batch.num_rows)
+    )
 
 
 def write_lines(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -145,9 +150,8 @@ def _spare_what_is_imported() -> None:
     gc.freeze()
 
 
-def _with_lines(records: pa.RecordBatch, measurement: str) -> pa.RecordBatch:
-    keys, values, sent = (records.column(name) for name in ("key", "value", "timestamp"))
-    lines, times = to_lines(keys, values, sent, measurement)
+def _with_lines(records: pa.RecordBatch, to_lines: ToLines, measurement: str) -> pa.RecordBatch:
+    lines, times = to_lines(records, measurement)
     names = ["partition", "offset", "time", "line"]
     return pa.RecordBatch.from_arrays([records.column("partition"), records.column("offset"), times, lines], names)
 

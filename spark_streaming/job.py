@@ -27,6 +27,7 @@ from pyspark.sql.streaming.listener import (
 from pyspark.sql.streaming.query import StreamingQuery
 
 from spark_streaming import dead_letters
+from spark_streaming.feed import Feed
 from spark_streaming.influxdb_sink import RESULT_DDL, write
 from spark_streaming.metrics import Metrics, phases
 from spark_streaming.progress import Batch, Totals, summed_up
@@ -47,25 +48,29 @@ class Stream:
         self,
         spark: SparkSession,
         settings: StreamSettings,
+        feed: Feed,
         totals: Totals,
         metrics: Metrics,
         partitions: list[int],
         available_now: bool,
     ) -> None:
-        self._batches = _Batches(spark, settings, totals)
-        self._listener = _Listener(settings.names.topic, totals, self._batches, metrics)
+        self._spark = spark
+        self._batches = _Batches(spark, settings, feed, totals)
+        self._listener = _Listener(feed, totals, self._batches, metrics)
         spark.streams.addListener(self._listener)
         writer = (
-            _written(_read(spark, settings, partitions), settings)
-            .writeStream.foreachBatch(self._batches)
-            .option("checkpointLocation", f"file://{settings.checkpoint}")  # a path, which Hadoop doesn't decode
+            _written(_read(spark, settings, feed, partitions), feed)
+            .writeStream.queryName(feed.name)
+            .foreachBatch(self._batches)
+            .option("checkpointLocation", f"file://{feed.checkpoint}")  # a path, which Hadoop doesn't decode
         )
         writer = (
             writer.trigger(availableNow=True)
             if available_now
-            else writer.trigger(processingTime=f"{settings.trigger_milliseconds} milliseconds")
+            else writer.trigger(processingTime=f"{feed.trigger_milliseconds} milliseconds")
         )
         self.query: StreamingQuery = writer.start()
+        self._listener.query_id = self.query.id
 
     def stop(self, patience_seconds: float) -> bool:
         """Stop after the running batch, or in the middle of it where that takes longer than `patience_seconds`.
@@ -87,6 +92,10 @@ class Stream:
         if progress is not None:
             self._listener.take(progress)
 
+    def forget(self) -> None:
+        """Hear no more of the query, which has ended; the session may go on with others."""
+        self._spark.streams.removeListener(self._listener)
+
     def cause(self) -> str | None:
         """Why the query ended; None where it was stopped or came to its end."""
         error = self._batches.error or self.query.exception()
@@ -100,9 +109,10 @@ class Stream:
 class _Batches:
     """Writes one batch after the other."""
 
-    def __init__(self, spark: SparkSession, settings: StreamSettings, totals: Totals) -> None:
+    def __init__(self, spark: SparkSession, settings: StreamSettings, feed: Feed, totals: Totals) -> None:
         self._spark = spark
         self._settings = settings
+        self._feed = feed
         self._totals = totals
         self._running = threading.Lock()
         self._written: int | None = None
@@ -124,12 +134,11 @@ class _Batches:
         started = time.monotonic()
         batch = summed_up(number, results.collect())  # this is what reads, decides and posts
         if batch.rejected:
-            began, names = time.monotonic(), self._settings.names
+            began = time.monotonic()
             dead_letters.publish(
                 self._spark,
                 _kafka(self._settings),
-                names.topic,
-                names.dead_letter_topic,
+                self._feed,
                 batch.ranges,
                 batch.refused,
                 batch.rejected,
@@ -149,11 +158,11 @@ def _kafka(settings: StreamSettings) -> dict[str, str]:
     return {"kafka.bootstrap.servers": settings.kafka_bootstrap_servers, "failOnDataLoss": "true"}
 
 
-def _read(spark: SparkSession, settings: StreamSettings, partitions: list[int]) -> DataFrame:
+def _read(spark: SparkSession, settings: StreamSettings, feed: Feed, partitions: list[int]) -> DataFrame:
     return (
         spark.readStream.format("kafka")
         .options(**_kafka(settings))
-        .option("assign", json.dumps({settings.names.topic: partitions}))
+        .option("assign", json.dumps({feed.topic: partitions}))
         .option("startingOffsets", "earliest")
         .option("kafka.max.poll.records", 10_000)  # the default of 500 asks 200 times for a batch
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
@@ -161,44 +170,47 @@ def _read(spark: SparkSession, settings: StreamSettings, partitions: list[int]) 
     )
 
 
-def _written(records: DataFrame, settings: StreamSettings) -> DataFrame:
+def _written(records: DataFrame, feed: Feed) -> DataFrame:
     """Writes as it is read: rows of `influxdb_sink.RESULT`.
 
     Part of the streaming plan, so that Spark plans once a batch and Python describes it once.
     """
     bounded = records.selectExpr("partition", "offset", "timestamp", *BOUNDED)
-    return bounded.coalesce(settings.write_tasks).mapInArrow(partial(write, settings.target), RESULT_DDL)
+    return bounded.coalesce(feed.tasks).mapInArrow(partial(write, feed.target, feed.to_lines), RESULT_DDL)
 
 
 class _Listener(StreamingQueryListener):
-    """Hears of each batch once its end is on record."""
+    """Hears of each batch once its end is on record; Spark tells every listener of every query."""
 
-    def __init__(self, topic: str, totals: Totals, batches: _Batches, metrics: Metrics) -> None:
-        self._topic = topic
+    def __init__(self, feed: Feed, totals: Totals, batches: _Batches, metrics: Metrics) -> None:
+        self.query_id: str | None = None  # not known before the query has begun
+        self._feed = feed
         self._totals = totals
         self._metrics = metrics
         self._batches = batches
 
     def take(self, progress: StreamingQueryProgress) -> None:
         """Note that a batch is on record; safe for threads, and a second time nothing."""
-        _commit(self._totals, progress, self._topic)
+        _commit(self._totals, progress, self._feed.topic)
         batch = self._batches.untold.pop(progress.batchId, None)
         if batch is not None:
             took = phases(progress.durationMs, batch)
             self._metrics.add(batch, took)
             self._totals.took(took)
-            _tell(batch, self._totals.lag, progress.batchDuration / 1000, took)
+            _tell(self._feed.name, batch, self._totals.lag, progress.batchDuration / 1000, took)
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:
         """Nothing to tell."""
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
         """A batch is done, its offsets are on record."""
-        self.take(event.progress)
+        if event.progress.name == self._feed.name:
+            self.take(event.progress)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:
         """Kafka was asked, and has nothing new."""
-        self._totals.idle(datetime.fromisoformat(event.timestamp).astimezone(UTC))
+        if str(event.id) == self.query_id:
+            self._totals.idle(datetime.fromisoformat(event.timestamp).astimezone(UTC))
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
         """The program sees to it."""
@@ -216,13 +228,13 @@ def _offsets(text: str | None, topic: str) -> dict[int, int]:
     return {int(partition): offset for partition, offset in offsets.get(topic, {}).items()}
 
 
-def _tell(batch: Batch, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
+def _tell(feed: str, batch: Batch, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
     def text(moment: datetime | None) -> str:
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 
     log.info(
-        "batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%s), lag %s",
-        batch.number, batch.records, batch.points, batch.rejected, text(batch.oldest), text(batch.newest),
+        "%s, batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%s), lag %s",
+        feed, batch.number, batch.records, batch.points, batch.rejected, text(batch.oldest), text(batch.newest),
         seconds, ", ".join(f"{name.removesuffix('_seconds')} {part:.2f}" for name, part in took.items() if part),
         "unknown" if lag is None else lag,
     )  # fmt: skip

@@ -2,11 +2,12 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from spark_streaming.contract.lifecycle import Heartbeat, State, now, write_heartbeat
+from spark_streaming.contract.lifecycle import FeedBeat, Heartbeat, State, now, write_heartbeat
 from spark_streaming.progress import Totals
 
 _BEAT_SECONDS = 1.0
@@ -24,6 +25,7 @@ class Pulse:
         self._state = State.STARTING
         self._detail = "Spark is starting"
         self._writing = threading.Lock()
+        self.quotes: Callable[[], FeedBeat | None] = lambda: None  # what the feed beside tells of itself
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -60,6 +62,7 @@ class Pulse:
                 started_at=self._started_at,
                 written_at=now(),
                 detail=self._detail,
+                quotes=self.quotes(),
                 **self._totals.figures(),
             )
             write_heartbeat(self._folder, heartbeat)

@@ -1,4 +1,4 @@
-"""Bars to InfluxDB's line protocol.
+"""Bars and quotes to InfluxDB's line protocol.
 
 A line ends in a newline. So the value buffer of an Arrow array of lines is a request body as it stands, and the sink
 posts it without touching a row.
@@ -10,7 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spark_streaming.contract.schema import PRICE_FIELDS, TAGS, VOLUME_FIELD
+from spark_streaming.contract.schema import (
+    PRICE_FIELDS,
+    QUOTE_FLOATS,
+    QUOTE_INTEGERS,
+    QUOTE_TAGS,
+    QUOTE_TEXT,
+    TAGS,
+    VOLUME_FIELD,
+)
 
 _ESCAPED = ",= "  # what InfluxDB wants a backslash before in a tag
 
@@ -20,6 +28,16 @@ def line(measurement: str, bar: Mapping[str, Any], time: int) -> str:
     tags = "".join(f",{tag}={_escaped(bar[tag])}" for tag in TAGS)
     prices = ",".join(f"{name}={float(bar[name])!r}" for name in PRICE_FIELDS)
     return f"{_measurement(measurement)}{tags} {prices},{VOLUME_FIELD}={int(bar[VOLUME_FIELD])}i {time}\n"
+
+
+def quote_line(measurement: str, quote: Mapping[str, Any], time: int) -> str:
+    """The line of one valid quote, `time` in nanoseconds since 1970; what it doesn't say is left out."""
+    tags = "".join(f",{tag}={_escaped(quote[tag])}" for tag in QUOTE_TAGS)
+    fields = [f"{name}={float(quote[name])!r}" for name in QUOTE_FLOATS if name in quote]
+    fields += [f"{name}={int(quote[name])}i" for name in QUOTE_INTEGERS if name in quote]
+    if QUOTE_TEXT in quote:
+        fields.append(f'{QUOTE_TEXT}="{quote[QUOTE_TEXT]}"')  # one of a few words: nothing to escape
+    return f"{_measurement(measurement)}{tags} {','.join(fields)} {time}\n"
 
 
 def lines(measurement: str, columns: Mapping[str, pa.Array]) -> pa.Array:

@@ -61,20 +61,21 @@ def phases(milliseconds: Mapping[str, int], batch: Batch) -> dict[str, float]:
     return told | {"write_seconds": batch.write_seconds, "dead_letter_seconds": batch.dead_letter_seconds}
 
 
-def line(window: Window, lag: int | None, at: int) -> str:
+def line(window: Window, lag: int | None, at: int, program: str = "stream") -> str:
     """The point, at `at` seconds since 1970."""
     counts = {name: getattr(window, name) for name in ("batches", "records", "points", "rejected")}
     times = {"oldest_event": window.oldest, "newest_event": window.newest}
     whole = counts | {"lag": lag} | {name: int(time.timestamp()) for name, time in times.items() if time}
     fields = [f"{name}={value}i" for name, value in whole.items() if value is not None]
     fields += [f"{name}={seconds:.3f}" for name, seconds in window.seconds.items()]
-    return f"{PIPELINE_MEASUREMENT},program=stream {','.join(fields)} {at}\n"
+    return f"{PIPELINE_MEASUREMENT},program={program} {','.join(fields)} {at}\n"
 
 
 class Metrics:
     """Writes them while it is open."""
 
-    def __init__(self, target: Target, totals: Totals) -> None:
+    def __init__(self, target: Target, totals: Totals, program: str = "stream") -> None:
+        self._program = program
         self._target = target
         self._totals = totals
         self._window = Window()
@@ -112,7 +113,7 @@ class Metrics:
             answer = urllib3.request(
                 "POST",
                 self._target.write_url,
-                body=line(window, lag, int(time.time())),
+                body=line(window, lag, int(time.time()), self._program),
                 headers={"Authorization": f"Token {self._target.token}"},
                 timeout=_TIMEOUT_SECONDS,
                 retries=False,

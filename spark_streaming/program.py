@@ -15,6 +15,7 @@ from spark_streaming.contract.lifecycle import (
     drain_is_requested,
     end_with_parent,
 )
+from spark_streaming.following import follow, watching
 from spark_streaming.life import Pulse, StopSignals
 from spark_streaming.progress import Totals
 from spark_streaming.settings import StreamSettings
@@ -23,19 +24,14 @@ if TYPE_CHECKING:
     from dagster_pipes import PipesContext
     from pyspark.sql import SparkSession
 
-    from spark_streaming.job import Stream
+    from spark_streaming.beside import Beside
+    from spark_streaming.feed import Feed
     from spark_streaming.metrics import Metrics
     from spark_streaming.watch import Watch
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.1  # how often the program looks whether it is to end
-# A batch that takes longer is cut off: who sent the signal waits some 20 s, and then kills.
-_STOP_PATIENCE_SECONDS = 8.0
-
-
-class StreamFailedError(RuntimeError):
-    """The query has ended with an error; the message is its cause."""
+_LOOK_SECONDS = 0.1
 
 
 def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | None") -> None:
@@ -62,15 +58,18 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
         # Spark takes a second to import: the lock and the heartbeat are first.
         from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
+        from spark_streaming.feed import bars_of
         from spark_streaming.metrics import Metrics
         from spark_streaming.session import open_session
 
-        with _watch(settings, totals) as watch:
+        feed = bars_of(settings)
+        with watching(settings, feed, totals) as watch:
             spark = open_session(settings)
             signals.listen()
             try:
-                with Metrics(settings.target, totals) as metrics:
-                    _stream(spark, settings, totals, metrics, available_now, pulse, signals, watch)
+                with Metrics(settings.target, totals) as metrics, _beside(spark, settings, available_now) as beside:
+                    pulse.quotes = lambda: beside.beat if beside else None
+                    _stream(spark, settings, feed, totals, metrics, available_now, pulse, signals, watch, beside)
             except (Py4JError, OSError) as error:
                 if signals.received is None:
                     raise
@@ -79,63 +78,62 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
                 _close(spark)
         log.info("ended after %d batches: %d stored, %d rejected", totals.batches, totals.points, totals.rejected)
         if pipes is not None:
-            _report(pipes, settings, totals, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            _report(pipes, feed, totals, seconds)
+            if beside is not None:
+                _report(pipes, beside.feed, beside.totals, seconds)
 
 
 def _stream(
     spark: "SparkSession",
     settings: StreamSettings,
+    feed: "Feed",
     totals: Totals,
     metrics: "Metrics",
     available_now: bool,
     pulse: Pulse,
     signals: StopSignals,
     watch: "Watch",
+    beside: "Beside | None",
 ) -> None:
     from spark_streaming.job import Stream
 
-    stream = Stream(spark, settings, totals, metrics, watch.partitions, available_now)
-    names = settings.names
-    log.info("streaming %s into bucket %s of %s", names.topic, names.bucket, settings.influxdb_url)
-    pulse.tell(State.RUNNING, f"{names.topic} into {names.bucket}")
+    stream = Stream(spark, settings, feed, totals, metrics, watch.partitions, available_now)
+    log.info("streaming %s of %s", feed.way, settings.influxdb_url)
+    pulse.tell(State.RUNNING, feed.way)
     drain_since: datetime | None = None
-    while stream.query.isActive:
+
+    def why_stop() -> str | None:
+        nonlocal drain_since
         if signals.received is not None:
-            _stop(stream, signals.received.name)
-            return
+            return signals.received.name
         if drain_since is None and not available_now and drain_is_requested(settings.stream_state):
             drain_since = datetime.now(UTC)
-            log.info("asked to end once nothing is left in %s", names.topic)
+            log.info("asked to end once nothing is left in %s", feed.topic)
             pulse.tell(State.DRAINING, "ends once nothing is left to read")
-        if drain_since is not None and totals.idle_at is not None and totals.idle_at > drain_since:
-            _stop(stream, "nothing is left")
-            return
-        if watch.problem is not None:
-            _stop(stream, "the topic is no longer what it was")
-            raise StreamFailedError(f"{names.topic} into {names.bucket}: {watch.problem}")
+        idle = drain_since is not None and totals.idle_at is not None and totals.idle_at > drain_since
+        if drain_since is not None and idle and (beside is None or beside.is_idle_since(drain_since)):
+            return "nothing is left"
+        return None
+
+    follow(feed, stream, watch, why_stop)
+    while beside is not None and available_now and not beside.is_done and signals.received is None:
         time.sleep(_LOOK_SECONDS)
-    stream.settle()
-    cause = stream.cause()
-    if cause is not None:
-        raise StreamFailedError(f"{names.topic} into {names.bucket}: {watch.cause() or cause}")
+    if beside is not None and available_now and beside.error is not None:
+        raise beside.error
 
 
 @contextmanager
-def _watch(settings: StreamSettings, totals: Totals) -> Iterator["Watch"]:
-    from spark_streaming.checkpoint import CheckpointError
-    from spark_streaming.watch import UnusableTopicError, Watch
+def _beside(spark: "SparkSession", settings: StreamSettings, available_now: bool) -> "Iterator[Beside | None]":
+    from spark_streaming.beside import Beside
+    from spark_streaming.feed import quotes_of
 
-    try:
-        with Watch(settings, totals) as watch:
-            yield watch
-    except (CheckpointError, UnusableTopicError) as error:
-        raise StreamFailedError(f"{settings.names.topic} into {settings.names.bucket}: {error}") from None
-
-
-def _stop(stream: "Stream", why: str) -> None:
-    if not stream.stop(_STOP_PATIENCE_SECONDS):
-        log.warning("stopped in the middle of a batch, which the next start does again")
-    log.info("stopped: %s", why)
+    feed = quotes_of(settings)
+    if feed is None:
+        yield None
+        return
+    with Beside(spark, settings, feed, available_now) as beside:
+        yield beside
 
 
 def _close(spark: "SparkSession") -> None:
@@ -145,10 +143,11 @@ def _close(spark: "SparkSession") -> None:
         log.warning("Spark was gone before it was stopped: %s", error)
 
 
-def _report(pipes: "PipesContext", settings: StreamSettings, totals: Totals, seconds: float) -> None:
-    """Tell Dagster the totals: the materialization of the asset that this run is for."""
+def _report(pipes: "PipesContext", feed: "Feed", totals: Totals, seconds: float) -> None:
+    """Tell Dagster the totals: the materialization of what the feed makes."""
     newest = totals.newest
     pipes.report_asset_materialization(
+        asset_key=feed.asset,
         metadata={
             "points": totals.points,
             "dead_lettered": totals.rejected,
@@ -157,7 +156,7 @@ def _report(pipes: "PipesContext", settings: StreamSettings, totals: Totals, sec
             "newest_event": {"raw_value": newest.timestamp(), "type": "timestamp"} if newest else "none",
             "seconds": round(seconds, 1),
             "points_per_second": round(totals.points / totals.seconds) if totals.seconds else 0,
-            "bucket": settings.names.bucket,
-            "measurement": settings.influxdb_measurement,
-        }
+            "bucket": feed.target.bucket,
+            "measurement": feed.target.measurement,
+        },
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from spark_streaming.contract.schema import BUCKET, MEASUREMENT, TOPIC, Source, SourceNames, names_of
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
 from spark_streaming.influxdb_sink import Target
 
 
@@ -19,6 +19,7 @@ class StreamSettings(BaseSettings):
     source: Source = Field(description="whose bars: yahoo, replay or simulated")
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="the Kafka brokers")
     stock_price_kafka_topic: str = Field(TOPIC, description="topic of the bars; other sources add a suffix")
+    stock_quote_kafka_topic: str = Field("", description="topic of the quotes, with the same suffix; none: bars alone")
     influxdb_url: str = Field("http://127.0.0.1:8086", description="an InfluxDB 2")
     influx_org: str = Field("stocks", description="organization in InfluxDB")
     influx_token: SecretStr = Field(description="can only write the source's bucket")
@@ -35,6 +36,7 @@ class StreamSettings(BaseSettings):
     spark_conf: dict[str, str] = Field({}, description="more of Spark's own configuration, as a JSON object")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="messages that a batch takes at most")
     trigger_milliseconds: int = Field(200, ge=0, description="a batch starts at most this often")
+    quote_trigger_milliseconds: int = Field(1_000, ge=0, description="the same of quotes")
     write_lines: int = Field(5_000, ge=1, description="lines that one request to InfluxDB has at most")
     write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
     write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer")
@@ -56,13 +58,9 @@ class StreamSettings(BaseSettings):
 
     @cached_property
     def names(self) -> SourceNames:
-        """Topic, dead-letter topic and bucket of this source."""
-        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket)
-
-    @property
-    def checkpoint(self) -> Path:
-        """The folder of Spark's checkpoint: losing it reads the topic from its start, which changes no point."""
-        return self.stream_state / "checkpoint"
+        """Topics, dead-letter topics and bucket of this source."""
+        quotes = self.stock_quote_kafka_topic or QUOTE_TOPIC
+        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, quotes)
 
     @property
     def target(self) -> Target:

@@ -10,6 +10,7 @@ the time of the day either: a batch is read a second time where it holds somethi
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 import pyarrow as pa
@@ -21,6 +22,9 @@ from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
 from spark_streaming.contract.validity import Reason
 
 log = logging.getLogger(__name__)
+
+# key, value and own time of a record -> why it is refused; None where it is valid
+Rule = Callable[[bytes | None, bytes | None, datetime], Reason | None]
 
 # Spark's expressions for what Python is given of a record: as much as decides, and never a megabyte a message.
 _KEY_BYTES = 4 * validity.MAX_SYMBOL_CHARACTERS
@@ -67,12 +71,18 @@ def to_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str)
     return _asked_one_by_one(lines, times, keys, values, sent, measurement)
 
 
+def bar_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa.Array]:
+    """`to_lines` of Kafka's records of bars."""
+    keys, values, sent = (records.column(name) for name in ("key", "value", "timestamp"))
+    return to_lines(keys, values, sent, measurement)
+
+
 def verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
     """Why each message is refused, by the `Reason`'s text; null where it is valid."""
     lines, _ = to_lines(keys, values, sent, "m")
     told: list[str | None] = [None] * len(lines)
     for index in pc.indices_nonzero(pc.is_null(lines)).to_pylist():
-        told[index] = str(_reason(keys[index].as_py(), values[index].as_py(), sent[index].as_py()))
+        told[index] = str(asked(validity.reason, keys[index].as_py(), values[index].as_py(), sent[index].as_py()))
     return pa.array(told, pa.string())
 
 
@@ -122,16 +132,17 @@ def _asked_one_by_one(
 def _line(
     key: bytes | None, value: bytes | None, sent: datetime, measurement: str
 ) -> tuple[str, int] | tuple[None, None]:
-    if _reason(key, value, sent) is not None:
+    if asked(validity.reason, key, value, sent) is not None:
         return None, None
     bar = json.loads(value or b"")
     time = int(datetime.fromisoformat(bar["timestamp"]).timestamp())
     return line_protocol.line(measurement, bar, time), time
 
 
-def _reason(key: bytes | None, value: bytes | None, sent: datetime) -> Reason | None:
+def asked(rule: Rule, key: bytes | None, value: bytes | None, sent: datetime) -> Reason | None:
+    """What a rule says of a message; a rule that throws refuses it."""
     try:
-        return validity.reason(key, value, sent)
+        return rule(key, value, sent)
     except Exception:  # else this message would stop the stream for ever
         log.exception("the rules can't be asked about the message of key %r; it is dead-lettered", key)
         return Reason.REFUSED_BY_STREAM

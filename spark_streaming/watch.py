@@ -10,6 +10,7 @@ from typing import Self
 from kafka.errors import KafkaError
 
 from spark_streaming.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from spark_streaming.feed import Feed
 from spark_streaming.progress import Totals
 from spark_streaming.settings import StreamSettings
 from spark_streaming.topic import Topic, TopicReader, problem
@@ -26,16 +27,16 @@ class UnusableTopicError(RuntimeError):
 class Watch:
     """Keeps the lag fresh while a batch takes its time, and finds what must end the stream (`problem`)."""
 
-    def __init__(self, settings: StreamSettings, totals: Totals) -> None:
+    def __init__(self, settings: StreamSettings, feed: Feed, totals: Totals) -> None:
         self.problem: str | None = None
-        self._settings = settings
+        self._feed = feed
         self._totals = totals
-        self._begun_file = settings.stream_state / "topic.json"
+        self._begun_file = feed.folder / "topic.json"
         self._target = f"{settings.influxdb_url} {settings.influx_org} {settings.names.bucket}"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         try:
-            self._reader = TopicReader(settings.kafka_bootstrap_servers, settings.names.topic)
+            self._reader = TopicReader(settings.kafka_bootstrap_servers, feed.topic)
         except KafkaError as error:
             raise UnusableTopicError(
                 f"Kafka at {settings.kafka_bootstrap_servers} doesn't answer ({error}). Does it run, and is "
@@ -87,19 +88,24 @@ class Watch:
             return None
 
     def _checkpoint(self) -> Checkpoint | None:
-        return read_checkpoint(self._settings.checkpoint, self._settings.names.topic)
+        return read_checkpoint(self._feed.checkpoint, self._feed.topic)
 
     def _follow_target(self) -> None:
         """Forget how far the stream has come in another database: this one has none of it."""
         begun = self._begun_with()
         before = begun.get("target", self._target)  # none of an older version
         if before != self._target:
-            log.warning("bars went to %s and now go to %s: the topic is read from its start", before, self._target)
-            if self._settings.checkpoint.exists():
-                shutil.rmtree(self._settings.checkpoint)
+            log.warning(
+                "%s went to %s and now go to %s: the topic is read from its start",
+                self._feed.name,
+                before,
+                self._target,
+            )
+            if self._feed.checkpoint.exists():
+                shutil.rmtree(self._feed.checkpoint)
 
     def _problem(self, checkpoint: Checkpoint, topic: Topic | None) -> str | None:
-        return problem(checkpoint, self._begun_with().get("id"), topic, self._settings.checkpoint)
+        return problem(checkpoint, self._begun_with().get("id"), topic, self._feed.checkpoint)
 
     def _begun_with(self) -> dict[str, str]:
         """Topic and database that the checkpoint is of; empty where it is of an older version, or the file is gone."""

@@ -190,6 +190,7 @@ class CodeLocationSettings(IngestSettings):
             "SOURCE": self.source.value,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
             "STOCK_PRICE_KAFKA_TOPIC": self.stock_price_kafka_topic,
+            "STOCK_QUOTE_KAFKA_TOPIC": self.stock_quote_kafka_topic if self.source.has_quotes else "",
             "INFLUXDB_URL": self.influxdb_url,
             "INFLUX_ORG": self.influx_org,
             "INFLUX_TOKEN": self.influx_token.get_secret_value(),

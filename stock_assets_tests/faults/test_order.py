@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
 from spark_streaming.influxdb_sink import Target, write
+from spark_streaming.transform import bar_lines
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
@@ -74,8 +75,10 @@ def test_any_order_of_late_double_and_corrected_bars_leaves_the_newest(
     bucket = fresh_bucket
     target = Target(bucket.url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, lines=lines)
     expected = volumes_in(bucket) | newest(bars)
-    list(write(target, batches(bars[:again_from], size)))  # a batch that was cut off, or a checkpoint that was lost
-    list(write(target, batches(bars, size)))
+    list(
+        write(target, bar_lines, batches(bars[:again_from], size))
+    )  # a batch that was cut off, or a checkpoint that was lost
+    list(write(target, bar_lines, batches(bars, size)))
     assert volumes_in(bucket) == expected
 
 
@@ -85,7 +88,7 @@ def test_a_request_that_is_sent_again_does_not_undo_a_correction(fresh_bucket: B
     # Split in two, then failures in both halves, then an answer that is lost after the server wrote.
     with front_of(bucket.url, [(413, ""), (503, ""), "lost", (429, ""), (413, ""), "lost"]) as url:
         target = Target(url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, patience_seconds=20)
-        rows = [row for result in write(target, batches(bars, 5)) for row in result.to_pylist()]
+        rows = [row for result in write(target, bar_lines, batches(bars, 5)) for row in result.to_pylist()]
     assert [(row["kind"], row["points"]) for row in rows] == [("task", 5)]
     assert volumes_in(bucket) == {("A", 0): 3, ("B", 0): 2}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from spark_streaming.contract.schema import PIPELINE_MEASUREMENT
+from spark_streaming.contract.schema import PIPELINE_MEASUREMENT, QUOTE_MEASUREMENT
 from stock_assets_tests.services.fixtures import Bucket
 
 Points = dict[tuple[str, str, int], dict[str, Any]]
@@ -13,7 +13,7 @@ Points = dict[tuple[str, str, int], dict[str, Any]]
 def points_in(bucket: Bucket, start: str = "1970-01-01", stop: str = "2100-01-01") -> Points:
     """Every bar of `bucket` between two dates: (symbol, interval, seconds since 1970) -> fields."""
     query = f"""from(bucket: "{bucket.name}") |> range(start: {start}, stop: {stop})
-        |> filter(fn: (r) => r._measurement != "{PIPELINE_MEASUREMENT}")
+        |> filter(fn: (r) => r._measurement != "{PIPELINE_MEASUREMENT}" and r._measurement != "{QUOTE_MEASUREMENT}")
         |> keep(columns: ["_time", "_field", "_value", "symbol", "interval"])"""
     points: Points = {}
     with InfluxDBClient(bucket.url, bucket.read_token, org=bucket.org, timeout=60_000) as client:

@@ -1,0 +1,79 @@
+"""A feed: one topic's way into one measurement. The stream has one of bars and, where there are any, one of quotes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from spark_streaming.contract.schema import QUOTE_MEASUREMENT
+from spark_streaming.influxdb_sink import Target, ToLines
+from spark_streaming.quote_lines import quote_lines, quote_verdicts
+from spark_streaming.settings import StreamSettings
+from spark_streaming.transform import bar_lines, verdicts
+
+# key, value and own time of records -> why each is refused, by the `Reason`'s text; null where it is valid
+Verdicts = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one query needs to know beside the settings of all."""
+
+    name: str  # of its query, and in the log
+    asset: str  # Dagster's key of what it makes
+    topic: str
+    dead_letter_topic: str
+    target: Target
+    to_lines: ToLines
+    verdicts: Verdicts
+    folder: Path  # of its state; the bars' is the program's own
+    tasks: int  # that write side by side
+    trigger_milliseconds: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of Spark's checkpoint: losing it reads the topic from its start, which changes no point."""
+        return self.folder / "checkpoint"
+
+    @property
+    def way(self) -> str:
+        """From where to where, for people."""
+        return f"{self.topic} into {self.target.bucket}"
+
+
+def bars_of(settings: StreamSettings) -> Feed:
+    """The feed of the bars."""
+    return Feed(
+        name="bars",
+        asset="influxdb/stock_price_v1",
+        topic=settings.names.topic,
+        dead_letter_topic=settings.names.dead_letter_topic,
+        target=settings.target,
+        to_lines=bar_lines,
+        verdicts=verdicts,
+        folder=settings.stream_state,
+        tasks=settings.write_tasks,
+        trigger_milliseconds=settings.trigger_milliseconds,
+    )
+
+
+def quotes_of(settings: StreamSettings) -> Feed | None:
+    """The feed of the quotes; None where there are none.
+
+    It has one task and a slower trigger: the bars come first, and a quote is looked at by people.
+    """
+    if not settings.stock_quote_kafka_topic:
+        return None
+    return Feed(
+        name="quotes",
+        asset="influxdb/stock_quote_v1",
+        topic=settings.names.quote_topic,
+        dead_letter_topic=settings.names.quote_dead_letter_topic,
+        target=replace(settings.target, measurement=QUOTE_MEASUREMENT, precision="ns"),
+        to_lines=quote_lines,
+        verdicts=quote_verdicts,
+        folder=settings.stream_state / "quotes",
+        tasks=1,
+        trigger_milliseconds=settings.quote_trigger_milliseconds,
+    )
