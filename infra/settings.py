@@ -46,6 +46,7 @@ class StackSettings(SharedSettings):
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_code_port: int = Field(3002, description="port of Dagster's code server")
     grafana_port: int = Field(3000, description="port of Grafana")
+    grafana_alert_url: str | None = Field(None, description="where Grafana posts its alerts; none: nowhere")
 
     @field_validator("stocks_cache")
     @classmethod
@@ -77,6 +78,16 @@ class StackSettings(SharedSettings):
         """`host:port` of the stack's Kafka."""
         return f"{HOST}:{self.kafka_port}"
 
+    @property
+    def postgres_address(self) -> tuple[str, int]:
+        """Host and port of the stack's PostgreSQL."""
+        return HOST, self.postgres_port
+
+    @property
+    def code_server_address(self) -> tuple[str, int]:
+        """Host and port of Dagster's code server."""
+        return HOST, self.dagster_code_port
+
     def names_of(self, source: Source) -> SourceNames:
         """Topic, bucket and schema of any source."""
         return names_of(source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
@@ -86,6 +97,32 @@ class RunningStackSettings(StackSettings):
     """What other commands have to know: the same, with what the running stack wrote down."""
 
     reads_running_stack: ClassVar[bool] = True
+
+
+class ProvidedServersSettings(StackSettings):
+    """What `stocks provision` has to know: others run the servers, as containers do; each has an address of its own."""
+
+    dagster_code_host: str = Field(HOST, description="host of Dagster's code server")
+
+    @property
+    def runs_influxdb(self) -> bool:
+        """Never: it is there."""
+        return False
+
+    @property
+    def kafka_address(self) -> str:
+        """The brokers that the clients know."""
+        return self.kafka_bootstrap_servers
+
+    @property
+    def postgres_address(self) -> tuple[str, int]:
+        """Where the clients find PostgreSQL."""
+        return self.postgres_host, self.postgres_port
+
+    @property
+    def code_server_address(self) -> tuple[str, int]:
+        """Where the daemon and the webserver find the code server."""
+        return self.dagster_code_host, self.dagster_code_port
 
 
 def named_settings(fields: Iterable[str]) -> dict[str, str]:

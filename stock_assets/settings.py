@@ -1,8 +1,8 @@
 """The one place of `stock_assets` that reads the environment.
 
 A value comes from the first of these that has it: the environment, what the running stack wrote down
-(`$STOCKS_HOME/stack.env`), `.env` in the working directory, a secret's file under `$STOCKS_HOME/secrets`,
-the default here. The names are those of the fields in upper case.
+(`$STOCKS_HOME/stack.env`), `.env` in the working directory, a secret's file in `$SECRETS_DIR` or under
+`$STOCKS_HOME/secrets`, the default here. The names are those of the fields in upper case.
 """
 
 from datetime import UTC, date, datetime
@@ -23,12 +23,15 @@ from sqlalchemy import URL
 
 from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
 
+SECRETS_DIR = Path("/run/secrets")  # where containers have them
+
 
 class _Where(BaseSettings):
     """Where the state lives: asked first, because more values are read from there."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
     stocks_home: Path = Path(".stocks")
+    secrets_dir: Path = SECRETS_DIR
 
     @property
     def absolute(self) -> Path:
@@ -42,6 +45,7 @@ class SharedSettings(BaseSettings):
     reads_running_stack: ClassVar[bool] = True
 
     stocks_home: Path = Field(Path(".stocks"), description="folder of all state: data, logs, secrets")
+    secrets_dir: Path = Field(SECRETS_DIR, description="folder of secrets given as files, each named as its setting")
     source: Source = Field(Source.YAHOO, description="where bars come from: yahoo, replay or simulated")
     stocks: Annotated[tuple[str, ...], NoDecode] = Field(
         ("AMZN", "AAPL", "MSFT", "GOOGL"), description="symbols, separated by commas (a replay takes its file's)"
@@ -85,7 +89,9 @@ class SharedSettings(BaseSettings):
         files = [Path(".env")] + ([home / "stack.env"] if cls.reads_running_stack else [])
         dotenv = DotEnvSettingsSource(settings_cls, env_file=files)
         known = {**dotenv(), **env_settings(), **init}
-        folders = [home / "secrets", home / "secrets" / Source(known.get("source", Source.YAHOO)).value]
+        source = Source(known.get("source", Source.YAHOO)).value
+        # What was given as a file wins over what the stack made itself: the last one counts.
+        folders = [home / "secrets", home / "secrets" / source, Path(known.get("secrets_dir", SECRETS_DIR))]
         secrets = SecretsSettingsSource(settings_cls, secrets_dir=[f for f in folders if f.is_dir()])
         return init_settings, env_settings, dotenv, secrets
 

@@ -12,7 +12,6 @@ from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked
 
 if TYPE_CHECKING:
     from infra.cli.letters import Letter
@@ -113,7 +112,7 @@ def replay(
 
 def _open() -> "tuple[KafkaResource, SourceNames]":
     home = RunningStackSettings().stocks_home
-    if not is_locked(state.run_folder(home)):
+    if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
     # Dagster's resources take two seconds to import: not for `stocks --help`.
     from stock_assets.resources.kafka import KafkaResource

@@ -10,6 +10,7 @@ from infra.cli import (
     export,
     logs,
     notify,
+    provision,
     reset,
     status,
     trace,
@@ -41,6 +42,7 @@ app.command("notify")(notify.notify)
 app.command("bench")(bench.bench)
 app.add_typer(dead_letters.app)
 app.add_typer(watchlist.app, name="watchlist")
+app.add_typer(provision.app, name="provision")
 
 if __name__ == "__main__":
     app()

@@ -11,7 +11,6 @@ from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked
 
 _NOBODY = (
     "NOTIFY_URLS names nobody to tell. It takes addresses of any of Apprise's services, separated by commas: "
@@ -53,7 +52,7 @@ def _test() -> None:
 
 def _list(as_json: bool) -> None:
     home = RunningStackSettings().stocks_home
-    if not is_locked(state.run_folder(home)):
+    if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
     from stock_assets.resources.messenger import targets_of
     from stock_assets.settings import CodeLocationSettings

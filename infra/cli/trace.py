@@ -10,7 +10,6 @@ from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked
 
 
 def trace(
@@ -26,7 +25,7 @@ def trace(
     """
     with plain_errors():
         home = RunningStackSettings().stocks_home
-        if not is_locked(state.run_folder(home)):
+        if not state.is_up(home):
             raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
         _trace(symbol, when, as_json)
 

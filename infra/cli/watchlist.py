@@ -9,7 +9,6 @@ from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked
 from spark_streaming.contract.schema import Source
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def remove(symbols: _Symbols) -> None:
 
 def _running() -> "tuple[Engine, CodeLocationSettings]":
     home = RunningStackSettings().stocks_home
-    if not is_locked(state.run_folder(home)):
+    if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
     from stock_assets.settings import code_location
     from stock_assets.store.engine import engine_of

@@ -95,8 +95,8 @@ def prepare(settings: StackSettings) -> None:
     home = private_folder(folder(settings))
     password = Secrets(settings.stocks_home).made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password)
     values = {
-        "POSTGRES_HOST": HOST,
-        "POSTGRES_PORT": settings.postgres_port,
+        "POSTGRES_HOST": settings.postgres_address[0],
+        "POSTGRES_PORT": settings.postgres_address[1],
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_PASSWORD": password,
         "DAGSTER_POSTGRES_DB": settings.names.dagster_database,
@@ -105,7 +105,8 @@ def prepare(settings: StackSettings) -> None:
     }
     rendered = fill_in(yaml.safe_load(_SHIPPED.read_text(encoding="utf-8")), values)
     write_private(home / "dagster.yaml", yaml.safe_dump(rendered, sort_keys=False))
-    server = {"host": HOST, "port": settings.dagster_code_port, "location_name": "stock_assets"}
+    host, port = settings.code_server_address
+    server = {"host": host, "port": port, "location_name": "stock_assets"}
     write_private(home / "workspace.yaml", yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
 

@@ -10,8 +10,8 @@ LONGEST = 470  # bytes: SQLite, which InfluxDB uses, opens paths of up to 512, a
 
 # All that the stack has ever written there, the lock's folder last. What else lies in the folder is not ours.
 _OWN = (
-    "kafka", "influxdb", "postgres", ".postgres-*", "state", "dagster", "pictures", "secrets", "logs", "stack.env",
-    "version", "run",
+    "kafka", "influxdb", "postgres", ".postgres-*", "state", "dagster", "grafana", "pictures", "secrets", "logs",
+    "stack.env", "version", "run",
 )  # fmt: skip
 
 

@@ -100,8 +100,23 @@ def operator(settings: StackSettings) -> Operator:
     if not settings.runs_influxdb and settings.influx_operator_token is not None:
         token = settings.influx_operator_token.get_secret_value()
         return Operator(url, settings.influx_org, token, "Set INFLUX_OPERATOR_TOKEN to one of that server.")
-    keep = Secrets(settings.stocks_home)
-    token = keep.made(secrets.INFLUX_OPERATOR_TOKEN)
+    token = set_up(settings)
+    remedy = (
+        "Was its data replaced? Remove data and secrets together (stocks reset), or put the right token into "
+        "secrets/influx_operator_token of STOCKS_HOME."
+    )
+    return Operator(url, settings.influx_org, token, remedy)
+
+
+def set_up(settings: StackSettings) -> str:
+    """Make a server ours that nobody has set up yet; returns the operator token, which is kept in any case.
+
+    Raises:
+        StackError: the server refused.
+    """
+    url, keep = settings.effective_influxdb_url, Secrets(settings.stocks_home)
+    given = None if settings.runs_influxdb else settings.influx_operator_token
+    token = keep.made(secrets.INFLUX_OPERATOR_TOKEN, given.get_secret_value() if given else None)
     password = keep.made(secrets.INFLUX_ADMIN_PASSWORD)
     client = session()
     if client.get(f"{url}/api/v2/setup", timeout=_SECONDS).json()["allowed"]:
@@ -110,11 +125,7 @@ def operator(settings: StackSettings) -> Operator:
         done = client.post(f"{url}/api/v2/setup", json=body | {"bucket": "unused"}, timeout=_SECONDS)
         if not done.ok:
             raise StackError(f"InfluxDB at {url} refused its setup: {done.status_code} {done.text[:300]}")
-    remedy = (
-        "Was its data replaced? Remove data and secrets together (stocks reset), or put the right token into "
-        "secrets/influx_operator_token of STOCKS_HOME."
-    )
-    return Operator(url, settings.influx_org, token, remedy)
+    return token
 
 
 def _shard_seconds(source: Source) -> int:

@@ -11,13 +11,14 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import FrameType
 
+from infra.grafana.values import hand_out
 from infra.local import dagster, disk, growth, jars, logs, secrets, state
 from infra.local.clock import Clock, steady_time
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.ports import is_held_for
 from infra.local.progress import Progress
 from infra.local.secrets import Secrets
-from infra.local.service import guard_command, guarded
+from infra.local.service import guard_command, guarded, private_folder
 from infra.local.stack import Servers
 from infra.local.supervisord import Status, supervisor_of
 from infra.local.tools import StoppedError
@@ -99,6 +100,7 @@ class Platform:
         if self.with_dagster:
             with ThreadPoolExecutor(1) as pool:
                 self._finish([pool.submit(self._start_the_rest_of_dagster)])
+        hand_out(self.settings, private_folder(self.settings.stocks_home / "grafana"))
         self.tell(state.Phase.READY)
 
     def watch(self, done: Callable[[], bool] = lambda: False) -> None:

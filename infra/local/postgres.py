@@ -164,8 +164,9 @@ def provision(settings: StackSettings, names: SourceNames) -> None:
 
 def _connect(settings: StackSettings, database: str) -> Connection:
     password = Secrets(settings.stocks_home).read(secrets.POSTGRES_SUPERUSER_PASSWORD)
+    host, port = settings.postgres_address
     server = psycopg2.connect(
-        host=HOST, port=settings.postgres_port, user=SUPERUSER, password=password, dbname=database, connect_timeout=10
+        host=host, port=port, user=SUPERUSER, password=password, dbname=database, connect_timeout=10
     )
     server.autocommit = True
     return server

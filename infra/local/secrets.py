@@ -17,6 +17,7 @@ INFLUX_ADMIN_PASSWORD = "influx_admin_password"  # noqa: S105
 INFLUX_TOKEN = "influx_token"  # noqa: S105
 INFLUX_READ_TOKEN = "influx_read_token"  # noqa: S105
 NOTIFY_URLS = "notify_urls"
+GRAFANA_ADMIN_PASSWORD = "grafana_admin_password"  # noqa: S105
 
 
 class Secrets:
@@ -46,6 +47,14 @@ class Secrets:
         if kept is not None and given in (None, "", kept):
             return kept
         return self.write(name, given or secrets.token_urlsafe(32))
+
+    def hand_out(self, name: str, folder: Path, source: Source | None = None) -> None:
+        """Put a copy of a secret into `folder`, readable by its owner and its group: the container that needs it."""
+        value = self.read(name, source)
+        if value is None:
+            raise LookupError(f"there is no secret {name} yet")
+        write_private(folder / name, value)
+        (folder / name).chmod(0o440)
 
     def _path(self, name: str, source: Source | None) -> Path:
         return self._folder / source.value / name if source else self._folder / name

@@ -7,7 +7,7 @@ from infra.local import influxdb, jars, kafka, postgres
 from infra.local.progress import Progress
 from infra.local.service import Service, write_private
 from infra.local.supervisor import Supervisor
-from infra.settings import HOST, StackSettings
+from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
 
 
@@ -72,8 +72,8 @@ def effective_settings(settings: StackSettings) -> dict[str, str]:
         "INFLUX_ORG": settings.influx_org,
         "INFLUXDB_BUCKET": settings.influxdb_bucket,
         "INFLUXDB_MEASUREMENT": settings.influxdb_measurement,
-        "POSTGRES_HOST": HOST,
-        "POSTGRES_PORT": str(settings.postgres_port),
+        "POSTGRES_HOST": settings.postgres_address[0],
+        "POSTGRES_PORT": str(settings.postgres_address[1]),
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_DBNAME": settings.postgres_dbname,
         "DAGSTER_PORT": str(settings.dagster_port),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from infra.local.service import private_folder, write_private
+from spark_streaming.contract.lifecycle import is_locked
 
 
 class Phase(StrEnum):
@@ -44,6 +45,21 @@ class Running:
 def run_folder(home: Path) -> Path:
     """The folder of the lock and of what `stocks up` tells."""
     return home / "run"
+
+
+def is_up(home: Path) -> bool:
+    """Whether a platform is up for `home`: a `stocks up` runs, or others run the servers that were provisioned."""
+    return is_locked(run_folder(home)) or _mark(home).exists()
+
+
+def mark_provisioned(home: Path) -> None:
+    """Remember that others run the servers."""
+    private_folder(run_folder(home))
+    _mark(home).touch()
+
+
+def _mark(home: Path) -> Path:
+    return run_folder(home) / "provisioned"
 
 
 def write(home: Path, running: Running) -> None:
