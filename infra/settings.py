@@ -46,6 +46,8 @@ class StackSettings(SharedSettings):
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_code_port: int = Field(3002, description="port of Dagster's code server")
     grafana_port: int = Field(3000, description="port of Grafana")
+    grafana_url: str | None = Field(None, description="an installed Grafana, for `stocks grafana provision`")
+    grafana_token: SecretStr | None = Field(None, description="of a service account there, with the role Admin")
     grafana_alert_url: str | None = Field(None, description="where Grafana posts its alerts; none: nowhere")
 
     @field_validator("stocks_cache")

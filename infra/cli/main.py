@@ -8,6 +8,7 @@ from infra.cli import (
     dead_letters,
     doctor,
     export,
+    grafana,
     logs,
     notify,
     provision,
@@ -42,6 +43,7 @@ app.command("notify")(notify.notify)
 app.command("bench")(bench.bench)
 app.add_typer(dead_letters.app)
 app.add_typer(watchlist.app, name="watchlist")
+app.add_typer(grafana.app, name="grafana")
 app.add_typer(provision.app, name="provision")
 
 if __name__ == "__main__":
