@@ -1,6 +1,6 @@
 """A feed: one topic's way into one measurement. The stream has one of bars and, where there are any, one of quotes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Feed:
     folder: Path  # of its state; the bars' is the program's own
     tasks: int  # that write side by side
     trigger_milliseconds: int
+    begin: Mapping[int, int]  # partition -> offset at which it begins; others: at their first
 
     @property
     def checkpoint(self) -> Path:
@@ -55,6 +56,7 @@ def bars_of(settings: StreamSettings) -> Feed:
         folder=settings.stream_state,
         tasks=settings.write_tasks,
         trigger_milliseconds=settings.trigger_milliseconds,
+        begin=settings.starting_offsets,
     )
 
 
@@ -76,4 +78,5 @@ def quotes_of(settings: StreamSettings) -> Feed | None:
         folder=settings.stream_state / "quotes",
         tasks=1,
         trigger_milliseconds=settings.quote_trigger_milliseconds,
+        begin={},
     )

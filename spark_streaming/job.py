@@ -37,6 +37,9 @@ from spark_streaming.transform import BOUNDED
 log = logging.getLogger(__name__)
 
 
+_EARLIEST = -2  # Spark's word for it
+
+
 class StoppedError(RuntimeError):
     """A batch was not begun because the program is about to stop."""
 
@@ -163,7 +166,7 @@ def _read(spark: SparkSession, settings: StreamSettings, feed: Feed, partitions:
         spark.readStream.format("kafka")
         .options(**_kafka(settings))
         .option("assign", json.dumps({feed.topic: partitions}))
-        .option("startingOffsets", "earliest")
+        .option("startingOffsets", json.dumps({feed.topic: {p: feed.begin.get(p, _EARLIEST) for p in partitions}}))
         .option("kafka.max.poll.records", 10_000)  # the default of 500 asks 200 times for a batch
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()

@@ -67,7 +67,10 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
             spark = open_session(settings)
             signals.listen()
             try:
-                with Metrics(settings.target, totals) as metrics, _beside(spark, settings, available_now) as beside:
+                with (
+                    Metrics(settings.target, totals, settings.program) as metrics,
+                    _beside(spark, settings, available_now) as beside,
+                ):
                     pulse.quotes = lambda: beside.beat if beside else None
                     _stream(spark, settings, feed, totals, metrics, available_now, pulse, signals, watch, beside)
             except (Py4JError, OSError) as error:
@@ -114,6 +117,9 @@ def _stream(
         idle = drain_since is not None and totals.idle_at is not None and totals.idle_at > drain_since
         if drain_since is not None and idle and (beside is None or beside.is_idle_since(drain_since)):
             return "nothing is left"
+        ends = settings.ending_offsets
+        if ends and all(totals.offsets.get(partition, 0) >= offset for partition, offset in ends.items()):
+            return "all is done up to ENDING_OFFSETS"
         return None
 
     follow(feed, stream, watch, why_stop)

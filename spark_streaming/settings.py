@@ -27,6 +27,10 @@ class StreamSettings(BaseSettings):
     influxdb_measurement: str = Field(MEASUREMENT, min_length=1, description="measurement of the bars")
 
     stream_state: Path = Field(description="folder of the lock, the heartbeat and the checkpoint")
+    starting_offsets: dict[int, int] = Field(
+        {}, description="partition -> offset at which a stream without a checkpoint begins; others: at their first"
+    )
+    ending_offsets: dict[int, int] = Field({}, description="partition -> offset; once it is done up to these, it ends")
     parent_pid: int | None = Field(None, description="the process with which the stream is to end")
 
     spark_master: str = Field("local[2]", description="where Spark runs")
@@ -61,6 +65,11 @@ class StreamSettings(BaseSettings):
         """Topics, dead-letter topics and bucket of this source."""
         quotes = self.stock_quote_kafka_topic or QUOTE_TOPIC
         return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, quotes)
+
+    @property
+    def program(self) -> str:
+        """How its figures are told apart from those of a stream beside it."""
+        return "replay" if self.starting_offsets else "stream"
 
     @property
     def target(self) -> Target:

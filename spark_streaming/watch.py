@@ -57,7 +57,8 @@ class Watch:
             if topic is None:
                 raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
             self._begun_file.write_text(json.dumps({"id": topic.id, "target": self._target}))
-            checkpoint = Checkpoint(topic.begin, topic.begin)
+            begin = {**topic.begin, **self._feed.begin}
+            checkpoint = Checkpoint(begin, begin)
         found = self._problem(checkpoint, topic)
         if found is not None:
             raise UnusableTopicError(found)

@@ -7,6 +7,7 @@ from spark_streaming.contract.schema import Source
 from stock_assets.defs.company.jobs import refresh_companies
 from stock_assets.defs.company.sensors import follow_automation
 from stock_assets.defs.prices.jobs import judge_everything, publish_prices, stream_prices
+from stock_assets.defs.prices.replays import replay_prices
 from stock_assets.defs.prices.sensors import judge_prices
 from stock_assets.defs.runs.reports import purge_history, report_what_happens
 from stock_assets.defs.runs.sensors import keep_prices_flowing
@@ -36,7 +37,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
-        jobs=[publish_prices, stream_prices, judge_everything, refresh_companies, repair_gaps],
+        jobs=[publish_prices, stream_prices, judge_everything, refresh_companies, replay_prices, repair_gaps],
         sensors=[
             keep_prices_flowing,
             judge_prices,

@@ -20,8 +20,19 @@ def run_program(
     Raises:
         dagster_pipes' DagsterPipesExecutionError: it ended with another exit code than 0.
     """
+    return run_beside(context.op_execution_context, pipes, module, environment)
+
+
+def run_beside(
+    context: dg.OpExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    module: str,
+    environment: Mapping[str, str],
+    *arguments: str,
+) -> Sequence[dg.PipesExecutionResult]:
+    """The same in a run that materializes no asset: what the program has reported is for the caller to tell."""
     return pipes.run(
-        context=context.op_execution_context,
-        command=[sys.executable, "-m", module],
+        context=context,
+        command=[sys.executable, "-m", module, *arguments],
         env={**environment, "PARENT_PID": str(os.getpid())},
     ).get_results(implicit_materializations=False)

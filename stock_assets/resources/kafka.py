@@ -56,6 +56,15 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return [Waiting(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
 
+    def offsets_since(self, topic: str, since: datetime) -> dict[int, int]:
+        """Partition -> the offset of its first message that was sent at `since` or later; its end if there is none."""
+        consumer = self._consumer(_GLANCE_BYTES)
+        try:
+            found = _sent_since(consumer, _partitions(consumer, topic), since)
+        finally:
+            consumer.close()
+        return {at.partition: offset for at, offset in found.items()}
+
     def messages(self, topic: str, since: datetime | None = None) -> Iterator[Message]:
         """Every message that the topic holds now, partition by partition in the order of offsets.
 

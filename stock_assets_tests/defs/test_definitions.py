@@ -51,7 +51,14 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
     }
     repository = loaded.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"publish_prices", "stream_prices", "judge_everything", "refresh_companies", "repair_gaps"}
+    assert jobs == {
+        "publish_prices",
+        "stream_prices",
+        "judge_everything",
+        "refresh_companies",
+        "replay_prices",
+        "repair_gaps",
+    }
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "keep_prices_flowing": "RUNNING",
         "judge_prices": "RUNNING",

@@ -1,170 +1,19 @@
 """Summaries, completeness and repairs of sessions, on the real Kafka, InfluxDB and PostgreSQL."""
 
-import uuid
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
-import urllib3
-from sqlalchemy import text
 
-from infra.local import influxdb, kafka
-from infra.settings import StackSettings
 from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
-from spark_streaming.contract.schema import MEASUREMENT, Source, names_of
-from stock_assets import settings
-from stock_assets.definitions import definitions
-from stock_assets.defs.prices.judgement import Judgement
-from stock_assets.defs.sessions import judgement
-from stock_assets.defs.sessions.assets import session_summary_of
-from stock_assets.defs.sessions.automation import SUMMARY_KEY
-from stock_assets.defs.sessions.partitions import partitions_of
 from stock_assets.defs.sessions.pictures import keep
-from stock_assets.defs.sessions.repairs import repair_gaps
-from stock_assets.defs.sessions.sensors import repair_sessions
-from stock_assets.ingest.publisher import Publisher
-from stock_assets.market.accounting import fields_of
-from stock_assets.market.bars import Bar
-from stock_assets.market.calendars import session_on
-from stock_assets.market.coverage import Coverage
-from stock_assets.market.sessions import SessionSummary, expected_bars
-from stock_assets.resources.influxdb import InfluxDBResource
-from stock_assets.resources.kafka import KafkaResource
-from stock_assets.resources.postgres import PostgresResource
-from stock_assets.resources.spark import SmallSparkResource
-from stock_assets.sources.choose import source_of
-from stock_assets.store.coverage import write_coverage
-from stock_assets.store.migrate import upgrade
-from stock_assets.store.sessions import read_repairs, read_summaries
+from stock_assets.store.sessions import read_repairs
+from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, HALT, THURSDAY, Platform, bars_of, platform
+
+__all__ = ["platform"]
 
 pytestmark = pytest.mark.services
-
-THURSDAY, FRIDAY = date(2026, 11, 19), date(2026, 11, 20)
-HALT = range(100, 110)  # minutes of Friday in which the source has no bar
-
-
-def bars_of(day: date, left_out: Sequence[int] = ()) -> list[Bar]:
-    starts = expected_bars(session_on("XNYS", day), "1m")
-    return [
-        Bar("AAPL", "1m", at, 100 + n % 7, 110 + n % 7, 90 + n % 7, 101 + n % 7, n + 1)
-        for n, at in enumerate(starts)
-        if n not in left_out
-    ]
-
-
-FRIDAYS_BARS = bars_of(FRIDAY, HALT)
-
-
-class Platform:
-    """The code location of a replay of two days of minutes, on a topic and a bucket of its own."""
-
-    def __init__(self, stack: StackSettings) -> None:
-        self.settings = settings.code_location()
-        self.kafka, self.influxdb = KafkaResource.of(self.settings), InfluxDBResource.of(self.settings)
-        self.postgres = PostgresResource.of(self.settings)
-        self.instance = dg.DagsterInstance.ephemeral()
-        self._write_token = influxdb.operator(stack).tokens_of(self.settings.names.bucket, 20 * 365 * 24 * 3600).write
-        upgrade(self.settings)
-        self.forget()
-
-    def forget(self) -> None:
-        with self.postgres.engine.begin() as connection:
-            connection.execute(text("TRUNCATE ingest_coverage, session_summary, session_repair"))
-        (self.settings.state_of("stream") / "heartbeat.json").unlink(missing_ok=True)
-
-    def publish(self, bars: Sequence[Bar]) -> None:
-        """As the producer does; the file is at its end then."""
-        with Publisher(self.settings.kafka_bootstrap_servers, self.settings.names.topic) as publisher:
-            publisher.publish(bars)
-        origin, newest = source_of(self.settings).origin, FRIDAYS_BARS[-1].start
-        write_coverage(self.postgres.engine, [Coverage("AAPL", "1m", origin, newest, newest, "end of file", None)])
-
-    def store(self, bars: Sequence[Bar]) -> None:
-        """As the stream does, which then has done with all that is in the topic."""
-        lines = [
-            f"{MEASUREMENT},interval={b.interval},symbol={b.symbol} open={b.open},high={b.high},low={b.low},"
-            f"close={b.close},volume={b.volume}i {int(b.start.timestamp())}"
-            for b in bars
-        ]
-        names = self.settings.names
-        query = f"org={self.settings.influx_org}&bucket={names.bucket}&precision=s"
-        url = f"{self.settings.influxdb_url}/api/v2/write?{query}"
-        headers = {"Authorization": f"Token {self._write_token}"}
-        assert urllib3.request("POST", url, body="\n".join(lines).encode(), headers=headers).status == 204
-        beat = Heartbeat(
-            "", 1, State.DONE, lifecycle.now(), lifecycle.now(), offsets=self.kafka.end_offsets(names.topic)
-        )
-        lifecycle.write_heartbeat(self.settings.state_of("stream"), beat)
-
-    def published(self) -> list[str]:
-        return [str(fields_of(m.value)["timestamp"]) for m in self.kafka.messages(self.settings.names.topic)]
-
-    def resources(self) -> dict[str, object]:
-        spark = SmallSparkResource.of(self.settings)
-        return {"influxdb": self.influxdb, "postgres": self.postgres, "kafka": self.kafka, "pyspark": spark}
-
-    def summarise(self, first: date, last: date) -> dg.ExecuteInProcessResult:
-        tags = {
-            "dagster/asset_partition_range_start": f"{first}",
-            "dagster/asset_partition_range_end": f"{last}",
-        }
-        asset = session_summary_of(partitions_of(self.settings))
-        return dg.materialize([asset], instance=self.instance, resources=self.resources(), tags=tags)
-
-    def summaries(self) -> list[SessionSummary]:
-        return read_summaries(self.postgres.engine, THURSDAY, FRIDAY)
-
-    def due(self) -> set[str]:
-        ours = dg.AssetSelection.assets(SUMMARY_KEY)
-        found = dg.evaluate_automation_conditions(definitions(), self.instance, asset_selection=ours)
-        return {day for day in found.get_requested_partitions(SUMMARY_KEY) if day}
-
-    def judge(self) -> Judgement:
-        return judgement.completeness(self.settings, self.kafka, self.influxdb, self.postgres, lifecycle.now())
-
-    def tick(self) -> dg.SensorResult:
-        result = repair_sessions(influxdb=self.influxdb, postgres=self.postgres)
-        assert isinstance(result, dg.SensorResult)
-        return result
-
-    def repair(self, **config: object) -> dg.ExecuteInProcessResult:
-        return repair_gaps.execute_in_process(
-            instance=self.instance,
-            resources={"influxdb": self.influxdb, "postgres": self.postgres},
-            run_config={"ops": {"ask_again": {"config": config}}} if config else None,
-        )
-
-
-@pytest.fixture
-def platform(stack: StackSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Platform]:
-    """`AAPL` has 390 bars on Thursday and, with a halt of ten minutes, 380 on Friday."""
-    file = tmp_path / "bars.csv"
-    rows = [
-        f"{b.symbol},{b.interval},{b.start:%Y-%m-%dT%H:%M:%SZ},{b.open},{b.high},{b.low},{b.close},{b.volume}\n"
-        for b in bars_of(THURSDAY) + FRIDAYS_BARS
-    ]
-    file.write_text("symbol,interval,timestamp,open,high,low,close,volume\n" + "".join(rows))
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    names = names_of(Source.REPLAY, name, name)
-    kafka.create_topics(stack, names)
-    read_token = influxdb.operator(stack).tokens_of(names.bucket, 20 * 365 * 24 * 3600).read
-    for key, value in {
-        "STOCKS_HOME": stack.stocks_home,
-        "STOCK_PRICE_KAFKA_TOPIC": name,
-        "INFLUXDB_BUCKET": name,
-        "INFLUX_READ_TOKEN": read_token,
-        "REPLAY_FILE": file,
-    }.items():
-        monkeypatch.setenv(key, str(value))
-    settings.code_location.cache_clear()
-    platform = Platform(stack)
-    yield platform
-    platform.forget()
-    platform.postgres.engine.dispose()
-    settings.code_location.cache_clear()
 
 
 def test_a_backfill_is_one_run_with_a_row_a_session_and_a_picture_of_the_newest(platform: Platform) -> None:

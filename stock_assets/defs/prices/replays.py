@@ -1,0 +1,115 @@
+"""Carrying a part of the topic into InfluxDB once more, beside the stream that goes on."""
+
+import json
+import shutil
+from datetime import date, datetime
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.prices.judgement import exchange_of_bars
+from stock_assets.defs.programs import run_beside
+from stock_assets.market.calendars import session_on
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.sources.choose import source_of
+from stock_assets.store.coverage import read_coverage
+
+
+class ReplayConfig(dg.Config):
+    """Which messages: those of a day, or by their offsets. Exactly one of `session` and `from_offsets` is needed."""
+
+    session: str = ""
+    """A session date, as 2026-11-20: all messages that were sent since its first exchange opened."""
+    from_offsets: dict[str, int] = {}  # noqa: RUF012 - Dagster's Config is pydantic: each instance gets its own
+    """Partition -> the first offset, as {"0": 120}; partitions that aren't named are left out."""
+    until_offsets: dict[str, int] = {}  # noqa: RUF012
+    """Partition -> the offset before which it may end; none: what the topic holds now. A batch is done as a whole."""
+
+
+@dg.op(description="Runs the stream's own program with --available-now and a state of its own.")
+def replay(
+    context: dg.OpExecutionContext,
+    config: ReplayConfig,
+    pipes: dg.PipesSubprocessClient,
+    kafka: KafkaResource,
+    postgres: PostgresResource,
+) -> None:
+    """Points are written again as they are, so nothing changes but what was missing.
+
+    Lock, heartbeat and checkpoint lie in a folder of this run: the stream beside it is not disturbed, and doesn't
+    disturb. What can't be a point is dead-lettered again, and counts once by where it came from.
+    """
+    settings = code_location()
+    begin, end = _span(settings, config, kafka, postgres)
+    context.log.info("from offsets %s to %s", begin, end)
+    state = settings.state_of("replays") / context.run_id
+    environment = settings.stream_environment() | {
+        "STREAM_STATE": str(state),
+        "STOCK_QUOTE_KAFKA_TOPIC": "",  # quotes are not replayed
+        "STARTING_OFFSETS": json.dumps(begin),
+        "ENDING_OFFSETS": json.dumps(end),
+    }
+    try:
+        reported = run_beside(context, pipes, "spark_streaming", environment, "--available-now")
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+    for result in reported:
+        if isinstance(result, dg.MaterializeResult) and result.asset_key is not None:
+            context.log_event(dg.AssetMaterialization(result.asset_key, metadata=result.metadata))
+
+
+@dg.job(
+    description=(
+        'Carries messages of the topic into InfluxDB once more: those of a day (`session: "2026-11-20"`), or from '
+        "offsets on. It runs beside the stream, with a checkpoint of its own, and changes no point that is there."
+    ),
+    tags={"dagster/max_retries": "0"},
+)
+def replay_prices() -> None:
+    """One op: the program."""
+    replay()
+
+
+def _span(
+    settings: CodeLocationSettings, config: ReplayConfig, kafka: KafkaResource, postgres: PostgresResource
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Where each partition begins and ends.
+
+    Raises:
+        Failure: the configuration names no part of the topic.
+    """
+    if bool(config.session) == bool(config.from_offsets):
+        raise dg.Failure('Say which messages: either session: "2026-11-20" or from_offsets: {"0": 120}.')
+    topic = settings.names.topic
+    last, first = kafka.end_offsets(topic), kafka.offsets_since(topic, datetime.fromtimestamp(0, now().tzinfo))
+    end = last | _numbers(config.until_offsets)
+    if config.session:
+        begin = kafka.offsets_since(topic, _opening(settings, postgres, date.fromisoformat(config.session)))
+    else:
+        begin = last | _numbers(config.from_offsets)  # at its end there is nothing of a partition to do
+    for partition, offset in (begin | _numbers(config.until_offsets)).items():
+        if partition not in last or not first[partition] <= offset <= last[partition]:
+            raise dg.Failure(
+                f"{topic} has no offset {offset} in partition {partition}; it has "
+                + ", ".join(f"{first[p]} to {last[p]} in {p}" for p in sorted(last))
+            )
+    return begin, end
+
+
+def _opening(settings: CodeLocationSettings, postgres: PostgresResource, day: date) -> datetime:
+    """When the first exchange of the symbols in use opened: no bar of the day was sent before."""
+    opened = []
+    for row in source_of(settings).watched_rows(read_coverage(postgres.engine), now()):
+        try:
+            opened.append(session_on(exchange_of_bars(settings, row.symbol), day).opened)
+        except ValueError:  # closed on that day, or it has no calendar
+            continue
+    if not opened:
+        raise dg.Failure(f"No exchange of the symbols in use has a session on {day}.")
+    return min(opened)
+
+
+def _numbers(offsets: dict[str, int]) -> dict[int, int]:
+    return {int(partition): offset for partition, offset in offsets.items()}
