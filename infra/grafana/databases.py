@@ -7,8 +7,8 @@ as a time series its columns of text are labels, and each combination of them is
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ import psycopg2
 import psycopg2.extras
 import requests
 
-from infra.grafana.queries import Language, Query, View, filled
+from infra.grafana.queries import Language, Query, View, filled, variable_queries_of
 
 _SECONDS = 60
 _NUMBERS = {"long": float, "unsignedLong": float, "double": float}
@@ -72,6 +72,14 @@ class Databases:
         if query.language is Language.SQL:
             return [self._sql(query, text)]
         return flux_frames(query.ref_id, self.flux(text))
+
+    def opened(self, dashboard: Mapping[str, Any], view: View) -> View:
+        """The view with those variables of the dashboard that it lacks: each the first value that its query offers."""
+        for variable, query in variable_queries_of(dashboard).items():
+            if variable not in view.variables:
+                first = str(self.answer(query, view)[0].columns[0].values[0])
+                view = replace(view, variables={**view.variables, variable: first})
+        return view
 
     def flux(self, text: str) -> str:
         """The answer as annotated CSV."""

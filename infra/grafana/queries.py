@@ -100,9 +100,13 @@ def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Query]:
     for annotation in dashboard["annotations"]["list"]:
         if "target" in annotation and not annotation.get("builtIn"):
             yield _query(title, f"annotation {annotation['name']}", annotation["target"], 1000, timedelta(seconds=1))
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            yield Query(title, f"variable {variable['name']}", "A", Language.SQL, variable["query"])
+    yield from variable_queries_of(dashboard).values()
+
+
+def variable_queries_of(dashboard: Mapping[str, Any]) -> dict[str, Query]:
+    """Variable -> the query that offers its values, in the order in which they are asked."""
+    asked = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    return {v["name"]: Query(dashboard["title"], f"variable {v['name']}", "A", Language.SQL, v["query"]) for v in asked}
 
 
 def _query(dashboard: str, place: str, target: Mapping[str, Any], points: int, step: timedelta) -> Query:

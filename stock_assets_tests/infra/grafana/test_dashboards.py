@@ -1,6 +1,7 @@
 """Every query of every dashboard, as it is shipped, on the real databases: rows come back, and what the panels use."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ VIEWS = ("market, daily", "market, by the minute", "market, a long range", "watc
 
 
 def answers(data: Filled, name: str) -> dict[Query, list[Frame]]:
-    board, view = dashboard(name.split(",")[0]), view_of(data, name)
+    board = dashboard(name.split(",")[0])
+    view = data.databases.opened(board, view_of(data, name))
     return {query: data.databases.answer(query, view) for query in queries_of(board)}
 
 
@@ -81,13 +83,42 @@ def test_a_range_of_more_than_a_month_reads_sessions_and_a_shorter_one_bars(data
     assert rows(long["B"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("interval", "symbols", "begins"),
+    [
+        ("1m", ("AAPL",), "2012-11-01T13:30:00Z"),
+        ("1m", ("AAPL", "IBM"), "2012-11-01T13:30:00Z"),
+        ("1m", ("AAPL", "MSFT"), "2100-01-01T00:00:00Z"),  # nothing is summarised of MSFT
+        ("5m", ("AAPL",), "2100-01-01T00:00:00Z"),
+    ],
+)
+def test_sessions_are_read_since_they_are_summarised_without_a_gap(
+    data: Filled, interval: str, symbols: tuple[str, ...], begins: str
+) -> None:
+    view = data.databases.opened(dashboard("market"), data.view(90, interval=interval, symbols=symbols))
+    assert view.variables["sessions_from"] == begins
+
+
+@pytest.mark.parametrize("panel", [4, 5, 6, 8, 9])
+def test_days_that_are_not_summarised_are_put_together_from_bars(data: Filled, panel: int) -> None:
+    """As after the replay of a file: its newest session alone is summarised by itself."""
+    view = data.view(90, interval="1m")
+    late = replace(view, variables={**view.variables, "sessions_from": "2013-03-01T14:30:00Z"})
+    found = {
+        query.ref_id: rows(data.databases.answer(query, late))
+        for query in queries_of(dashboard("market"))
+        if query.place == f"panel {panel}"
+    }
+    assert found == {"A": 9, "B": 1}  # of ten sessions with bars of a minute
+
+
 def test_daily_bars_are_their_own_sessions(data: Filled) -> None:
     daily = by_ref(data, "market, daily", 4)
     assert (rows(daily["A"]), rows(daily["B"])) == (250, 0)
 
 
 def test_several_symbols_are_drawn_side_by_side(data: Filled) -> None:
-    view = data.view(365, symbols=("AAPL", "IBM"))
+    view = data.databases.opened(dashboard("market"), data.view(365, symbols=("AAPL", "IBM")))
     for query in queries_of(dashboard("market")):
         if query.place in ("panel 8", "panel 9") and query.ref_id == "A":
             labels = [frame.columns[1].labels["symbol"] for frame in data.databases.answer(query, view)]
@@ -138,7 +169,8 @@ def test_variables_offer_what_is_stored(data: Filled) -> None:
         for query, frames in answers(data, "market, daily").items()
         if query.place.startswith("variable")
     }
-    assert offered == {"variable symbol": list(SYMBOLS), "variable interval": ["1m", "1d"]}
+    assert offered["variable symbol"] == list(SYMBOLS)
+    assert offered["variable interval"] == ["1m", "1d"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +189,7 @@ def test_what_happened_is_written_over_the_charts(data: Filled, name: str, texts
 
 
 def test_a_symbol_of_which_nothing_is_stored_gives_empty_answers_and_no_error(data: Filled) -> None:
-    view = data.view(30, symbols=("NOPE",), interval="5m")
+    view = data.databases.opened(dashboard("market"), data.view(30, symbols=("NOPE",), interval="5m"))
     for query in queries_of(dashboard("market")):
         if query.place.startswith("panel"):
             assert rows(data.databases.answer(query, view)) == 0, query.name

@@ -58,7 +58,12 @@ def test_the_rules_are_there(grafana: requests.Session) -> None:
 @pytest.mark.parametrize("query", [q for file in FILES for q in queries_of(load(file))], ids=lambda query: query.name)
 def test_a_query_is_answered(grafana: requests.Session, query: Query) -> None:
     now = datetime.now(UTC)
-    variables = {"source": f"stocks-{SOURCE}", "symbol": ["AAPL"], "interval": "1d"}
+    variables = {
+        "source": f"stocks-{SOURCE}",
+        "symbol": ["AAPL"],
+        "interval": "1d",
+        "sessions_from": "2100-01-01T00:00:00Z",
+    }
     view = View(now - timedelta(days=5), now, "", "", variables)
     flux = query.language is Language.FLUX
     text = filled(query, view).replace('from(bucket: "")', "from(bucket: v.defaultBucket)")
