@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 import urllib3
 
+from spark_streaming.contract.every import Every
 from spark_streaming.contract.schema import PIPELINE_MEASUREMENT
 from spark_streaming.influxdb_sink import Target
 from spark_streaming.progress import Batch, Totals
@@ -80,8 +80,7 @@ class Metrics:
         self._totals = totals
         self._window = Window()
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread = Every(_EVERY_SECONDS, self._write, "metrics")
 
     def add(self, batch: Batch, seconds: Mapping[str, float]) -> None:
         """Count a batch."""
@@ -89,18 +88,11 @@ class Metrics:
             self._window.add(batch, seconds)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(_EVERY_SECONDS):
-            self._write()
+    def __exit__(self, *_: object) -> None:
+        self._thread.__exit__()
         self._write()
 
     def _write(self) -> None:

@@ -1,7 +1,6 @@
 """From the lock to the last heartbeat: one run of the stream."""
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from spark_streaming.contract.lifecycle import (
     drain_is_requested,
     end_with_parent,
 )
-from spark_streaming.following import follow, watching
-from spark_streaming.life import Pulse, StopSignals
+from spark_streaming.contract.pulse import Pulse
+from spark_streaming.following import StreamFailedError, follow, watching
+from spark_streaming.life import StopSignals
 from spark_streaming.progress import Totals
 from spark_streaming.settings import StreamSettings
 
@@ -51,7 +51,8 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
     totals = Totals()
     started = time.monotonic()
     folder = settings.stream_state
-    with Lock(folder), Pulse(folder, pipes.run_id if pipes else "", os.getpid(), totals) as pulse:
+    with Lock(folder), Pulse(folder, pipes.run_id if pipes else "", totals.figures) as pulse, _failures_told(pulse):
+        pulse.tell(State.STARTING, "Spark is starting")
         if settings.parent_pid is not None:
             end_with_parent(settings.parent_pid)
         clear_drain_request(folder)
@@ -85,6 +86,15 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
             _report(pipes, feed, totals, seconds)
             if beside is not None:
                 _report(pipes, beside.feed, beside.totals, seconds)
+
+
+@contextmanager
+def _failures_told(pulse: Pulse) -> Iterator[None]:
+    try:
+        yield
+    except StreamFailedError as error:  # says all there is to say
+        pulse.tell(State.FAILED, str(error))
+        raise
 
 
 def _stream(

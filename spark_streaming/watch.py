@@ -3,13 +3,13 @@
 import json
 import logging
 import shutil
-import threading
 from types import TracebackType
 from typing import Self
 
 from kafka.errors import KafkaError
 
 from spark_streaming.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from spark_streaming.contract.every import Every
 from spark_streaming.feed import Feed
 from spark_streaming.progress import Totals
 from spark_streaming.settings import StreamSettings
@@ -33,8 +33,7 @@ class Watch:
         self._totals = totals
         self._begun_file = feed.folder / "topic.json"
         self._target = f"{settings.influxdb_url} {settings.influx_org} {settings.names.bucket}"
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+        self._thread = Every(_LOOK_SECONDS, self._look, "watch")
         try:
             self._reader = TopicReader(settings.kafka_bootstrap_servers, feed.topic)
         except KafkaError as error:
@@ -63,14 +62,13 @@ class Watch:
         if found is not None:
             raise UnusableTopicError(found)
         self._totals.begin(checkpoint.done)
-        self._thread.start()
+        self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
-        self._thread.join()
+        self._thread.__exit__()
         self._reader.close()
 
     @property
@@ -95,13 +93,11 @@ class Watch:
         """Forget how far the stream has come in another database: this one has none of it."""
         begun = self._begun_with()
         before = begun.get("target", self._target)  # none of an older version
+        if begun and "target" not in begun:
+            self._begun_file.write_text(json.dumps(begun | {"target": self._target}))
         if before != self._target:
-            log.warning(
-                "%s went to %s and now go to %s: the topic is read from its start",
-                self._feed.name,
-                before,
-                self._target,
-            )
+            moved = f"{self._feed.name} went to {before} and now go to {self._target}"
+            log.warning("%s: the topic is read from its start", moved)
             if self._feed.checkpoint.exists():
                 shutil.rmtree(self._feed.checkpoint)
 
@@ -116,14 +112,13 @@ class Watch:
             return {}
 
     def _look(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
-            try:
-                topic = self._reader.look()
-            except KafkaError as error:
-                self._totals.see({})  # the lag is unknown
-                log.warning("Kafka doesn't tell where the topic ends: %s", error)
-                continue
-            done = self._totals.figures()["offsets"]
-            self.problem = self.problem or self._problem(Checkpoint(done, done), topic)
-            if topic is not None:
-                self._totals.see(topic.end)
+        try:
+            topic = self._reader.look()
+        except KafkaError as error:
+            self._totals.see({})  # the lag is unknown
+            log.warning("Kafka doesn't tell where the topic ends: %s", error)
+            return
+        done = self._totals.figures()["offsets"]
+        self.problem = self.problem or self._problem(Checkpoint(done, done), topic)
+        if topic is not None:
+            self._totals.see(topic.end)

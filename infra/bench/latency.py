@@ -4,7 +4,6 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from infra.bench import bars
 from infra.bench.stand import Bucket, Stand
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.progress import Progress
+from spark_streaming.contract.every import Every
 from spark_streaming.contract.schema import MEASUREMENT
 
 _PROBE = "PROBE"  # the symbol that is looked for; the others are the load
@@ -41,12 +41,12 @@ def measure(stand: Stand, progress: Progress, rate: int, seconds: int) -> dict[s
         )  # fmt: skip
     watcher = _Watcher(bucket)
     try:
-        with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
-            appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds, watcher)
-        if process.poll() is not None or not watcher.wait_for(len(appended), 60):
-            raise StackError(f"the stream did not keep up; its end:\n{last_lines(log)}", Exit.FAILED)
+        with Every(_LOOK_SECONDS, watcher.look, "watcher"):
+            with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
+                appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
+            if process.poll() is not None or not watcher.wait_for(len(appended), 60):
+                raise StackError(f"the stream did not keep up; its end:\n{last_lines(log)}", Exit.FAILED)
     finally:
-        watcher.end()
         process.terminate()
         process.wait(60)
     counted = range(len(appended) * _WARM_SECONDS // (_WARM_SECONDS + seconds), len(appended))
@@ -75,7 +75,7 @@ def _stamp_on_append(broker: str, topic: str) -> None:
     admin.close()
 
 
-def _send(broker: str, topic: str, rate: int, seconds: int, watcher: "_Watcher") -> tuple[list[float], float]:
+def _send(broker: str, topic: str, rate: int, seconds: int) -> tuple[list[float], float]:
     """When each probe was appended, in seconds since 1970, and the messages a second that were sent."""
     producer = KafkaProducer(bootstrap_servers=broker, linger_ms=0)
     probes: list[FutureRecordMetadata] = []
@@ -100,9 +100,7 @@ class _Watcher:
     def __init__(self, bucket: Bucket) -> None:
         self.seen: list[float] = []
         self._bucket = bucket
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="watcher", daemon=True)
-        self._thread.start()
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1)
 
     def wait_for(self, count: int, seconds: float) -> bool:
         """Whether that many probes were seen in time."""
@@ -111,18 +109,12 @@ class _Watcher:
             time.sleep(_LOOK_SECONDS)
         return len(self.seen) >= count
 
-    def end(self) -> None:
-        """Look no more."""
-        self._ended.set()
-        self._thread.join()
+    def look(self) -> None:
+        """Note the probes that are there by now."""
+        found = self._count_after(_FIRST + timedelta(seconds=len(self.seen)))
+        self.seen += [time.time()] * found
 
-    def _look(self) -> None:
-        pool = urllib3.PoolManager(num_pools=1, maxsize=1)
-        while not self._ended.wait(_LOOK_SECONDS):
-            found = self._count_after(pool, _FIRST + timedelta(seconds=len(self.seen)))
-            self.seen += [time.time()] * found
-
-    def _count_after(self, pool: urllib3.PoolManager, start: datetime) -> int:
+    def _count_after(self, start: datetime) -> int:
         flux = (
             f'from(bucket: "{self._bucket.name}") |> range(start: {start:%Y-%m-%dT%H:%M:%SZ}) '
             f'|> filter(fn: (r) => r._measurement == "{MEASUREMENT}" and r.symbol == "{_PROBE}") '
@@ -133,7 +125,7 @@ class _Watcher:
             "Content-Type": "application/json",
         }
         body = json.dumps({"query": flux, "dialect": {"header": False}}).encode()
-        answer = pool.request(
+        answer = self._pool.request(
             "POST", f"{self._bucket.url}/api/v2/query?org={self._bucket.org}", body=body, headers=headers
         )
         rows = [line for line in answer.data.decode().split() if line.strip(",")]

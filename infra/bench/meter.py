@@ -2,15 +2,15 @@
 pure function."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import psutil
 import requests
+
+from spark_streaming.contract.every import Every
 
 _EVERY_SECONDS = 0.2
 _POINTS = re.compile(r"^storage_shard_write_count\{.*\} (\S+)$", re.MULTILINE)  # of InfluxDB 2.7
@@ -67,8 +67,8 @@ class Meter:
         self._clients: list[psutil.Process] = []
         self._cpu: dict[psutil.Process, float] = {}  # of those that have ended, too
         self._before = (self._points(), _cpu_of(self._server))
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+        self._began = 0.0
+        self._thread = Every(_EVERY_SECONDS, self._look, "meter")
 
     def watch(self, pid: int) -> None:
         """Count this process and its children as the client."""
@@ -95,28 +95,24 @@ class Meter:
             time.sleep(_EVERY_SECONDS / 4)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._began = time.monotonic()
+        self._thread.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
+    def __exit__(self, *_: object) -> None:
+        self._thread.__exit__()
 
-    def _run(self) -> None:
-        began = time.monotonic()
-        while not self._ended.wait(_EVERY_SECONDS):
-            points, at = self._points(), time.monotonic()
-            rss = 0
-            for process in self._tree():
-                try:
-                    self._cpu[process] = _cpu_of(process)
-                    rss += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            server = _cpu_of(self._server) - self._before[1]
-            self.samples.append(Sample(at - began, points - self._before[0], sum(self._cpu.values()), server, rss))
+    def _look(self) -> None:
+        points, seconds = self._points(), time.monotonic() - self._began
+        rss = 0
+        for process in self._tree():
+            try:
+                self._cpu[process] = _cpu_of(process)
+                rss += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        server = _cpu_of(self._server) - self._before[1]
+        self.samples.append(Sample(seconds, points - self._before[0], sum(self._cpu.values()), server, rss))
 
     def _tree(self) -> list[psutil.Process]:
         found = []

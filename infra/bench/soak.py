@@ -4,7 +4,6 @@ import itertools
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from infra.bench.latency import paced
 from infra.bench.stand import Bucket, Stand
 from infra.local.errors import Exit, StackError, last_lines
 from infra.local.progress import Progress
+from spark_streaming.contract.every import Every
 from spark_streaming.contract.lifecycle import read_heartbeat
 from spark_streaming.contract.schema import MEASUREMENT
 
@@ -82,17 +82,17 @@ def measure(stand: Stand, progress: Progress, backlog: int, symbols: int, rate: 
         )  # fmt: skip
     watcher = _Watcher(process.pid, folder)
     try:
-        with progress.step(f"{rate:,} bars a second for {seconds} s"):
-            producer = KafkaProducer(bootstrap_servers=stand.settings.kafka_address, linger_ms=20)
-            for _, bar in zip(paced(rate, seconds), coming, strict=True):
-                producer.send(names.topic, key=bar[0].encode(), value=bars.message(*bar).encode())
-            producer.close()
-        sent = backlog + rate * seconds
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while process.poll() is None and time.monotonic() < end and _stored(folder) < sent:
-            time.sleep(_EVERY_SECONDS / 4)
+        with Every(_EVERY_SECONDS, watcher.look, "watcher"):
+            with progress.step(f"{rate:,} bars a second for {seconds} s"):
+                producer = KafkaProducer(bootstrap_servers=stand.settings.kafka_address, linger_ms=20)
+                for _, bar in zip(paced(rate, seconds), coming, strict=True):
+                    producer.send(names.topic, key=bar[0].encode(), value=bars.message(*bar).encode())
+                producer.close()
+            sent = backlog + rate * seconds
+            end = time.monotonic() + _PATIENCE_SECONDS
+            while process.poll() is None and time.monotonic() < end and _stored(folder) < sent:
+                time.sleep(_EVERY_SECONDS / 4)
     finally:
-        watcher.end()
         process.terminate()
         process.wait(60)
     stored = _count(bucket)
@@ -118,30 +118,22 @@ def _count(bucket: Bucket) -> int:
 
 
 class _Watcher:
-    """Looks at the stream every two seconds, from a thread of its own."""
+    """Looks at the stream from outside."""
 
     def __init__(self, pid: int, folder: Path) -> None:
         self.looks: list[Look] = []
         self._process, self._folder = psutil.Process(pid), folder
         self._cpu: dict[psutil.Process, float] = {}  # of those that have ended, too
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._thread.start()
 
-    def end(self) -> None:
-        """Look no more."""
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(_EVERY_SECONDS):
-            heartbeat = read_heartbeat(self._folder)
-            if heartbeat is None or heartbeat.lag is None:
-                continue
-            with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` sees
-                memory = self._memory()
-                cpu = sum(self._cpu.values())
-                self.looks.append(Look(time.monotonic(), heartbeat.lag, memory / 2**20, cpu))
+    def look(self) -> None:
+        """Note how it is now."""
+        heartbeat = read_heartbeat(self._folder)
+        if heartbeat is None or heartbeat.lag is None:
+            return
+        with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` sees
+            memory = self._memory()
+            cpu = sum(self._cpu.values())
+            self.looks.append(Look(time.monotonic(), heartbeat.lag, memory / 2**20, cpu))
 
     def _memory(self) -> int:
         memory = 0

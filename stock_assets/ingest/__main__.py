@@ -13,9 +13,9 @@ from dagster_pipes import PipesContext, PipesMetadataRawValue, open_dagster_pipe
 
 from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import State
+from spark_streaming.contract.pulse import Pulse
 from stock_assets.ingest import program
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.ingest.pulse import Pulse
 from stock_assets.ingest.quotes import QuoteWorker
 from stock_assets.settings import IngestSettings
 from stock_assets.sources.choose import quotes_of, source_of
@@ -49,7 +49,7 @@ def main() -> int:
 def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) -> int:
     state = settings.state_of("ingest")
     lifecycle.clear_drain_request(state)
-    with Pulse(state, pipes.run_id if pipes else "", stop) as pulse:
+    with Pulse(state, pipes.run_id if pipes else "", on_drain=stop.set) as pulse:
         try:
             source = source_of(settings)
             with (

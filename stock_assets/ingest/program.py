@@ -3,16 +3,17 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
+from typing import Any
 
 from sqlalchemy import Engine
 
 from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract.pulse import Pulse
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.ingest.pulse import Pulse
 from stock_assets.market.coverage import Gap
 from stock_assets.sources.protocol import BarSource, Batch
 from stock_assets.store.actions import write_actions
@@ -59,7 +60,7 @@ def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pu
         left_out.extend(batch.left_out)
         for what in batch.left_out:
             log.warning("left out: %s", what)
-        pulse.count(_after(pulse.heartbeat, batch, offsets))
+        pulse.count(**_after(pulse.heartbeat, batch, offsets))
         if batch.bars:
             log.info(
                 "published %s bars, newest %s",
@@ -80,11 +81,10 @@ def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pu
     )
 
 
-def _after(heartbeat: Heartbeat, batch: Batch, offsets: dict[int, int]) -> Heartbeat:
+def _after(heartbeat: Heartbeat, batch: Batch, offsets: dict[int, int]) -> dict[str, Any]:
     times = [bar.start for bar in batch.bars] + ([heartbeat.newest_event] if heartbeat.newest_event else [])
-    return replace(
-        heartbeat,
-        records=heartbeat.records + len(batch.bars),
-        offsets={**heartbeat.offsets, **offsets},
-        newest_event=max(times, default=None),
-    )
+    return {
+        "records": heartbeat.records + len(batch.bars),
+        "offsets": {**heartbeat.offsets, **offsets},
+        "newest_event": max(times, default=None),
+    }

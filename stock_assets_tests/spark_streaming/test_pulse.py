@@ -1,0 +1,60 @@
+"""The heartbeat of a program, from its start to its end."""
+
+from pathlib import Path
+
+import pytest
+
+from spark_streaming.contract.lifecycle import Heartbeat, State, read_heartbeat, request_drain
+from spark_streaming.contract.pulse import Pulse
+from stock_assets_tests.infra.terminal import until
+
+
+def beat(folder: Path) -> Heartbeat:
+    found = read_heartbeat(folder)
+    assert found is not None
+    return found
+
+
+def test_it_beats_from_the_first_moment_and_goes_on(tmp_path: Path) -> None:
+    records = iter(range(100))
+    with Pulse(tmp_path, "run", lambda: {"records": next(records)}) as pulse:
+        first = beat(tmp_path)
+        assert (first.state, first.records, first.run_id) == (State.STARTING, 0, "run")
+        pulse.tell(State.RUNNING, "a into b")
+        assert (beat(tmp_path).state, beat(tmp_path).detail) == (State.RUNNING, "a into b")
+        until(lambda: beat(tmp_path).records > 2, 10)
+        assert beat(tmp_path).written_at > first.written_at
+        assert beat(tmp_path).started_at == first.started_at
+    assert (beat(tmp_path).state, beat(tmp_path).detail) == (State.DONE, "")
+
+
+def test_what_was_counted_stays(tmp_path: Path) -> None:
+    with Pulse(tmp_path, "") as pulse:
+        pulse.count(records=7)
+        pulse.tell(State.RUNNING)
+    assert beat(tmp_path).records == 7
+
+
+def test_it_sees_a_request_to_end(tmp_path: Path) -> None:
+    asked = []
+    with Pulse(tmp_path, "", on_drain=lambda: asked.append(True)):
+        request_drain(tmp_path)
+        until(lambda: asked, 10)
+
+
+def test_an_error_is_the_last_thing_it_says(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), Pulse(tmp_path, ""):
+        raise KeyError("open")
+    assert (beat(tmp_path).state, beat(tmp_path).detail) == (State.FAILED, "KeyError: 'open'")
+
+
+def test_who_has_said_why_it_failed_has_the_last_word(tmp_path: Path) -> None:
+    pulse = Pulse(tmp_path, "")
+    with pytest.raises(ValueError, match="y"), pulse:
+        _fail(pulse)
+    assert beat(tmp_path).detail == "the file ends in line 8"
+
+
+def _fail(pulse: Pulse) -> None:
+    pulse.tell(State.FAILED, "the file ends in line 8")
+    raise ValueError("y")
