@@ -30,7 +30,7 @@ _FIRST = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
 def measure(stand: Stand, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
     """The report: percentiles of the probes sent in the last `seconds`, and the rate that was reached."""
     names, bucket = stand.topic(), stand.bucket()
-    _stamp_on_append(stand.settings.kafka_address, names.topic)
+    stamp_on_append(stand.settings.kafka_address, names.topic)
     state = stand.settings.stocks_home / "bench-latency"
     state.mkdir()
     log = state / "log"
@@ -69,7 +69,8 @@ def paced(rate: int, seconds: float) -> Iterator[int]:
         yield number
 
 
-def _stamp_on_append(broker: str, topic: str) -> None:
+def stamp_on_append(broker: str, topic: str) -> None:
+    """Have Kafka give messages of the topic the time of their append."""
     admin = KafkaAdminClient(bootstrap_servers=broker)
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": "LogAppendTime"})])
     admin.close()

@@ -115,7 +115,7 @@ def stand(progress: Progress) -> Iterator[Stand]:
     """Bring the servers up; use it in the main thread."""
     home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
     ports = dict(
-        zip(("kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port"), _free_ports(4), strict=True)
+        zip(("kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port"), free_ports(4), strict=True)
     )
     settings = StandSettings(stocks_home=home, stocks_cache=StackSettings().stocks_cache, **ports)  # type: ignore[arg-type]
     with ExitStack() as stack:
@@ -130,7 +130,8 @@ def stand(progress: Progress) -> Iterator[Stand]:
         yield Stand(settings, servers, connector)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 on which nothing listens now."""
     with ExitStack() as stack:  # held together, so that none is given twice
         held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in held]

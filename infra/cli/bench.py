@@ -9,6 +9,8 @@ from rich.table import Table
 from infra.cli.say import answers, plain_errors
 from infra.local.progress import Progress
 
+_CONCURRENCY = 8  # requests that the producer has under way, while ingest is measured
+
 
 def bench(
     latency: Annotated[bool, typer.Option("--latency", help="From append in Kafka to queryable, instead.")] = False,
@@ -16,9 +18,10 @@ def bench(
     grafana: Annotated[
         bool, typer.Option("--grafana", help="The dashboards' queries on a year of bars, instead.")
     ] = False,
+    ingest: Annotated[bool, typer.Option("--ingest", help="From a bar's end at Yahoo to Kafka, instead.")] = False,
     bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
-    seconds: Annotated[int, typer.Option(min=5, help="How long latency is measured, or a soak lasts.")] = 300,
+    seconds: Annotated[int, typer.Option(min=5, help="How long latency or ingest is measured, or a soak lasts.")] = 300,
     rate: Annotated[int, typer.Option(min=20, help="Messages a second meanwhile.")] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
 ) -> None:
@@ -32,6 +35,9 @@ def bench(
     from infra.bench.stand import stand
     from infra.bench.throughput import Throughput, ratios
 
+    if ingest:
+        _ingest(symbols, max(1, seconds // 60), as_json)
+        return
     with plain_errors(), Progress() as progress, stand(progress) as servers:
         if latency:
             told = measure(servers, progress, rate, seconds)
@@ -63,3 +69,16 @@ def bench(
     if not latency and not soak and not grafana:
         for name, ratio in ratios(report).items():
             answers.print(f"{name}: {ratio}", markup=False)
+
+
+def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
+    from infra.bench.ingest import measure
+
+    with plain_errors(), Progress() as progress:
+        told = measure(progress, symbols, minutes, _CONCURRENCY)
+    if as_json:
+        print(json.dumps({"ingest": told}))
+        return
+    table = Table(*told, title="from the end of a 1-minute bar to its append in Kafka")
+    table.add_row(*map(str, told.values()))
+    answers.print(table)

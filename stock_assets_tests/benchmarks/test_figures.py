@@ -1,14 +1,17 @@
 """What `stocks bench` makes of its samples; the measuring itself is no part of the test run."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from infra.bench import bars
+from infra.bench.ingest import judge
 from infra.bench.latency import percentiles
 from infra.bench.meter import Sample, sustained
 from infra.bench.soak import Look, summary
 from infra.bench.throughput import ratios
+from infra.local.errors import StackError
 from spark_streaming import line_protocol
 from spark_streaming.contract.validity import reason
 from stock_assets_tests.spark_streaming.cases import SENT
@@ -81,3 +84,16 @@ def test_a_soak_tells_when_the_backlog_was_gone_and_how_memory_went_after_it() -
 def test_a_backlog_that_stays_is_no_soak() -> None:
     with pytest.raises(ValueError, match="still 9,000 messages"):
         summary([Look(1.0, 9_000, 1, 1)], rate=1_000)
+
+
+def test_ingest_is_judged_from_the_end_of_a_bar_to_its_append() -> None:
+    start = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    end = (start + timedelta(minutes=1)).timestamp()
+    told = judge({start: {f"S{n}": end + 15 + n / 100 for n in range(101)}}, 101)
+    assert (told["first_s"], told["p50_s"], told["last_s"]) == (15.0, 15.5, 16.0)
+
+
+def test_a_bar_that_did_not_come_is_no_figure() -> None:
+    start = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    with pytest.raises(StackError, match="1 of 2 bars did not come"):
+        judge({start: {"S0": start.timestamp() + 75}}, 2)

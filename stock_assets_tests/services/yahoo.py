@@ -9,12 +9,13 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +25,7 @@ from curl_cffi import CurlOpt
 from stock_assets.sources.yahoo_session import YahooSession
 
 HOSTS = ("fc.yahoo.com", "query1.finance.yahoo.com", "query2.finance.yahoo.com", "finance.yahoo.com", "guce.yahoo.com")
+COOKIE = "A3=d=made-up; Max-Age=31557600; Domain=.yahoo.com; Path=/; Secure; HttpOnly"
 SECONDS = {"1m": 60, "2m": 120, "5m": 300, "1h": 3600, "1d": 86_400}
 
 # What a chart request is answered with: status, content type, body; None for the usual bars.
@@ -137,12 +139,17 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     served: Market
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         self.served.asked.append((url.path, query))
-        if url.path.startswith("/v1/test/getcrumb"):
+        if self.headers["Host"].startswith(
+            "fc."
+        ):  # no page, but a cookie: else yfinance comes here before each request
+            self._answer(404, "text/html", b"<html>Not here</html>", {"Set-Cookie": COOKIE})
+        elif url.path.startswith("/v1/test/getcrumb"):
             self._answer(200, "text/plain", b"a.crumb")
         elif "/v8/finance/chart/" in url.path:
             self._chart(url.path.rsplit("/", 1)[1], query)
@@ -190,20 +197,21 @@ class _Handler(BaseHTTPRequestHandler):
             for name, shift in (("open", -0.1), ("high", 0.2), ("low", -0.2), ("close", 0.0))
         }
         volume = [None if close is None else round(1000 * market.split_since(symbol, at)) for at, close in rows]
+        is_coin = symbol.endswith("-USD")
         told = {
             "meta": {
                 "currency": "USD",
                 "symbol": symbol,
                 "exchangeName": "NMS",
-                "instrumentType": "EQUITY",
-                "exchangeTimezoneName": "America/New_York",
-                "timezone": "EST",
-                "gmtoffset": -18000,
+                "instrumentType": "CRYPTOCURRENCY" if is_coin else "EQUITY",
+                "exchangeTimezoneName": "UTC" if is_coin else "America/New_York",
+                "timezone": "UTC" if is_coin else "EST",
+                "gmtoffset": 0 if is_coin else -18000,
                 "dataGranularity": query["interval"],
                 "range": "",
                 "validRanges": ["1d", "5d", "1mo", "max"],
                 "currentTradingPeriod": _periods(market.now()),
-                "tradingPeriods": _trading_periods(sorted({at.date() for at, _ in rows}), extended),
+                "tradingPeriods": _trading_periods(sorted({at.date() for at, _ in rows}), extended, is_coin),
             },
             "events": _events(market, symbol, query),
         }
@@ -233,8 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, answer: dict[str, Any]) -> None:
         self._answer(status, "application/json", json.dumps(answer).encode())
 
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
+    def _answer(self, status: int, kind: str, body: bytes, more: Mapping[str, str] = MappingProxyType({})) -> None:
         self.send_response(status)
+        for name, value in more.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -264,8 +274,8 @@ def _events(market: Market, symbol: str, query: dict[str, str]) -> dict[str, dic
     }
 
 
-def _trading_periods(days: list[date], extended: bool) -> Any:
-    regular = [[_period(day, *REGULAR)] for day in days]
+def _trading_periods(days: list[date], extended: bool, is_coin: bool) -> Any:
+    regular = [[_period(day, *(AROUND_THE_CLOCK if is_coin else REGULAR))] for day in days]
     if not extended:
         return regular
     return {
@@ -277,6 +287,7 @@ def _trading_periods(days: list[date], extended: bool) -> Any:
 
 # Hours and minutes of UTC, while New York's clock is at winter time.
 PRE, REGULAR, POST = ((9, 0), (14, 30)), ((14, 30), (21, 0)), ((21, 0), (25, 0))
+AROUND_THE_CLOCK = ((0, 0), (24, 0))
 
 
 def _period(day: date, begin: tuple[int, int], end: tuple[int, int]) -> dict[str, Any]:
