@@ -1,7 +1,7 @@
 """A bucket and a schema as a running platform leaves them.
 
-The bundled bars come through Kafka and Spark; beside them is written what a replay doesn't have: bars of a minute,
-quotes, sessions, verdicts, runs, splits and dividends.
+The bundled bars, and quotes, come through Kafka and Spark; beside them is written what a replay doesn't have: bars of a
+minute, sessions, verdicts, runs, splits and dividends.
 """
 
 import subprocess
@@ -23,11 +23,12 @@ from infra.local import influxdb, kafka, postgres, secrets
 from infra.local.growth import line
 from infra.local.secrets import Secrets
 from infra.settings import StackSettings, service_environment
-from spark_streaming.contract.schema import MEASUREMENT, QUOTE_MEASUREMENT, MarketPhase, Source, names_of
+from spark_streaming.contract.schema import MEASUREMENT, MarketPhase, Source, names_of
 from stock_assets.market.adjustment import CorporateAction, Kind
 from stock_assets.market.bars import CompanyInfo
 from stock_assets.market.calendars import sessions_between
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.quotes import Quote
 from stock_assets.market.records import CheckVerdict, PipelineRun
 from stock_assets.market.sessions import SessionSummary
 from stock_assets.settings import IngestSettings
@@ -42,6 +43,7 @@ from stock_assets.store.sessions import write_summaries
 from stock_assets.store.tables import metadata
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.conftest import environment_of
+from stock_assets_tests.spark_streaming.kafka import send
 
 END = datetime(2013, 3, 2, tzinfo=UTC)  # the bundled bars end on 2013-03-01
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -112,11 +114,14 @@ def databases_of(stack: StackSettings, source: Source, bucket: Bucket) -> Databa
 
 
 def _replay(stack: StackSettings, bucket: Bucket, topic: str, connector_jars: Path, folder: Path) -> None:
-    names = names_of(Source.REPLAY, topic)
+    names = names_of(Source.REPLAY, topic, quote_topic=f"{topic}-quotes")
     kafka.create_topics(stack, names)
+    quotes = [(quote.key, quote.value) for quote in _quotes()]
+    send(stack.kafka_address, names.quote_topic, quotes, datetime.now(UTC))
     own = {"STOCKS_HOME": str(stack.stocks_home), "SOURCE": "replay", "STOCK_PRICE_KAFKA_TOPIC": topic}
     _run("stock_assets.ingest", environment=service_environment() | own)
     stream = environment_of(stack, names, bucket, connector_jars, folder / "stream")
+    stream |= {"STOCK_QUOTE_KAFKA_TOPIC": names.quote_topic}
     _run("spark_streaming", "--available-now", environment=stream)
 
 
@@ -128,8 +133,16 @@ def _run(module: str, *arguments: str, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def _quotes() -> Iterator[Quote]:
+    """A quote a minute of AAPL around the open of the last day."""
+    for minute in range(-60, 120):
+        at = datetime(2013, 3, 1, 14, 30, tzinfo=UTC) + timedelta(minutes=minute)
+        phase = MarketPhase.PRE if minute < 0 else MarketPhase.REGULAR
+        yield Quote("AAPL", at, 430 + minute / 10, change_percent=-2.5, day_volume=minute + 61, market_phase=phase)
+
+
 def _seed_influxdb(made: Filled) -> None:
-    bars, quotes = [], []
+    bars = []
     for session in sessions_between("XNYS", date(2013, 2, 15), date(2013, 3, 1)):
         for symbol in BY_MINUTE:
             for minute in range(_MINUTES):
@@ -138,11 +151,7 @@ def _seed_influxdb(made: Filled) -> None:
                     f"open={close - 0.01},high={close + 0.02},low={close - 0.02},close={close},volume={minute + 1}i"
                 )
                 bars.append(f"{MEASUREMENT},interval=1m,symbol={symbol} {prices} {_ms(at)}")
-    for minute in range(-60, 120):
-        at = datetime(2013, 3, 1, 14, 30, tzinfo=UTC) + timedelta(minutes=minute)
-        phase = MarketPhase.PRE if minute < 0 else MarketPhase.REGULAR
-        quotes.append(f'{QUOTE_MEASUREMENT},symbol=AAPL price={430 + minute / 10},market_phase="{phase}" {_ms(at)}')
-    made.write(*bars, *quotes)
+    made.write(*bars)
     for ago, free in ((2, 10 * 2**30), (1, 9 * 2**30)):
         seen = _ms(datetime.now(UTC) - timedelta(hours=ago))
         made.write(line({"kafka": 1000, "influxdb": 2000, "postgres": 3000}, free, seen))

@@ -111,3 +111,11 @@ def test_a_macro_ends_at_its_first_parenthesis(file: Path) -> None:
     for query in queries_of(load(file)):
         for piece in query.text.split("$__timeFilter(")[1:]:
             assert "(" not in piece.split(")")[0], query.name
+
+
+def test_the_versions_are_exact_and_the_lockfile_names_no_registry() -> None:
+    wanted = json.loads((CHECK / "package.json").read_text())["dependencies"]
+    locked = json.loads((CHECK / "package-lock.json").read_text())["packages"]
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert not any("resolved" in package for package in locked.values())
+    assert all("integrity" in package for name, package in locked.items() if name)

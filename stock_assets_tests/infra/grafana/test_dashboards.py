@@ -150,6 +150,14 @@ def test_a_session_of_minutes_is_put_together(data: Filled) -> None:
     assert apple["volume"] == sum(range(1, 391))
 
 
+def test_quotes_before_the_open_are_told_from_those_after_it(data: Filled) -> None:
+    query = next(q for q in queries_of(dashboard("market")) if q.place == "panel 10")
+    view = data.databases.opened(dashboard("market"), data.view(5))
+    found = {frame.columns[1].labels["phase"]: frame.columns[1].values for frame in data.databases.answer(query, view)}
+    assert max(found["pre"]) < 430 <= min(found["regular"])
+    assert found["regular"][-1] == pytest.approx(441.9)
+
+
 def test_links_of_the_watchlist_lead_to_where_the_bars_are(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("watchlist")) if q.place == "panel 1" and q.ref_id == "A")
     [frame] = data.databases.answer(query, data.view(1, stop=datetime.now(UTC)))
