@@ -19,8 +19,20 @@ def run_program(
 
     Raises:
         dagster_pipes' DagsterPipesExecutionError: it ended with another exit code than 0.
+        Failure: it has ended well, and has not told its totals.
     """
-    return run_beside(context.op_execution_context, pipes, module, environment)
+    results = run_beside(context.op_execution_context, pipes, module, environment)
+    reported = {result.asset_key for result in results if isinstance(result, dg.MaterializeResult)}
+    silent = [
+        spec.key.to_user_string()
+        for spec in context.assets_def.specs
+        if not spec.skippable and spec.key in context.selected_asset_keys - reported
+    ]
+    if silent:
+        raise dg.Failure(f"{module} has ended without a word about {', '.join(silent)}.")
+    # Pipes demands a report about every asset of the step, also about one that is skippable: a replay has no quotes.
+    context.op_execution_context.get_step_execution_context()._requires_typed_event_stream = False
+    return results
 
 
 def run_beside(
