@@ -35,7 +35,7 @@ class Beside:
         self.totals = Totals()
         self.error: Exception | None = None  # that it is getting over, or with `available_now` has ended with
         self._spark, self._settings, self._available_now = spark, settings, available_now
-        self._ended = threading.Event()
+        self._may_begin, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="quotes", daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,8 +44,17 @@ class Beside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self.end()
         self._thread.join(_JOIN_SECONDS)
+
+    def begin(self) -> None:
+        """Start the query: not before the bars' first batch, whose seconds it would take."""
+        self._may_begin.set()
+
+    def end(self) -> None:
+        """Have the query stopped after its batch; leaving waits for that."""
+        self._ended.set()
+        self._may_begin.set()
 
     @property
     def beat(self) -> FeedBeat:
@@ -66,6 +75,7 @@ class Beside:
 
     def _run(self) -> None:
         failures = 0
+        self._may_begin.wait()
         while not self._ended.is_set():
             began = datetime.now(UTC)
             try:

@@ -119,7 +119,11 @@ def _stream(
     def why_stop() -> str | None:
         nonlocal drain_since
         if signals.received is not None:
+            if beside is not None:
+                beside.end()  # both at once: there is little time
             return signals.received.name
+        if beside is not None and (totals.batches or totals.idle_at is not None):
+            beside.begin()
         if drain_since is None and not available_now and drain_is_requested(settings.stream_state):
             drain_since = datetime.now(UTC)
             log.info("asked to end once nothing is left in %s", feed.topic)
@@ -133,10 +137,12 @@ def _stream(
         return None
 
     follow(feed, stream, watch, why_stop)
-    while beside is not None and available_now and not beside.is_done and signals.received is None:
-        time.sleep(_LOOK_SECONDS)
-    if beside is not None and available_now and beside.error is not None:
-        raise beside.error
+    if beside is not None and available_now and signals.received is None:
+        beside.begin()
+        while not beside.is_done and signals.received is None:
+            time.sleep(_LOOK_SECONDS)
+        if beside.error is not None:
+            raise beside.error
 
 
 @contextmanager

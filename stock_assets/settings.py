@@ -190,6 +190,10 @@ class CodeLocationSettings(IngestSettings):
         """Where the pictures of the source's sessions are kept."""
         return self.stocks_home / "pictures" / self.source.value
 
+    quote_grace_seconds: int = Field(
+        300, gt=0, description="an open exchange may go so long without a quote of any watched symbol"
+    )
+
     def stream_environment(self) -> dict[str, str]:
         """The environment of `python -m spark_streaming`."""
         values = {

@@ -10,6 +10,7 @@ from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from spark_streaming.contract.flux import quoted
+from spark_streaming.contract.schema import QUOTE_MEASUREMENT
 from stock_assets.settings import SharedSettings, code_location
 
 _TIMEOUT_MS = 30_000
@@ -54,6 +55,14 @@ class InfluxDBResource(dg.ConfigurableResource):
             urllib3.exceptions.HTTPError: it can't be reached.
         """
         return {_series(record): record.get_time() for record in self._query("|> last()")}
+
+    def newest_quotes(self, since: datetime) -> dict[str, datetime]:
+        """Symbol -> the time of its newest stored quote, of those that are not older than `since`."""
+        flux = (
+            f"from(bucket: {quoted(self.bucket)}) |> range(start: {since.isoformat()}, stop: 2100-01-01T00:00:00Z) "
+            f'|> filter(fn: (r) => r._measurement == {quoted(QUOTE_MEASUREMENT)} and r._field == "price") |> last()'
+        )
+        return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 
     def stored(self) -> dict[Series, Stored]:
         """Series -> how many bars of it are stored, and which are the first and the last."""

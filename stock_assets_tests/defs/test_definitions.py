@@ -35,6 +35,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "kafka/real_time_stock_prices": [],
         "kafka/real_time_stock_quotes": [],
         "influxdb/stock_price_v1": ["kafka/real_time_stock_prices"],
+        "influxdb/stock_quote_v1": ["kafka/real_time_stock_quotes"],
         "postgres/stock_info": [],
         "postgres/company": ["postgres/stock_info"],
         "postgres/corporate_action": [],
@@ -46,6 +47,8 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "influxdb/stock_price_v1:stored_equals_published",
         "influxdb/stock_price_v1:prices_are_plausible",
         "influxdb/stock_price_v1:no_dead_letters",
+        "influxdb/stock_quote_v1:quotes_are_fresh",
+        "influxdb/stock_quote_v1:no_quote_dead_letters",
         "postgres/stock_info:company_facts_are_complete",
         "postgres/session_summary:session_is_complete",
     }

@@ -6,19 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+import urllib3
 from sqlalchemy import text
 
 from infra.settings import StackSettings
 from spark_streaming.contract import lifecycle
 from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract.schema import Source
 from stock_assets import settings
 from stock_assets.definitions import definitions
 from stock_assets.defs.prices import judgement
 from stock_assets.defs.prices.sensors import judge_prices
+from stock_assets.defs.quotes.judgement import quote_freshness, quote_lag_of
 from stock_assets.defs.runs.sensors import keep_prices_flowing
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.market.bars import Bar
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.quotes import Quote
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -189,7 +193,42 @@ def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -
         "prices_are_fresh",
         "stream_keeps_up",
         "no_dead_letters",
+        "quotes_are_fresh",
+        "no_quote_dead_letters",
     ]
     assert isinstance(platform.judge(first.cursor), dg.SkipReason)
     platform.everything_is_stored()  # the stream has written a heartbeat since
     assert isinstance(platform.judge(first.cursor), dg.SensorResult)
+
+
+def test_quotes_that_stopped_are_late_and_a_source_without_any_is_not(platform: Platform) -> None:
+    now = datetime.now(UTC)
+    assert quote_freshness(platform.settings, platform.influxdb, platform.postgres, now).passed
+    simulated = platform.settings.model_copy(
+        update={"source": Source.SIMULATED, "stack_started_at": now - timedelta(hours=1)}
+    )
+
+    def judged(moment: datetime) -> bool:
+        return quote_freshness(simulated, platform.influxdb, platform.postgres, moment).passed
+
+    assert not judged(now)
+    point = f"stock-quote-v1,symbol={simulated.stocks[0]} price=1 {int(now.timestamp() * 1000)}000007"
+    answer = urllib3.request(
+        "POST",
+        f"{simulated.influxdb_url}/api/v2/write?org={simulated.influx_org}&bucket={platform.influxdb.bucket}",
+        body=point,
+        headers={"Authorization": f"Token {simulated.influx_token.get_secret_value()}"},
+    )
+    assert answer.status == 204
+    assert judged(now + timedelta(minutes=4))
+    assert not judged(now + timedelta(minutes=6))
+
+
+def test_quotes_that_are_not_stored_keep_the_stream_alive(platform: Platform) -> None:
+    platform.everything_is_published()
+    platform.everything_is_stored()
+    simulated = platform.settings.model_copy(update={"source": Source.SIMULATED})
+    with Publisher(simulated.kafka_bootstrap_servers, simulated.names.quote_topic) as publisher:
+        publisher.publish([Quote("AMZN", START, 100.0)])
+    assert quote_lag_of(simulated, platform.kafka) >= 1
+    assert quote_lag_of(platform.settings, platform.kafka) == 0

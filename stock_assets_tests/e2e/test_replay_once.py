@@ -121,6 +121,8 @@ def test_only_the_real_jumps_of_prices_are_remarked_on(once: dict[str, Any]) -> 
     assert {name: check["passed"] for name, check in checks.items()} == {
         "company_facts_are_complete": True,
         "no_dead_letters": True,
+        "no_quote_dead_letters": True,
+        "quotes_are_fresh": True,
         "prices_are_fresh": True,
         "prices_are_plausible": False,
         "stored_equals_published": True,

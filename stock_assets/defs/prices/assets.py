@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from stock_assets.defs.programs import run_program
-from stock_assets.defs.quotes.assets import QUOTE_TOPIC
+from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT, QUOTE_TOPIC
 from stock_assets.settings import code_location
 
 TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_prices"])
@@ -30,8 +30,8 @@ def producer(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient)
     yield from run_program(context, pipes, "stock_assets.ingest", {"STOCKS_HOME": str(settings.stocks_home)})
 
 
-@dg.asset(
-    key=MEASUREMENT_KEY,
+MEASUREMENT = dg.AssetSpec(
+    MEASUREMENT_KEY,
     deps=[TOPIC_KEY],
     group_name="prices",
     kinds={"influxdb", "spark"},
@@ -41,8 +41,9 @@ def producer(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient)
         "the dead-letter topic with a reason; it lives while there are messages to come."
     ),
 )
-def stock_price_v1(
-    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient
-) -> Iterator[dg.PipesExecutionResult]:
-    """Carry the topic into InfluxDB."""
+
+
+@dg.multi_asset(specs=[MEASUREMENT, QUOTE_MEASUREMENT])
+def stream(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[dg.PipesExecutionResult]:
+    """Carry the topics into InfluxDB."""
     yield from run_program(context, pipes, "spark_streaming", code_location().stream_environment())

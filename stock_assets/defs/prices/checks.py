@@ -62,4 +62,4 @@ def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
 )
 def no_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters."""
-    return judgement.dead_letters(code_location(), kafka).as_result()
+    return judgement.dead_letters(kafka, code_location().names.dead_letter_topic).as_result()

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY, TOPIC_KEY
-from stock_assets.defs.quotes.assets import QUOTE_TOPIC_KEY
+from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY, QUOTE_TOPIC_KEY
 
 # The sensor starts these two again; a retry by Dagster beside it would make two of a kind.
 _NO_RETRY = {"dagster/max_retries": "0"}
@@ -17,7 +17,7 @@ publish_prices = dg.define_asset_job(
 
 stream_prices = dg.define_asset_job(
     "stream_prices",
-    selection=dg.AssetSelection.assets(MEASUREMENT_KEY).without_checks(),
+    selection=dg.AssetSelection.assets(MEASUREMENT_KEY, QUOTE_MEASUREMENT_KEY).without_checks(),
     description="The stream: Kafka -> InfluxDB.",
     tags=_NO_RETRY,
 )

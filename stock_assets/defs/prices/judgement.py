@@ -23,7 +23,7 @@ from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
-_START_UP = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
+START_UP = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
 _COUNTED_LETTERS = 1_000
 _WARN = dg.AssetCheckSeverity.WARN
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
@@ -80,7 +80,7 @@ def keeping_up(settings: CodeLocationSettings, found: Sequence[Waiting], now: da
     """Whether no message has been waiting to be stored for longer than a bar may take."""
     behind, messages = lag(found, now), sum(partition.messages for partition in found)
     allowed = timedelta(seconds=settings.freshness_grace_seconds)
-    starting = now - settings.stack_started_at < _START_UP
+    starting = now - settings.stack_started_at < START_UP
     severity = dg.AssetCheckSeverity.ERROR if behind > SEVERE * allowed else dg.AssetCheckSeverity.WARN
     if messages:
         summary = f"{messages:,} messages wait to be stored, the oldest for {behind.total_seconds():,.0f} s"
@@ -161,7 +161,7 @@ def freshness_rows(
 ) -> list[Freshness]:
     """The verdict on each row of `coverage`, by symbol; `newest` is the newest bar that is stored of each series."""
     clock = clock_of(settings, coverage, now)
-    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < _START_UP
+    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < START_UP
     rows = []
     for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
         stored = newest.get((row.symbol, row.interval))
@@ -298,16 +298,15 @@ def _jump_row(jump: Jump) -> dg.TableRecord:
     )
 
 
-def dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgement:
-    """Whether every message could be stored."""
-    topic = settings.names.dead_letter_topic
+def dead_letters(kafka: KafkaResource, topic: str, check: str = "no_dead_letters") -> Judgement:
+    """Whether every message could be stored, or lies in the dead-letter topic `topic`."""
     letters = sum(kafka.end_offsets(topic).values())
     if not letters:
-        return Judgement("no_dead_letters", True, "every message could be stored", [], {"dead_letters": 0}, _WARN)
+        return Judgement(check, True, "every message could be stored", [], {"dead_letters": 0}, _WARN)
     # Reading them takes a second per ten thousand; `stocks dead-letters list` counts any number.
     table = _letter_rows(kafka.messages(topic)) if letters <= _COUNTED_LETTERS else []
     summary = f"{letters:,} messages in {topic}; `stocks dead-letters list` counts them by reason"
-    return Judgement("no_dead_letters", False, summary, table, {"dead_letters": letters}, _WARN)
+    return Judgement(check, False, summary, table, {"dead_letters": letters}, _WARN)
 
 
 def _letter_rows(letters: Iterable[Message]) -> list[dg.TableRecord]:

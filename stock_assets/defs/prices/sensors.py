@@ -7,6 +7,8 @@ import dagster as dg
 
 from spark_streaming.contract.lifecycle import is_locked, now, read_heartbeat
 from stock_assets.defs.prices import judgement
+from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
+from stock_assets.defs.quotes.judgement import quote_dead_letters, quote_freshness
 from stock_assets.market.lag import Waiting
 from stock_assets.market.stake import Judged, at_stake
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -23,9 +25,9 @@ _PROGRAMS = ("ingest", "stream")
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Records prices_are_fresh, stream_keeps_up and no_dead_letters each minute while something is at stake: an "
-        "exchange is open, a program is at work, messages wait, a verdict was bad; and once after each close. A probe "
-        "that fails makes the tick fail."
+        "Records freshness of bars and quotes, stream_keeps_up and dead letters each minute while something is at "
+        "stake: an exchange is open, a program is at work, messages wait, a verdict was bad; and once after each "
+        "close. A probe that fails makes the tick fail."
     ),
 )
 def judge_prices(
@@ -45,12 +47,16 @@ def judge_prices(
     verdicts = [
         judgement.freshness(settings, influxdb, postgres, moment),
         judgement.keeping_up(settings, waiting, moment),
-        judgement.dead_letters(settings, kafka),
     ]
+    quotes = [quote_freshness(settings, influxdb, postgres, moment)]
     # A dead letter stays one until a person acts: that alone keeps nothing at stake.
-    passed = all(verdict.passed for verdict in verdicts[:2])
+    passed = all(verdict.passed for verdict in (*verdicts, *quotes))
+    verdicts.append(judgement.dead_letters(kafka, settings.names.dead_letter_topic))
+    quotes.append(quote_dead_letters(settings, kafka))
+    events = [verdict.as_evaluation() for verdict in verdicts]
+    events += [verdict.as_evaluation(QUOTE_MEASUREMENT_KEY) for verdict in quotes]
     return dg.SensorResult(
-        asset_events=[verdict.as_evaluation() for verdict in verdicts],
+        asset_events=events,
         cursor=json.dumps({"at": moment.isoformat(), "passed": passed}),
     )
 

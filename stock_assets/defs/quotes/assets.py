@@ -14,3 +14,18 @@ QUOTE_TOPIC = dg.AssetSpec(
         "run publishes them beside the bars; where Yahoo's WebSocket can't be had it polls, and its metadata says so."
     ),
 )
+
+QUOTE_MEASUREMENT_KEY = dg.AssetKey(["influxdb", "stock_quote_v1"])
+
+QUOTE_MEASUREMENT = dg.AssetSpec(
+    QUOTE_MEASUREMENT_KEY,
+    deps=[QUOTE_TOPIC_KEY],
+    group_name="quotes",
+    kinds={"influxdb", "spark"},
+    skippable=True,
+    description=(
+        "The quotes, queryable: tag symbol, fields price, bid, ask, change_percent, last_size, day_volume and "
+        "market_phase as far as they are known, time of the tick with the record's offset below the millisecond. The "
+        "stream's run writes them beside the bars."
+    ),
+)

@@ -9,6 +9,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from spark_streaming.contract import lifecycle
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
 from stock_assets.defs.prices.judgement import lag_of
+from stock_assets.defs.quotes.judgement import quote_lag_of
 from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF
 from stock_assets.market.reconcile import (
     FORGET_FAILURES,
@@ -46,7 +47,7 @@ def keep_prices_flowing(
     settings, moment = code_location(), lifecycle.now()
     actual = {role: _actual(context.instance, settings, role, moment) for role in Role}
     due = source_of(settings).is_due(read_coverage(postgres.engine), moment)
-    should_live = wanted(due, actual[Role.PRODUCER].locked, lag_of(settings, kafka))
+    should_live = wanted(due, actual[Role.PRODUCER].locked, lag_of(settings, kafka) + quote_lag_of(settings, kafka))
     decisions = reconcile(should_live, actual, moment)
     for decision in decisions:
         _act(context, settings, decision)

@@ -1,0 +1,29 @@
+"""The checks of the quotes."""
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.quotes import judgement
+from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import code_location
+
+
+@dg.asset_check(
+    asset=QUOTE_MEASUREMENT_KEY,
+    description="While an exchange of watched symbols is open, quotes of it come. Says whether they are polled.",
+)
+def quotes_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
+    """Judge each exchange's newest quote."""
+    return judgement.quote_freshness(code_location(), influxdb, postgres, now()).as_result()
+
+
+@dg.asset_check(
+    asset=QUOTE_MEASUREMENT_KEY,
+    description="No quote had to be laid aside because it can't be a point.",
+)
+def no_quote_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
+    """Count the dead letters."""
+    return judgement.quote_dead_letters(code_location(), kafka).as_result()
