@@ -15,7 +15,6 @@ from infra.settings import RunningStackSettings
 
 if TYPE_CHECKING:
     from infra.cli.letters import Letter
-    from spark_streaming.contract.schema import SourceNames
     from stock_assets.resources.kafka import KafkaResource
 
 app = typer.Typer(
@@ -23,28 +22,29 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
+OfQuotes = Annotated[bool, typer.Option("--quotes", help="The quotes' topic instead of the bars'.")]
 OfReason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
 
 
 @app.command("list")
-def list_letters(as_json: Json = False) -> None:
+def list_letters(quotes: OfQuotes = False, as_json: Json = False) -> None:
     """Count the dead letters of each reason. A record counts once, however often it was dead-lettered."""
     with plain_errors():
-        kafka, names = _open()
+        kafka, _, dead_letter_topic = _open(quotes)
         from infra.cli.letters import grouped, letters_of
 
-        groups = grouped(letters_of(kafka.messages(names.dead_letter_topic)))
+        groups = grouped(letters_of(kafka.messages(dead_letter_topic)))
     if as_json:
         print(json.dumps([vars(group) for group in groups], default=datetime.isoformat))
         return
-    table = Table("reason", "records", "oldest", "newest", title=names.dead_letter_topic)
+    table = Table("reason", "records", "oldest", "newest", title=dead_letter_topic)
     for group in groups:
         times = (f"{at:%Y-%m-%d %H:%M:%SZ}" if at else "" for at in (group.oldest, group.newest))
         table.add_row(group.reason, f"{group.count:,}", *times)
     if groups:
         answers.print(table)
     else:
-        answers.print(f"Nothing is in {names.dead_letter_topic}.", markup=False)
+        answers.print(f"Nothing is in {dead_letter_topic}.", markup=False)
 
 
 @app.command("show")
@@ -52,16 +52,17 @@ def show(
     partition: Annotated[int | None, typer.Argument(help="That it had in the source's topic.")] = None,
     offset: Annotated[int | None, typer.Argument(help="That it had there.")] = None,
     reason: OfReason = None,
+    quotes: OfQuotes = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 10,
 ) -> None:
     """Show letters with key, value, reason and the place that they had; `show 2 1715` is one of them."""
     with plain_errors():
-        kafka, names = _open()
+        kafka, _, dead_letter_topic = _open(quotes)
         from infra.cli.letters import shown
 
         found = [
             letter
-            for letter in _letters(kafka, names, reason)
+            for letter in _letters(kafka, dead_letter_topic, reason)
             if partition in (None, letter.partition) and offset in (None, letter.offset)
         ]
     for letter in found[-limit:]:
@@ -80,6 +81,7 @@ def show(
 @app.command("replay")
 def replay(
     reason: OfReason = None,
+    quotes: OfQuotes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,15 +91,17 @@ def replay(
     can't be taken from. A bar that is published in the very moment of a replay may come before it: stop the producer.
     """
     with plain_errors():
-        kafka, names = _open()
-        from infra.cli.letters import Fate, fates
+        kafka, topic, dead_letter_topic = _open(quotes)
+        from infra.cli.letters import BARS, QUOTES, Fate, fates
 
-        letters = _letters(kafka, names, reason)
-        with errors.status(f"reading {names.topic}"):
-            told = fates(letters, kafka.messages(names.topic) if letters else [], datetime.now(UTC))
+        letters = _letters(kafka, dead_letter_topic, reason)
+        with errors.status(f"reading {topic}"):
+            told = fates(
+                letters, kafka.messages(topic) if letters else [], datetime.now(UTC), QUOTES if quotes else BARS
+            )
         back = [letter for letter, fate in told if fate is Fate.REPLAY]
         if not dry_run:
-            send_back(kafka, names, back)
+            send_back(kafka, topic, back)
     counts = Counter(fate for _, fate in told)
     if as_json:
         print(json.dumps({fate.name.lower(): counts[fate] for fate in Fate} | {"dry_run": dry_run}))
@@ -110,7 +114,8 @@ def replay(
             answers.print(f"  {where}, {letter.reason}: {fate}", markup=False)
 
 
-def _open() -> "tuple[KafkaResource, SourceNames]":
+def _open(quotes: bool) -> "tuple[KafkaResource, str, str]":
+    """Kafka, the topic and its dead-letter topic."""
     home = RunningStackSettings().stocks_home
     if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
@@ -119,21 +124,24 @@ def _open() -> "tuple[KafkaResource, SourceNames]":
     from stock_assets.settings import code_location
 
     settings = code_location()
-    return KafkaResource.of(settings), settings.names
+    names, kafka = settings.names, KafkaResource.of(settings)
+    if quotes:
+        return kafka, names.quote_topic, names.quote_dead_letter_topic
+    return kafka, names.topic, names.dead_letter_topic
 
 
-def _letters(kafka: "KafkaResource", names: "SourceNames", reason: str | None) -> "list[Letter]":
+def _letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None) -> "list[Letter]":
     from infra.cli.letters import known_reason, letters_of
 
     try:
         wanted = known_reason(reason)
     except ValueError as error:
         raise StackError(str(error), Exit.USAGE) from None
-    found = letters_of(kafka.messages(names.dead_letter_topic))
+    found = letters_of(kafka.messages(dead_letter_topic))
     return [letter for letter in found if wanted in (None, letter.reason)]
 
 
-def send_back(kafka: "KafkaResource", names: "SourceNames", letters: "list[Letter]") -> None:
+def send_back(kafka: "KafkaResource", topic: str, letters: "list[Letter]") -> None:
     """Publish the letters to the source's topic, and wait until Kafka has them."""
     from kafka import KafkaProducer
 
@@ -144,7 +152,7 @@ def send_back(kafka: "KafkaResource", names: "SourceNames", letters: "list[Lette
     )
     try:
         # Into the partition that it had: offsets of two partitions don't compare.
-        sent = [producer.send(names.topic, key=one.key, value=one.value, partition=one.partition) for one in letters]
+        sent = [producer.send(topic, key=one.key, value=one.value, partition=one.partition) for one in letters]
         for acknowledgement in sent:
             acknowledgement.get(timeout=60)
     finally:

@@ -1,25 +1,28 @@
 """What dead letters are about, and which of them may go back to their topic: pure functions."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from spark_streaming.contract import validity
+from spark_streaming.contract.quote_validity import quote_reason
 from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON, HEADER_TOPIC
 from spark_streaming.contract.validity import Reason
 from stock_assets.market.accounting import Message, fields_of, origin_of, symbol_of
 
 _SHOWN_CHARACTERS = 4_000
-Bar = tuple[str, object, object]  # symbol, interval, timestamp
+# What a later message would supersede: a bar's symbol, interval and timestamp; a quote's symbol, timestamp and value,
+# for no other quote takes its place.
+Subject = tuple[str, object, object]
 
 
 class Fate(StrEnum):
     """What a replay does with a letter."""
 
     REPLAY = "goes back to its topic"
-    NEWER = "stays: a later message about the same bar is in the topic"
+    NEWER = "stays: a later message about the same bar, or the same quote, is in the topic"
     STILL = "stays: its cause is still there"
 
 
@@ -37,9 +40,9 @@ class Letter:
     written_at: datetime | None
 
     @property
-    def bar(self) -> Bar | None:
-        """The bar that it is about; None where it doesn't say."""
-        return _bar(Message(self.topic, self.partition, self.offset, self.key, self.value, {}))
+    def message(self) -> Message:
+        """The record as it lay in its topic."""
+        return Message(self.topic, self.partition, self.offset, self.key, self.value, {})
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,17 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
     return sorted(rows, key=lambda group: (-group.count, group.reason))
 
 
-def fates(letters: Sequence[Letter], messages: Iterable[Message], now: datetime) -> list[tuple[Letter, Fate]]:
+@dataclass(frozen=True)
+class Kind:
+    """What messages are about."""
+
+    rule: Callable[[bytes | None, bytes | None, datetime], Reason | None]
+    subject: Callable[[Message], Subject | None]  # None where the message doesn't say
+
+
+def fates(
+    letters: Sequence[Letter], messages: Iterable[Message], now: datetime, kind: Kind
+) -> list[tuple[Letter, Fate]]:
     """What a replay does with each letter: none is put over a newer message about its bar, none goes back in vain.
 
     A message in another partition counts as newer: there is no saying.
@@ -88,19 +101,22 @@ def fates(letters: Sequence[Letter], messages: Iterable[Message], now: datetime)
         letters: which may go back.
         messages: all that the source's topic holds, in the order of offsets.
         now: when they would be sent, in UTC.
+        kind: BARS or QUOTES.
     """
-    wanted = {bar for letter in letters if (bar := letter.bar)}
-    newest: dict[Bar, dict[int, int]] = defaultdict(dict)  # partition -> offset; those of two don't compare
+    subjects = {letter: kind.subject(letter.message) for letter in letters}
+    wanted = set(subjects.values()) - {None}
+    newest: dict[Subject, dict[int, int]] = defaultdict(dict)  # partition -> offset; those of two don't compare
     for message in messages:
-        bar = _bar(message)
-        if bar in wanted:
-            newest[bar][message.partition] = message.offset
+        subject = kind.subject(message)
+        if subject is not None and subject in wanted:
+            newest[subject][message.partition] = message.offset
     told = []
     for letter in letters:
-        if validity.reason(letter.key, letter.value, now) is not None:
+        subject = subjects[letter]
+        if kind.rule(letter.key, letter.value, now) is not None:
             fate = Fate.STILL
-        elif letter.bar and any(
-            partition != letter.partition or offset > letter.offset for partition, offset in newest[letter.bar].items()
+        elif subject and any(
+            partition != letter.partition or offset > letter.offset for partition, offset in newest[subject].items()
         ):
             fate = Fate.NEWER
         else:
@@ -130,11 +146,20 @@ def known_reason(text: str | None) -> str | None:
     return text
 
 
-def _bar(message: Message) -> Bar | None:
+def _bar(message: Message) -> Subject | None:
     fields = fields_of(message.value)
     bar = (symbol_of(message), fields.get("interval"), fields.get("timestamp"))
     return bar if all(isinstance(part, str) for part in bar) else None
 
 
+def _quote(message: Message) -> Subject | None:
+    timestamp = fields_of(message.value).get("timestamp")
+    return (symbol_of(message), timestamp, message.value) if isinstance(timestamp, str) else None
+
+
 def _text(message: Message, header: str) -> str:
     return message.headers.get(header, b"").decode(errors="replace")
+
+
+BARS = Kind(validity.reason, _bar)
+QUOTES = Kind(quote_reason, _quote)

@@ -1,5 +1,6 @@
 """The source that the settings name."""
 
+import ssl
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -101,5 +102,8 @@ def quotes_of(settings: IngestSettings, bars: BarSource) -> QuoteSource | None:
         from stock_assets.sources.yahoo_stream import YahooStream
 
         if isinstance(bars, YahooSource):
-            return YahooQuotes(bars.watched, YahooStream(), bars.client, bars.manners)
+            ca_file = settings.yahoo_ca_file
+            context = ssl.create_default_context(cafile=ca_file) if ca_file else None
+            stream = YahooStream(context=context, proxy=settings.yahoo_proxy)
+            return YahooQuotes(bars.watched, stream, bars.client, bars.manners, extended=settings.extended_hours)
     return None

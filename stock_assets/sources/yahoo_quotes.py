@@ -10,7 +10,8 @@ from threading import Event
 
 from websockets.exceptions import WebSocketException
 
-from stock_assets.market.calendars import delay_of, exchange_of, is_open
+from stock_assets.market.calendars import delay_of, exchange_of
+from stock_assets.market.hours import stretch_at
 from stock_assets.market.quotes import Quote
 from stock_assets.sources.manners import Manners
 from stock_assets.sources.protocol import QuoteStatus
@@ -50,6 +51,7 @@ class YahooQuotes:
     manners: Manners
     patience: Patience = field(default_factory=Patience)
     now: Callable[[], datetime] = _now
+    extended: bool = False  # also before the open and after the close
     status: QuoteStatus = field(default_factory=QuoteStatus)
     _open: list[str] = field(default_factory=list)
     _looked_at: float = -1e9
@@ -89,10 +91,13 @@ class YahooQuotes:
             self._open = [
                 symbol
                 for symbol, exchange in exchanges.items()
-                if is_open(exchange, now) or is_open(exchange, now - delay_of(exchange))
+                if self._trades(exchange, now) or self._trades(exchange, now - delay_of(exchange))
             ]
             self._looked_at = time.monotonic()
         return self._open
+
+    def _trades(self, exchange: str, moment: datetime) -> bool:
+        return stretch_at(exchange, moment, extended=self.extended).is_on(moment)
 
     def _read(self, frames: Sequence[str | bytes]) -> list[Quote]:
         quotes = []

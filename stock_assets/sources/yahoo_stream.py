@@ -33,6 +33,7 @@ class YahooStream:
 
     address: str = ADDRESS
     context: ssl.SSLContext | None = None  # none: the machine's own certificates
+    proxy: str | None = None  # none: the environment's
     resubscribe_seconds: float = 15.0  # as Yahoo's page does: else it sends nothing more after a while
     stall_seconds: float = 60.0
     _subscribed: set[str] = field(default_factory=set)
@@ -51,6 +52,7 @@ class YahooStream:
         with connect(
             self.address,
             ssl=secure,
+            proxy=self.proxy or True,
             open_timeout=_OPEN_SECONDS,
             close_timeout=_CLOSE_SECONDS,
             max_queue=_QUEUED_FRAMES,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from infra.cli.dead_letters import send_back
-from infra.cli.letters import Fate, Letter, fates, grouped, known_reason, letters_of, shown
+from infra.cli.letters import BARS, QUOTES, Fate, Letter, fates, grouped, known_reason, letters_of, shown
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
 from stock_assets.market.accounting import Message
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets_tests.services.fixtures import Bucket
-from stock_assets_tests.spark_streaming.cases import BAR, SENT
+from stock_assets_tests.spark_streaming.cases import BAR, QUOTE, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.influxdb import figures_in, points_in
 from stock_assets_tests.spark_streaming.kafka import send
@@ -36,7 +36,7 @@ def letter(offset: int = 7, **changes: object) -> Letter:
 
 
 def fate_of(one: Letter, *messages: Message) -> Fate:
-    ((_, fate),) = fates([one], [message(one.offset), *messages], NOW)
+    ((_, fate),) = fates([one], [message(one.offset), *messages], NOW, BARS)
     return fate
 
 
@@ -71,8 +71,22 @@ def test_a_time_that_was_in_the_future_is_so_no_more() -> None:
 
 
 def test_of_two_letters_about_one_bar_the_later_one_goes_back() -> None:
-    told = fates([letter(7), letter(8)], [message(7), message(8)], NOW)
+    told = fates([letter(7), letter(8)], [message(7), message(8)], NOW, BARS)
     assert [fate for _, fate in told] == [Fate.NEWER, Fate.REPLAY]
+
+
+def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> None:
+    def quote(**changes: object) -> bytes:
+        return json.dumps(QUOTE | changes).encode()
+
+    one = replace(letter(), value=quote())
+    earlier, beside, again = (
+        Message("quotes", 1, offset, b"AMZN", text, {}, SENT)
+        for offset, text in ((7, quote()), (8, quote(price=217.2)), (9, quote()))
+    )
+    assert fates([one], [earlier, beside], NOW, QUOTES) == [(one, Fate.REPLAY)]
+    assert fates([one], [earlier, beside, again], NOW, QUOTES) == [(one, Fate.NEWER)]
+    assert fates([replace(one, value=quote(price=0))], [], NOW, QUOTES)[0][1] is Fate.STILL
 
 
 def test_a_record_that_was_dead_lettered_twice_counts_once() -> None:
@@ -117,10 +131,10 @@ def test_a_replay_stores_what_can_be_stored_now(
 
     kafka = KafkaResource(bootstrap_servers=stack.kafka_address)
     letters = letters_of(kafka.messages(fresh_topic.dead_letter_topic))
-    told = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC))
+    told = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
     assert {one.key: fate for one, fate in told} == {b"A": Fate.REPLAY, b"B": Fate.NEWER, b"C": Fate.STILL}
-    send_back(kafka, fresh_topic, [one for one, fate in told if fate is Fate.REPLAY])
-    again = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC))
+    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is Fate.REPLAY])
+    again = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
     assert Fate.REPLAY not in [fate for _, fate in again]
 
     assert launcher.start("--available-now").end() == 0

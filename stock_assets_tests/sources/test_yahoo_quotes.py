@@ -192,6 +192,13 @@ def test_it_is_connected_only_while_a_market_is_open(stream: StreamServer, clien
     eventually(lambda: stream.visits[0].connection.close_code == 1000)
 
 
+def test_with_extended_hours_it_is_connected_before_the_open_too(stream: StreamServer, client: Client) -> None:
+    client.source.extended = True
+    client.time[0] = OPEN - timedelta(hours=2)
+    client.start()
+    eventually(lambda: bool(stream.visits))
+
+
 def test_only_symbols_of_open_markets_are_subscribed(stream: StreamServer, client: Client) -> None:
     client.watched[:] = ["AMZN", "SAP.DE", "BTC-USD"]
     client.time[0] = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # Frankfurt trades, New York sleeps

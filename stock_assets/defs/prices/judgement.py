@@ -298,14 +298,16 @@ def _jump_row(jump: Jump) -> dg.TableRecord:
     )
 
 
-def dead_letters(kafka: KafkaResource, topic: str, check: str = "no_dead_letters") -> Judgement:
+def dead_letters(
+    kafka: KafkaResource, topic: str, check: str = "no_dead_letters", counted_by: str = "stocks dead-letters list"
+) -> Judgement:
     """Whether every message could be stored, or lies in the dead-letter topic `topic`."""
     letters = sum(kafka.end_offsets(topic).values())
     if not letters:
         return Judgement(check, True, "every message could be stored", [], {"dead_letters": 0}, _WARN)
     # Reading them takes a second per ten thousand; `stocks dead-letters list` counts any number.
     table = _letter_rows(kafka.messages(topic)) if letters <= _COUNTED_LETTERS else []
-    summary = f"{letters:,} messages in {topic}; `stocks dead-letters list` counts them by reason"
+    summary = f"{letters:,} messages in {topic}; `{counted_by}` counts them by reason"
     return Judgement(check, False, summary, table, {"dead_letters": letters}, _WARN)
 
 

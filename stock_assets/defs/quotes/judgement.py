@@ -56,7 +56,8 @@ def quote_freshness(
 
 def quote_dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgement:
     """Whether every quote could be stored."""
-    return dead_letters(kafka, settings.names.quote_dead_letter_topic, "no_quote_dead_letters")
+    topic, counted_by = settings.names.quote_dead_letter_topic, "stocks dead-letters list --quotes"
+    return dead_letters(kafka, topic, "no_quote_dead_letters", counted_by)
 
 
 def _how(settings: CodeLocationSettings) -> str:
