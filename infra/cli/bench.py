@@ -9,6 +9,7 @@ from rich.table import Table
 from infra.cli.say import answers, plain_errors
 from infra.local.progress import Progress
 
+_QUOTES = 100_000
 _CONCURRENCY = 8  # requests that the producer has under way, while ingest is measured
 
 
@@ -18,7 +19,7 @@ def bench(
     grafana: Annotated[
         bool, typer.Option("--grafana", help="The dashboards' queries on a year of bars, instead.")
     ] = False,
-    ingest: Annotated[bool, typer.Option("--ingest", help="From a bar's end at Yahoo to Kafka, instead.")] = False,
+    ingest: Annotated[bool, typer.Option("--ingest", help="From Yahoo to Kafka, bars and quotes, instead.")] = False,
     bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
     seconds: Annotated[int, typer.Option(min=5, help="How long latency or ingest is measured, or a soak lasts.")] = 300,
@@ -72,13 +73,20 @@ def bench(
 
 
 def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
-    from infra.bench.ingest import measure
+    from infra.bench import ingest, quotes
+    from infra.bench.stand import stand
 
     with plain_errors(), Progress() as progress:
-        told = measure(progress, symbols, minutes, _CONCURRENCY)
+        with stand(progress) as servers:
+            of_quotes = quotes.measure(servers, progress, _QUOTES, symbols)
+        told = ingest.measure(progress, symbols, minutes, _CONCURRENCY)
     if as_json:
-        print(json.dumps({"ingest": told}))
+        print(json.dumps({"ingest": told, "quotes": of_quotes}))
         return
-    table = Table(*told, title="from the end of a 1-minute bar to its append in Kafka")
-    table.add_row(*map(str, told.values()))
-    answers.print(table)
+    for title, figures in (
+        ("from the end of a 1-minute bar to its append in Kafka", told),
+        ("quotes from the WebSocket to their append in Kafka", of_quotes),
+    ):
+        table = Table(*figures, title=title)
+        table.add_row(*map(str, figures.values()))
+        answers.print(table)

@@ -17,7 +17,7 @@ from infra.local.progress import Progress
 from infra.local.supervisor import end_processes
 from infra.local.supervisord import Status, statuses
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked
+from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
 
 _PATIENCE_SECONDS = 180  # above what the servers may take one after the other
 
@@ -25,7 +25,8 @@ _PATIENCE_SECONDS = 180  # above what the servers may take one after the other
 def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False) -> None:
     """Say what runs; exit code 0 only where everything does."""
     with plain_errors():
-        home = RunningStackSettings().stocks_home
+        settings = RunningStackSettings()
+        home = settings.stocks_home
         running = state.read(home) if is_locked(state.run_folder(home)) else None
         found = _statuses(running)
     healthy = running is not None and running.phase is state.Phase.READY
@@ -35,9 +36,12 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as J
         if running:
             answer |= {"pid": running.pid, "phase": running.phase, "source": running.source, "ui": running.ui}
             answer["services"] = report(running, found)
+            answer["quotes"] = quotes_of(settings)
         print(json.dumps(answer))
     elif running:
         print_table(running, found, answers)
+        for program, detail in quotes_of(settings).items():
+            answers.print(f"Quotes, {program}: {detail}", markup=False)
         answers.print(f"{running.phase.capitalize()}, as process {running.pid}.")
     else:
         errors.print(f"Nothing runs for {home}. `stocks up` starts it.")
@@ -68,6 +72,17 @@ def down() -> None:
             psutil.wait_procs([process], timeout=10)  # it frees the lock a moment before it ends
             end_processes(below)
         errors.print("Stopped.")
+
+
+def quotes_of(settings: RunningStackSettings) -> dict[str, str]:
+    """What each living program says of its quotes; nothing of one that has none."""
+    said = {}
+    for program in ("ingest", "stream"):
+        folder = settings.state_of(program)
+        heartbeat = read_heartbeat(folder) if is_locked(folder) else None
+        if heartbeat is not None and heartbeat.quotes is not None:
+            said[program] = heartbeat.quotes.detail
+    return said
 
 
 def _statuses(running: state.Running | None) -> list[Status]:

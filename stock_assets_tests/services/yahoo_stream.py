@@ -5,9 +5,12 @@ import http
 import json
 import socket
 import ssl
+import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import trustme
@@ -94,6 +97,7 @@ class StreamServer:
         authority.issue_cert("127.0.0.1").configure_cert(context)
         self.context = ssl.create_default_context()
         authority.configure_trust(self.context)
+        self.authority = authority.cert_pem.bytes()
         self._server = serve(self._receive, "127.0.0.1", 0, ssl=context, process_request=self._answer)
         self.address = f"wss://127.0.0.1:{self._server.socket.getsockname()[1]}/?version=2"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -120,3 +124,22 @@ class StreamServer:
             (self.acts.pop(0) if self.acts else Visit.listen)(visit)
         except (ConnectionClosed, OSError):
             return
+
+
+def main(quotes: int, symbols: int, certificate: Path) -> None:
+    """For a benchmark: say where it is, and give who subscribes so many quotes of symbols that trade at any hour."""
+    names = [f"S{number:04d}-USD" for number in range(symbols)]
+    begin = time.time_ns() // 1_000_000
+    frames = [
+        frame_of(names[n % symbols], begin + n, 100 + n % 97, bid=99.5, ask=100.5, day_volume=n + 1, market_hours=1)
+        for n in range(quotes)
+    ]
+    server = StreamServer()
+    server.acts = [saying(*frames)]
+    certificate.write_bytes(server.authority)
+    print(json.dumps({"address": server.address, "ca_file": str(certificate), "symbols": names}), flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
