@@ -8,9 +8,11 @@ import typer
 
 from infra.cli.say import errors, near, plain_errors, source_line
 from infra.local.errors import Exit, StackError
+from spark_streaming.contract.lifecycle import now
 
 if TYPE_CHECKING:
     from infra.look.prices import Prices
+    from stock_assets.market.adjustment import CorporateAction
 
 
 def export(
@@ -21,11 +23,15 @@ def export(
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="The same; a day counts whole, a time is left out.")] = None,
     interval: Annotated[str | None, typer.Option(help="As 2m, where several are stored.")] = None,
+    adjusted: Annotated[
+        bool, typer.Option("--adjusted", help="Take splits and dividends out, so that prices compare with today's.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
 
-    Prices are as they were traded. By symbol, then by time; without --from and --to all that is stored.
+    Prices are as they were traded, unless --adjusted. In the order of symbols, then of time; without --from and --to
+    all that is stored.
     """
     with plain_errors():
         from infra.look.export import demand_target, write
@@ -37,7 +43,9 @@ def export(
         spans = _spans(Prices.of(settings), list(dict.fromkeys(symbols)), interval, begin, end)
         about = {"stocks.source": settings.source.value, "stocks.bucket": settings.names.bucket}
         with errors.status(f"writing {near(out.absolute())}"):
-            count = write(_batches(Prices.of(settings), spans), out, about)
+            count = write(
+                _batches(Prices.of(settings), spans, adjusted), out, about | {"stocks.adjusted": str(adjusted)}
+            )
         if count == 0:
             raise StackError(f"no bar of {', '.join(symbols)} is stored in that time", Exit.USAGE)
         errors.print(f"{near(out.absolute())}: {count:,} bars. {source_line(settings.source)}", markup=False)
@@ -56,6 +64,25 @@ def _spans(
     return [(s, *span_of(exchange_for(code_location().source, s[0]), begin, end, ends[s])) for s in chosen]
 
 
-def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]]) -> Iterator[Any]:
+def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]], adjust: bool) -> Iterator[Any]:
+    from infra.look.export import adjusted
+
     for series, begin, end in spans:
-        yield from prices.bars(series, begin, end)
+        actions = _actions(series[0]) if adjust else []
+        if adjust and not actions:
+            errors.print(f"{series[0]}: no split and no dividend is known, so its prices stay as traded.", markup=False)
+        for batch in prices.bars(series, begin, end):
+            yield adjusted(batch, actions)
+
+
+def _actions(symbol: str) -> "list[CorporateAction]":
+    """What is known of a symbol and has come about: prices of today are not those after a split of tomorrow."""
+    from infra.look.prices import postgres_answers
+    from stock_assets.market.calendars import date_at, exchange_of
+    from stock_assets.settings import code_location
+    from stock_assets.store.actions import read_actions
+    from stock_assets.store.engine import engine_of
+
+    today = date_at(exchange_of(symbol), now())
+    with postgres_answers(code_location()):
+        return [a for a in read_actions(engine_of(code_location().postgres), symbol) if a.ex_date <= today]

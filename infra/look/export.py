@@ -1,6 +1,6 @@
 """Writes bars into a file as they come out of the database: memory doesn't grow with their number."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,9 @@ from pyarrow import csv, parquet
 
 from infra.local.errors import Exit, StackError
 from infra.look.prices import BARS
+from stock_assets.market.adjustment import CorporateAction
+from stock_assets.market.adjustment import adjusted as comparable
+from stock_assets.market.bars import Bar
 
 FORMATS = (".parquet", ".csv")
 
@@ -46,6 +49,19 @@ def write(batches: Iterable[pa.RecordBatch], path: Path, about: dict[str, str]) 
     finally:
         draft.unlink(missing_ok=True)
     return count
+
+
+def adjusted(batch: pa.RecordBatch, actions: Sequence[CorporateAction]) -> pa.RecordBatch:
+    """The bars of one symbol as they compare with today's prices: splits and dividends since are taken out."""
+    if not actions:
+        return batch
+    columns = batch.to_pydict()
+    columns["start"] = columns.pop("time")
+    bars = comparable(
+        [Bar(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)], actions
+    )
+    rows = {"time" if name == "start" else name: [getattr(bar, name) for bar in bars] for name in columns}
+    return pa.RecordBatch.from_pydict({name: rows[name] for name in BARS.names}, schema=BARS)
 
 
 @contextmanager

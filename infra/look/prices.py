@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import requests
 from pyarrow import csv as arrow_csv
+from sqlalchemy.exc import OperationalError
 
 from infra.local.errors import Exit, StackError
 from infra.local.influxdb_api import session
@@ -175,6 +177,19 @@ class Prices:
             remedy = f". Is SOURCE the running one, and INFLUX_READ_TOKEN that of the bucket {self.bucket}?"
         told = _message(answer)
         raise StackError(f"InfluxDB at {self.url} refused: {answer.status_code} {told}{remedy}", Exit.INFLUXDB_UNUSABLE)
+
+
+@contextmanager
+def postgres_answers(settings: CodeLocationSettings) -> Iterator[None]:
+    """Say what to do where PostgreSQL does not answer."""
+    try:
+        yield
+    except OperationalError as error:
+        where = f"{settings.postgres_host}:{settings.postgres_port}"
+        raise StackError(
+            f"PostgreSQL at {where} does not answer: start the platform with `stocks up`\n{error.orig}",
+            Exit.SERVICE_FAILED,
+        ) from None
 
 
 def of_symbols(ends: Mapping[Series, Any], symbols: Iterable[str]) -> None:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kafka.errors import KafkaError
-from sqlalchemy.exc import OperationalError
 
-from infra.local.errors import Exit, StackError
-from infra.look.prices import Prices, of_symbols
+from infra.look.prices import Prices, of_symbols, postgres_answers
 from infra.look.table import Board
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.prices.judgement import clock_of, exchange_of_bars, freshness_rows, lag_of
@@ -27,14 +25,8 @@ def look(settings: CodeLocationSettings, symbols: Sequence[str], now: datetime) 
     """
     prices = Prices.of(settings)
     ends = prices.ends()
-    try:
+    with postgres_answers(settings):
         coverage = source_of(settings).watched_rows(read_coverage(engine_of(settings.postgres)), now)
-    except OperationalError as error:
-        where = f"{settings.postgres_host}:{settings.postgres_port}"
-        raise StackError(
-            f"PostgreSQL at {where} does not answer: start the platform with `stocks up`\n{error.orig}",
-            Exit.SERVICE_FAILED,
-        ) from None
     clock = clock_of(settings, coverage, now)
     newest = {series: end for series, (_, end) in ends.items()}
     verdicts = {(row.symbol, row.interval): row for row in freshness_rows(settings, coverage, newest, now)}

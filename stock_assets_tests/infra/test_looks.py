@@ -12,7 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -32,9 +33,11 @@ from infra.look.prices import Prices
 from infra.look.watching import look
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
+from stock_assets.market.adjustment import CorporateAction, Kind
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.freshness import Verdict
 from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.store.actions import write_actions
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.engine import engine_of
 from stock_assets.store.migrate import upgrade
@@ -255,6 +258,24 @@ def test_a_day_counts_whole_and_a_time_as_it_is(market: Market, tmp_path: Path) 
     assert count("--from", "2026-11-20") == BARS
     assert count("--to", "2026-11-19") == BARS
     assert count("--from", "2026-11-20T14:30:00Z", "--to", "2026-11-20T14:40:00Z") == 5
+
+
+def test_adjusted_prices_compare_with_todays_and_what_is_yet_to_come_changes_nothing(
+    market: Market, tmp_path: Path
+) -> None:
+    opens = datetime(2026, 11, 12, 14, 30, tzinfo=UTC)
+    market.write(bar("NVDA", opens, 200), bar("NVDA", opens + timedelta(days=1), 100))
+    split = CorporateAction("NVDA", date(2026, 11, 13), Kind.SPLIT, Decimal(2))
+    to_come = CorporateAction("NVDA", date(2126, 1, 2), Kind.SPLIT, Decimal(10))
+    write_actions(engine_of(market.settings.postgres), [split, to_come])
+    done = market.run(tmp_path, "export", "NVDA", "--adjusted", "--out", "a.parquet")
+    assert done.exit_code == 0, done.stderr
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.schema.equals(reading.BARS)
+    assert table.column("close").to_pylist() == [100, 100]
+    assert table.column("volume").to_pylist() == [2000, 1000]
+    plain = market.run(tmp_path, "export", "MSFT", "--adjusted", "--out", "b.parquet")
+    assert "no split and no dividend is known" in plain.stderr
 
 
 def test_a_file_that_is_there_is_kept(market: Market, tmp_path: Path) -> None:
