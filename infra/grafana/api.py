@@ -10,18 +10,8 @@ from typing import Any
 
 import requests
 
-from infra.grafana.provisioning import (
-    DASHBOARDS,
-    FOLDER,
-    ContactPoints,
-    Datasources,
-    Group,
-    Groups,
-    Provider,
-    Providers,
-    Rule,
-    read,
-)
+from infra.grafana.alerting import ContactPoints, Group, Groups, Rule
+from infra.grafana.provisioning import DASHBOARDS, FOLDER, Datasources, Provider, Providers, read
 from infra.local.errors import Exit, StackError
 
 _SECONDS = 30

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from infra.grafana.alerting import FluxQuery, Rule, SqlQuery
 from infra.grafana.databases import Frame
-from infra.grafana.provisioning import FluxQuery, Rule, SqlQuery
 from infra.grafana.queries import Language, Query, View
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import MEASUREMENT, Source

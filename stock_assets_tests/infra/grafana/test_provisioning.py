@@ -7,19 +7,17 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from infra.grafana.provisioning import (
-    FOLDER,
+from infra.grafana.alerting import (
     ContactPoints,
-    Datasources,
     FluxQuery,
     Groups,
-    Providers,
+    NotificationSettings,
     Reduce,
     Rule,
     SqlQuery,
     Threshold,
-    read,
 )
+from infra.grafana.provisioning import FOLDER, Datasources, Providers, read
 from spark_streaming.contract.schema import MEASUREMENT
 
 VALUES = {
@@ -110,6 +108,11 @@ def test_rules_lie_in_the_folder_of_the_dashboards() -> None:
 def test_a_rule_tells_a_contact_point_that_there_is(rule: Rule) -> None:
     names = {point.name for point in read(FOLDER / "alerting/contact_points.yaml", ContactPoints).contact_points}
     assert rule.notification_settings.receiver in names
+
+
+def test_a_grouping_that_grafana_would_refuse_is_refused() -> None:
+    with pytest.raises(ValidationError, match="grafana_folder and alertname"):
+        NotificationSettings(receiver="stocks", group_by=("alertname", "symbol"))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.uid)
