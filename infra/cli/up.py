@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from infra.cli.history import watch_first_history
 from infra.cli.say import answers, errors, plain_errors, print_table, report
 from infra.local import home, machine, state
 from infra.local.errors import Exit, StackError
@@ -163,6 +164,8 @@ def _up(
                     _show(platform, as_json=as_json and not once, console=errors if once else answers)
                 if once:
                     return platform.run("infra.cli.once", *(["--json"] if as_json else []))
+                if settings.source is Source.YAHOO and with_dagster:
+                    watch_first_history(platform, settings, progress)
                 platform.watch()
             platform.tell(state.Phase.ENDED)
         except StackError as error:

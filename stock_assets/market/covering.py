@@ -36,13 +36,15 @@ def after_answer(
     answer = f"{len(bars)} bars"
     if request.lost is not None:
         answer += f"; not sold any more: since {request.lost:%Y-%m-%d %H:%MZ}"
+    length = interval_length(request.interval) or timedelta(days=1)
     if request.end <= request.target:  # a part of a long history: the next one at once
         answer += f"; {MORE_TO_COME}"
-        last = request.end - (interval_length(request.interval) or timedelta(days=1))
+        last = request.end - length
         return Coverage(request.symbol, request.interval, origin, last, newest, answer, now)
     # What the source doesn't have now, it may have in a few minutes: later requests overlap, and after the close there
     # is one more.
-    due = next_final(exchange, request.interval, delay, now, extended=request.extended)
+    over = request.target + length + delay + delay_of(exchange)  # another bar may have become final since
+    due = next_final(exchange, request.interval, delay, min(over, now), extended=request.extended)
     settled = request.end + delay + delay_of(exchange) + SETTLED
     if now < settled < due:
         due = settled
