@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from sqlalchemy.exc import OperationalError
 
 from infra.local.errors import Exit, StackError
 from infra.local.influxdb_api import session
+from spark_streaming.contract.flux import quoted
+from spark_streaming.contract.schema import QUOTE_MEASUREMENT
 from stock_assets.market.bars import interval_length
 from stock_assets.market.board import Day, Series, Trade, Window
 from stock_assets.settings import CodeLocationSettings
 
-QUOTES = "stock-quote-v1"
 BARS = pa.schema(
     [
         pa.field("symbol", pa.string()),
@@ -76,7 +76,7 @@ class Prices:
 
     def trades(self, since: datetime) -> dict[str, Trade]:
         """Symbol -> its newest live quote since a time; empty where no quotes are carried."""
-        flux = self._field("price", since, _EVER[1], QUOTES)
+        flux = self._field("price", since, _EVER[1], QUOTE_MEASUREMENT)
         return {row["symbol"]: Trade(_time(row), float(row["_value"])) for row in self._rows(f"{flux} |> last()")}
 
     def bars(self, series: Series, begin: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
@@ -201,13 +201,8 @@ def of_symbols(ends: Mapping[Series, Any], symbols: Iterable[str]) -> None:
     stored = sorted({symbol for symbol, _ in ends})
     for symbol in symbols:
         if symbol not in stored:
-            known = ", ".join(stored) or "of nothing yet"
+            known = ", ".join(stored) or "nothing yet"
             raise StackError(f"no bar of {symbol} is stored; there are bars of: {known}", Exit.USAGE)
-
-
-def quoted(text: str) -> str:
-    """A string of Flux: JSON's, but letters stand for themselves, and `${` would be looked into."""
-    return json.dumps(text, ensure_ascii=False).replace("${", "\\${")
 
 
 def _message(answer: requests.Response) -> str:
