@@ -1,13 +1,12 @@
 """The worker of the quotes: what fails is tried again, told, and never lost."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.local import kafka
 from infra.settings import StackSettings
@@ -17,6 +16,7 @@ from stock_assets.ingest.quotes import QuoteWorker
 from stock_assets.market.quotes import Quote
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.sources.protocol import QuoteStatus
+from stock_assets_tests.services.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -39,11 +39,6 @@ class Faltering:
                 raise RuntimeError("the database of the watchlist is away")
             yield [self.left.pop(0)]
         stop.wait()
-
-
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.05), reraise=True)
-def eventually(condition: Callable[[], bool]) -> None:
-    assert condition()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from spark_streaming.contract.quote_validity import quote_reason
 from spark_streaming.contract.schema import MarketPhase
@@ -18,6 +17,7 @@ from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets.sources.yahoo_frames import UnreadableFrameError, quote_of_frame, quote_of_row
 from stock_assets.sources.yahoo_quotes import CLOSED, Patience, YahooQuotes
 from stock_assets.sources.yahoo_stream import YahooStream
+from stock_assets_tests.services.waiting import eventually
 from stock_assets_tests.services.yahoo import YahooServer
 from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off, closing, frame_of, saying
 
@@ -51,11 +51,6 @@ class Client:
 
     def prices(self) -> list[float]:
         return [quote.price for quote in self.quotes]
-
-
-@retry(stop=stop_after_delay(20), wait=wait_fixed(0.02), reraise=True)
-def eventually(condition: Callable[[], bool]) -> None:
-    assert condition()
 
 
 @pytest.fixture

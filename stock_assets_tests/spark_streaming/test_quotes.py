@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.local import kafka
 from infra.settings import StackSettings
@@ -21,6 +20,7 @@ from stock_assets.sources.yahoo_client import YahooClient
 from stock_assets.sources.yahoo_quotes import Patience, YahooQuotes
 from stock_assets.sources.yahoo_stream import YahooStream
 from stock_assets_tests.services.fixtures import Bucket
+from stock_assets_tests.services.waiting import eventually
 from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off, frame_of, saying
 from stock_assets_tests.spark_streaming.cases import SENT, quote_cases
 from stock_assets_tests.spark_streaming.conftest import Launcher, Program, environment_of
@@ -47,11 +47,6 @@ def quotes_in(bucket: Bucket) -> dict[tuple[str, int], dict[str, Any]]:
             at = (record["symbol"], int(record["at"]))
             points.setdefault(at, {})[record.get_field()] = record.get_value()
     return points
-
-
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.05), reraise=True)
-def eventually(condition: Callable[[], bool]) -> None:
-    assert condition()
 
 
 @pytest.fixture
