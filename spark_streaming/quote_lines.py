@@ -1,4 +1,4 @@
-"""Kafka's records of quotes to lines of line protocol, one by one: 25 µs each, and quotes are some thousand a second.
+"""Kafka's records of quotes to lines of line protocol, one by one: 22 µs each, and quotes are some thousand a second.
 
 A point is known by its series and its time, and a quote's time is in milliseconds: two ticks of one symbol in one
 millisecond would be one point, the later one's. So a record's offset, modulo a million, is what its point has below the
