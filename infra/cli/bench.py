@@ -20,6 +20,9 @@ def bench(
         bool, typer.Option("--grafana", help="The dashboards' queries on a year of bars, instead.")
     ] = False,
     ingest: Annotated[bool, typer.Option("--ingest", help="From Yahoo to Kafka, bars and quotes, instead.")] = False,
+    orchestration: Annotated[
+        bool, typer.Option("--orchestration", help="What Dagster costs with 50 symbols and an open market, instead.")
+    ] = False,
     bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
     seconds: Annotated[int, typer.Option(min=5, help="How long latency or ingest is measured, or a soak lasts.")] = 300,
@@ -30,6 +33,9 @@ def bench(
 
     The figures of one run can be compared with one another, those of two runs can't: machines change their speed.
     """
+    if orchestration:
+        _orchestration(seconds, as_json)
+        return
     from infra.bench import dashboards
     from infra.bench import soak as soaking
     from infra.bench.latency import measure
@@ -89,4 +95,19 @@ def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
     ):
         table = Table(*figures, title=title)
         table.add_row(*map(str, figures.values()))
+        answers.print(table)
+
+
+def _orchestration(seconds: int, as_json: bool) -> None:
+    from infra.bench.orchestration import SYMBOLS, measure
+
+    with plain_errors(), Progress() as progress:
+        answer = measure(progress, SYMBOLS, seconds)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    for title, rows in answer.items():
+        table = Table(title, *(name.replace("_", " ") for name in next(iter(rows.values()), {})))
+        for name, figures in rows.items():
+            table.add_row(name, *map(str, figures.values()))
         answers.print(table)

@@ -1,10 +1,18 @@
 """How a run starts one of the two long-lived programs and waits for its end."""
 
 import os
+import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
+
+from spark_streaming.contract.lifecycle import EXIT_LOCKED, State, read_heartbeat
+
+SENT_AWAY = "stocks/sent_away"  # tag of a run that has failed for no fault of its program's
 
 
 def run_program(
@@ -12,16 +20,30 @@ def run_program(
     pipes: dg.PipesSubprocessClient,
     module: str,
     environment: Mapping[str, str],
+    state: Path,
 ) -> Sequence[dg.PipesExecutionResult]:
     """Run `python -m module` as this process's child; its own reports become the materializations.
 
     The child ends with this process: PARENT_PID tells it whom to watch.
 
+    Args:
+        context: of the asset that it makes.
+        pipes: starts it.
+        module: the program.
+        environment: all of its settings.
+        state: the folder of its heartbeat, in which it says why it has failed.
+
     Raises:
-        dagster_pipes' DagsterPipesExecutionError: it ended with another exit code than 0.
-        Failure: it has ended well, and has not told its totals.
+        dagster.Failure: it was killed, ended with another exit code than 0, or has not told its totals.
     """
-    results = run_beside(context.op_execution_context, pipes, module, environment)
+    try:
+        results = run_beside(context.op_execution_context, pipes, module, environment)
+    except DagsterPipesExecutionError as error:
+        code = int(found.group()) if (found := re.search(r"-?\d+$", str(error))) else 1
+        if code == EXIT_LOCKED:
+            context.instance.add_run_tags(context.run.run_id, {SENT_AWAY: "true"})
+            raise dg.Failure(f"{module} was not needed: another one is at work, and holds {state / 'lock'}") from error
+        raise dg.Failure(f"{module} {_how_it_ended(code, state, context.run.run_id)}") from error
     reported = {result.asset_key for result in results if isinstance(result, dg.MaterializeResult)}
     silent = [
         spec.key.to_user_string()
@@ -48,3 +70,12 @@ def run_beside(
         command=[sys.executable, "-m", module, *arguments],
         env={**environment, "PARENT_PID": str(os.getpid())},
     ).get_results(implicit_materializations=False)
+
+
+def _how_it_ended(code: int, state: Path, run_id: str) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    heartbeat = read_heartbeat(state)
+    said = heartbeat is not None and heartbeat.run_id == run_id and heartbeat.state is State.FAILED
+    why = f": {heartbeat.detail}" if heartbeat and said else "; its log says why"
+    return f"ended with exit code {code}{why}"

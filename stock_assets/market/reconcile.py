@@ -47,6 +47,7 @@ class ActiveRun:
 
     run_id: str
     launched_at: datetime
+    worker_is_gone: bool = False  # its process has died; False while that isn't known
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ def _is_dead(run: ActiveRun, actual: Actual, now: datetime) -> bool:
     """Whether nothing on the machine stands behind a run any more. The lock is what can't lie."""
     if actual.locked:
         return _is_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
+    if run.worker_is_gone:
+        return True
     if _is_of(run, actual.heartbeat) and actual.heartbeat is not None:
         ended = actual.heartbeat.state in (State.DONE, State.FAILED)
         # Its run has yet to write its last events: leave it the time.

@@ -51,7 +51,7 @@ def troubles(
 
 def _of_check(verdict: CheckVerdict, ui: str) -> Trouble | None:
     severe = verdict.severity != "WARN"
-    numbers = [", ".join(f"{name} {value}" for name, value in row.items()) for row in verdict.rows[:_NUMBERS]]
+    numbers = [_numbers(row) for row in verdict.rows[:_NUMBERS]]
     if len(verdict.rows) > _NUMBERS:
         numbers.append(f"and {len(verdict.rows) - _NUMBERS:,} more")
     return Trouble(
@@ -65,15 +65,21 @@ def _of_check(verdict: CheckVerdict, ui: str) -> Trouble | None:
     )
 
 
+def _numbers(row: Mapping[str, object]) -> str:
+    """A row in one line, what it is about first: PostgreSQL keeps no order."""
+    names = sorted(row, key=lambda name: (name not in ("symbol", "partition"), name))
+    return ", ".join(f"{name} {row[name]}" for name in names)
+
+
 def _of_runs(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime) -> Trouble | None:
-    """A job's trouble: its newest run has failed, and none has lived well since. `runs` in the order of time."""
+    """A job's trouble: its newest run has failed, and none lives well. `runs` in the order of time."""
     crashes = _crashes(runs)
     if not crashes:
         return None
     last, is_loop = crashes[-1], len(crashes) >= CRASHES
-    since_then = runs[runs.index(last) + 1 :]
     calm = CALM if is_loop else HEALTHY
-    if any(run.status in ACTIVE and run.started_at and now - run.started_at >= calm for run in since_then):
+    # Also one from before: the crash was then of another one beside it, which the lock has sent away.
+    if any(run.status in ACTIVE and run.started_at and now - run.started_at >= calm for run in runs):
         return None
     text = f"Run {last.run_id} failed: {last.summary}"
     if is_loop:

@@ -1,5 +1,7 @@
 """A run of a program tells what the program has reported."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -24,7 +26,16 @@ def test_a_source_without_quotes_publishes_its_bars_and_the_run_succeeds(platfor
 def test_a_program_that_tells_no_totals_fails_its_run(platform: Platform) -> None:
     @dg.asset
     def silent(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> object:
-        yield from run_program(context, pipes, "this", {})  # Python's Zen: it ends with 0
+        yield from run_program(context, pipes, "this", {}, Path())  # Python's Zen: it ends with 0
 
     with pytest.raises(dg.Failure, match="without a word about silent"):
         dg.materialize([silent], instance=platform.instance, resources={"pipes": dg.PipesSubprocessClient()})
+
+
+def test_a_program_that_fails_fails_its_run_with_the_reason(platform: Platform) -> None:
+    @dg.asset
+    def failing(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> object:
+        yield from run_program(context, pipes, "no_such_module", {}, Path())
+
+    with pytest.raises(dg.Failure, match="no_such_module ended with exit code 1; its log says why"):
+        dg.materialize([failing], instance=platform.instance, resources={"pipes": dg.PipesSubprocessClient()})

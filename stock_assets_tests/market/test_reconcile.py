@@ -106,3 +106,9 @@ def test_a_run_of_yesterday_is_asked_to_end_while_there_is_work() -> None:
     [decision] = decide(WORK, actual([yesterday], locked=True, beat=heartbeat()))
     assert (decision.action, decision.run_id) == (Action.DRAIN, "a")
     assert "UTC day is over" in decision.reason
+
+
+def test_a_run_whose_process_has_died_is_failed_at_once() -> None:
+    dead = ActiveRun("a", seconds_ago(30), worker_is_gone=True)
+    assert actions(WORK, actual([dead], beat=heartbeat(age=1, state=State.DONE))) == [Action.FAIL, Action.START]
+    assert actions(WORK, actual([dead], locked=True, beat=heartbeat(age=1))) == [Action.KEEP]  # its program lives on

@@ -26,7 +26,7 @@ def of_runs(*runs: PipelineRun, minute: float = 0) -> Trouble | None:
 
 
 def verdict(passed: bool, severity: str, rows: int = 0) -> CheckVerdict:
-    numbers = [{"symbol": f"S{n}", "late_by": "0:07:00"} for n in range(rows)]
+    numbers = [{"late_by": "0:07:00", "symbol": f"S{n}"} for n in range(rows)]
     return CheckVerdict(
         "prices_are_fresh", "influxdb/stock_price_v1", severity, passed, "12 are late", numbers, NOW, NOW
     )
@@ -64,6 +64,10 @@ def test_a_run_that_ends_well_is_over_at_once_and_one_that_a_person_ended_says_n
 def test_a_run_that_waits_in_the_queue_has_not_lived() -> None:
     waiting = PipelineRun("q", None, "stream_prices", "QUEUED", at(0.5), None, None, "")
     assert of_runs(run(-60, 0), waiting, minute=60) is not None
+
+
+def test_a_second_one_that_was_sent_away_is_no_trouble_while_the_first_lives() -> None:
+    assert of_runs(run(-60, None, "STARTED"), run(-1, 0), minute=1) is None
 
 
 def test_the_runs_of_one_job_are_no_trouble_of_another() -> None:

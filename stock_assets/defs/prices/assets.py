@@ -27,7 +27,8 @@ TOPIC = dg.AssetSpec(
 def producer(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[dg.PipesExecutionResult]:
     """Publish what is not covered, and the quotes of that time."""
     settings = code_location()
-    yield from run_program(context, pipes, "stock_assets.ingest", {"STOCKS_HOME": str(settings.stocks_home)})
+    environment = {"STOCKS_HOME": str(settings.stocks_home)}
+    yield from run_program(context, pipes, "stock_assets.ingest", environment, settings.state_of("ingest"))
 
 
 MEASUREMENT = dg.AssetSpec(
@@ -46,4 +47,6 @@ MEASUREMENT = dg.AssetSpec(
 @dg.multi_asset(specs=[MEASUREMENT, QUOTE_MEASUREMENT])
 def stream(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[dg.PipesExecutionResult]:
     """Carry the topics into InfluxDB."""
-    yield from run_program(context, pipes, "spark_streaming", code_location().stream_environment())
+    settings = code_location()
+    environment = settings.stream_environment()
+    yield from run_program(context, pipes, "spark_streaming", environment, settings.state_of("stream"))

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.execution.plan.objects import StepFailureData
 from sqlalchemy import Engine
 
 from stock_assets.defs.runs.roles import JOB_OF
@@ -13,6 +15,8 @@ from stock_assets.store.records import forget_runs, read_runs, write_runs, write
 
 _OVERLAP = timedelta(seconds=30)  # runs whose update was under way when they were last looked at
 _AT_FIRST = 500  # runs that are taken over where none is written down yet
+_FROM_OUTSIDE = "marked as failed from outside"  # Dagster's words for a run whose process is gone
+_TELLING = (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE, DagsterEventType.ENGINE_EVENT)
 _ROLE_OF = {job: role.value for role, job in JOB_OF.items()}
 
 
@@ -87,20 +91,27 @@ def _job(run: dg.DagsterRun) -> str:
 
 
 def failure_of(instance: DagsterInstance, run_id: str) -> str:
-    """Why a run has failed, in one line: the error of its step, else what was said of the run."""
-    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+    """Why a run has failed, in one line: the error of its step, else what was said of the run, or of its process."""
+    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE, DagsterEventType.ENGINE_EVENT}
     entries = [record.event_log_entry for record in instance.get_records_for_run(run_id, of_type=kinds).records]
-    events = [entry.dagster_event for entry in entries if entry.dagster_event]
-    for event in events:
-        if event.event_type is DagsterEventType.STEP_FAILURE:
-            said = event.step_failure_data.user_failure_data
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            text = said.description if said and said.description else error.message if error else ""
-            if text:
-                return _line(text)
-    return _line(events[-1].message or "") if events else ""
+    said: dict[DagsterEventType, str] = {}
+    for event in (entry.dagster_event for entry in entries if entry.dagster_event):
+        of_step = event.event_type is DagsterEventType.STEP_FAILURE
+        text = _of_step(event.step_failure_data) if of_step else event.message or ""
+        if text and _FROM_OUTSIDE not in text:
+            said[event.event_type] = _line(text)
+    return next((said[kind] for kind in _TELLING if kind in said), "")
+
+
+def _of_step(failed: StepFailureData) -> str:
+    error = failed.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is not None and DagsterExecutionInterruptedError.__name__ in error.message:
+        return "it was interrupted: the code server, or the run's own process, was ended"
+    if failed.user_failure_data and failed.user_failure_data.description:
+        return failed.user_failure_data.description
+    return error.message if error else ""
 
 
 def _line(text: str) -> str:

@@ -9,8 +9,10 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from spark_streaming.contract import lifecycle
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
 from stock_assets.defs.prices.judgement import lag_of
+from stock_assets.defs.programs import SENT_AWAY
 from stock_assets.defs.quotes.judgement import quote_lag_of
 from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF
+from stock_assets.defs.runs.workers import worker_is_gone
 from stock_assets.market.reconcile import (
     FORGET_FAILURES,
     Action,
@@ -70,16 +72,20 @@ def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Rol
         limit=20,
     )
     state = settings.state_of(PROGRAM_OF[role])
+    locked = lifecycle.is_locked(state)
     return Actual(
-        # A run that waits in the queue has no process yet and can't be dead.
-        runs=[
-            ActiveRun(record.dagster_run.run_id, now if record.dagster_run.status in _QUEUED else _started(record))
-            for record in records
-        ],
-        locked=lifecycle.is_locked(state),
+        runs=[_active(instance, record, now, look_for_worker=not locked) for record in records],
+        locked=locked,
         heartbeat=lifecycle.read_heartbeat(state),
         failures=_ends(failed),
     )
+
+
+def _active(instance: DagsterInstance, record: dg.RunRecord, now: datetime, *, look_for_worker: bool) -> ActiveRun:
+    run = record.dagster_run
+    if run.status in _QUEUED:  # it has no process yet and can't be dead
+        return ActiveRun(run.run_id, now)
+    return ActiveRun(run.run_id, _started(record), look_for_worker and worker_is_gone(instance, run.run_id))
 
 
 def _started(record: dg.RunRecord) -> datetime:
@@ -88,7 +94,10 @@ def _started(record: dg.RunRecord) -> datetime:
 
 
 def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
-    return [datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time]
+    """When runs have crashed: not those that another one at work has sent away."""
+    return [
+        datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time and not r.dagster_run.tags.get(SENT_AWAY)
+    ]
 
 
 def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: Decision) -> None:
