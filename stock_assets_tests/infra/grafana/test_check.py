@@ -120,3 +120,13 @@ def test_the_versions_are_exact_and_the_lockfile_names_no_registry() -> None:
     assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert not any("resolved" in package for package in locked.values())
     assert all("integrity" in package for name, package in locked.items() if name)
+
+
+def test_what_a_session_is_says_every_query_alike() -> None:
+    """It stands in several queries; the databases prove one of them on bars of a minute."""
+    queries = [query.text for file in FILES for query in queries_of(load(file)) if "// A session begins" in query.text]
+    told = {
+        text.replace(" and r.symbol =~ /^${symbol:regex}$/", "").split("// Of a first session")[0] for text in queries
+    }
+    assert len(queries) == 4
+    assert len(told) == 1
