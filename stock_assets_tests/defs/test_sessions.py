@@ -110,3 +110,12 @@ def test_pictures_are_kept_for_some_days(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.png"))) == 2
     keep(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=91))
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_session_that_is_on_no_partition_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS)
+    assert platform.judge().summary.endswith("the source has none of")
+    later = platform.settings.model_copy(update={"sessions_since": datetime(2026, 11, 23, tzinfo=UTC).date()})
+    monkeypatch.setattr(platform, "settings", later)
+    assert "AAPL: this session is summarised on no partition" in platform.judge().summary

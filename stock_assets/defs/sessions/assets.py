@@ -90,7 +90,7 @@ def _record(row: SessionSummary) -> dg.TableRecord:
             "interval": row.interval,
             **prices,
             "volume": f"{row.volume:,}" if row.volume is not None else "",
-            "bars": f"{row.bars_stored} of {row.bars_expected}",
+            "bars": f"{row.bars_stored}/{row.bars_expected}",
         }
     )
 

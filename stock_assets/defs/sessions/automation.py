@@ -1,5 +1,6 @@
 """When a session is summarised by itself: once it is over and its bars have come, or have had the time to."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -7,7 +8,7 @@ from dagster import AutomationContext, AutomationResult
 
 from stock_assets.defs.sessions import gather
 from stock_assets.defs.sessions.partitions import DATE
-from stock_assets.market.sessions import LOOK_BACK, due
+from stock_assets.market.sessions import LOOK_BACK, SeriesSession, due
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
@@ -52,8 +53,15 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
 
 def _due_dates(moment: datetime) -> set[str]:
     settings = code_location()
-    kafka, postgres = KafkaResource.of(settings), PostgresResource.of(settings)
-    settled = gather.settled(settings, kafka, gather.watched(settings, postgres, moment), moment)
+    postgres = PostgresResource.of(settings)
+    rows = gather.watched(settings, postgres, moment)
+    if not _due_of(postgres, gather.settled(settings, rows, True, moment), moment):
+        return set()  # Kafka is asked only while there is something that may be due
+    stored = gather.all_is_stored(settings, KafkaResource.of(settings))
+    return _due_of(postgres, gather.settled(settings, rows, stored, moment), moment)
+
+
+def _due_of(postgres: PostgresResource, settled: Sequence[SeriesSession], moment: datetime) -> set[str]:
     keys = {one.key for one in settled}
     repaired = {
         key: row.finished_at

@@ -29,16 +29,21 @@ def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
         return None
 
 
+def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:
+    """Whether the stream has done with all that was published."""
+    return lag_of(settings, kafka) == 0
+
+
 def settled(
-    settings: CodeLocationSettings, kafka: KafkaResource, rows: Sequence[Coverage], now: datetime
+    settings: CodeLocationSettings, rows: Sequence[Coverage], stored: bool, now: datetime
 ) -> list[SeriesSession]:
     """The sessions of the last days that are over and whose bars have come, or have had the time to.
 
-    Of a replay it is the newest session, once all is stored: its other ones are a backfill, for a person to ask for.
+    `stored` is whether all that was published is stored. Of a replay it is the newest session, once all is stored:
+    its other ones are a backfill, for a person to ask for.
     """
     exchanges = {row.symbol: exchange for row in rows if (exchange := calendar_of(settings, row.symbol))}
     if settings.source is Source.REPLAY:
         ended = all(row.next_due is None for row in rows) and not is_locked(settings.state_of("ingest"))
-        return newest_replayed(rows, exchanges) if ended and lag_of(settings, kafka) == 0 else []
-    stored = lag_of(settings, kafka) == 0
+        return newest_replayed(rows, exchanges) if ended and stored else []
     return [one for row in rows for one in settled_sessions(row, exchanges[row.symbol], stored, now)]

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
 
 from stock_assets.defs.prices.judgement import Judgement
 from stock_assets.defs.sessions import gather
+from stock_assets.defs.sessions.partitions import DATE, partitions_of
 from stock_assets.market.accounting import fields_of
 from stock_assets.market.completeness import Completeness, Repair, judge_session, missing_bars
 from stock_assets.market.sessions import Key, SeriesSession
@@ -29,7 +31,8 @@ def completeness(
 ) -> Judgement:
     """Whether the newest session of each symbol has all its bars; where not, the source is asked again."""
     coverage = {(row.symbol, row.interval): row for row in gather.watched(settings, postgres, now)}
-    newest = _newest(gather.settled(settings, kafka, list(coverage.values()), now))
+    stored_all = gather.all_is_stored(settings, kafka)
+    newest = _newest(gather.settled(settings, list(coverage.values()), stored_all, now))
     first = min((one.session.day for one in newest), default=now.date())
     repairs = read_repairs(postgres.engine, first)
     stored = {one: stored_bars(influxdb, one) for one in newest}
@@ -43,7 +46,8 @@ def completeness(
         postgres.engine,
         [Repair(*row.of.key, requested_at=now, bars_stored=row.stored) for row in rows if row.ours],
     )
-    return _judgement(rows, read_repairs(postgres.engine, first))
+    said = _judgement(rows, read_repairs(postgres.engine, first))
+    return replace(said, summary=said.summary + _without_partition(settings, newest))
 
 
 def stored_bars(influxdb: InfluxDBResource, one: SeriesSession) -> set[datetime]:
@@ -81,6 +85,18 @@ def _moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
+
+
+def _without_partition(settings: CodeLocationSettings, sessions: Iterable[SeriesSession]) -> str:
+    """A word on symbols of the watchlist that trade on days on which no exchange of STOCKS does."""
+    known = partitions_of(settings)
+    symbols = sorted({one.symbol for one in sessions if not known.has_partition_key(f"{one.session.day:{DATE}}")})
+    if not symbols:
+        return ""
+    return (
+        f"; {', '.join(symbols)}: this session is summarised on no partition, since no exchange of STOCKS trades on "
+        "that day; add the symbol to STOCKS and start again"
+    )
 
 
 def _newest(settled: Iterable[SeriesSession]) -> list[SeriesSession]:
