@@ -58,6 +58,7 @@ class Manners:
     """The turns of `file`, for as many programs and threads as share it."""
 
     def __init__(self, file: Path, per_minute: int, clock: Callable[[], float] = time.time) -> None:
+        self.per_minute = per_minute
         self._file, self._spacing, self._clock = file, 60 / per_minute, clock
 
     def turn(self, requests: int = 1) -> float:

@@ -162,6 +162,7 @@ class YahooSource:
         """Ask for what is due, some requests side by side, and wait for what comes next; end when nothing comes for a
         while. After `stop`, what is under way is still given."""
         self.check()
+        self._warn_of_a_small_budget()
         self._memory.learn(self.known_splits())
         known, asking, queue = self._known(coverage), dict[Future[Chart], Request](), deque[Request]()
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="yahoo") as pool:
@@ -182,6 +183,15 @@ class YahooSource:
                     return
                 else:
                     stop.wait(min(idle.total_seconds(), _LOOK_SECONDS))
+
+    def _warn_of_a_small_budget(self) -> None:
+        length = interval_length(self.interval)
+        needed = len(self.symbols) * timedelta(minutes=1) / length if length else 0
+        if needed > self.manners.per_minute:
+            log.warning(
+                "%d symbols at %s need %.0f requests a minute, and YAHOO_REQUESTS_PER_MINUTE is %d: bars come late",
+                len(self.symbols), self.interval, needed, self.manners.per_minute,
+            )  # fmt: skip
 
     def _due(self, known: Mapping[str, Coverage], asking: Iterable[Request]) -> list[Request]:
         under_way = {request.symbol for request in asking}

@@ -411,6 +411,18 @@ def test_requests_are_under_way_side_by_side_but_no_more_than_allowed(asked: Ask
     assert 1 < market.busiest <= 6
 
 
+def test_a_budget_that_is_too_small_for_the_watchlist_is_told(
+    asked: Asked, market: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked.source.manners = Manners(tmp_path / "small.json", per_minute=2)
+    asked.source.interval = "1m"
+    next(asked.source.batches([], Event()))
+    assert caplog.text == ""
+    asked.source.watched = lambda: ("AMZN", "AAPL", "IBM")
+    next(asked.source.batches([], Event()))
+    assert "3 symbols at 1m need 3 requests a minute, and YAHOO_REQUESTS_PER_MINUTE is 2" in caplog.text
+
+
 def test_a_symbol_is_never_asked_for_twice_at_once(asked: Asked, market: Market) -> None:
     market.slow["AMZN"] = 0.5
     asked.once(FRIDAY_EVENING)
