@@ -97,7 +97,7 @@ def _result(asked: Asked[T], metadata: dict[str, Any]) -> dg.MaterializeResult[N
         told["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.refused})
     failed = [refusal for refusal in asked.refused if not refusal.is_final]
     if failed:
-        described = f"{len(failed)} symbols failed: " + "; ".join(refusal.why for refusal in failed)
+        described = "could not be had: " + "; ".join(refusal.why for refusal in failed)
         raise dg.Failure(described, metadata=metadata | told, allow_retries=False)
     return dg.MaterializeResult(metadata=metadata | told)
 
