@@ -75,6 +75,18 @@ def expected_bars(session: Session, interval: str) -> list[datetime]:
     return [at for at in starts if at < session.break_start or at + length > session.break_end]
 
 
+def has_begun(session: Session, oldest: datetime | None, row: Coverage | None) -> bool:
+    """Whether a series has bars since before the session's close: of what was before it began there is nothing to say.
+
+    Args:
+        session: one of its exchange.
+        oldest: the start of its oldest stored bar.
+        row: its coverage, which counts while nothing is stored.
+    """
+    begin = oldest or (row.newest_bar if row is not None else None)
+    return begin is not None and begin < session.closed
+
+
 def settled_sessions(
     row: Coverage, exchange: str, stored: bool, now: datetime, back: timedelta = LOOK_BACK
 ) -> list[SeriesSession]:

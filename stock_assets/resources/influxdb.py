@@ -64,10 +64,14 @@ class InfluxDBResource(dg.ConfigurableResource):
         )
         return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 
+    def oldest(self) -> dict[Series, datetime]:
+        """Series -> the start of its oldest stored bar."""
+        return {_series(record): record.get_time() for record in self._query("|> first()")}
+
     def stored(self) -> dict[Series, Stored]:
         """Series -> how many bars of it are stored, and which are the first and the last."""
         points = {_series(record): record.get_value() for record in self._query("|> count()")}
-        oldest = {_series(record): record.get_time() for record in self._query("|> first()")}
+        oldest = self.oldest()
         newest = self.newest()
         return {series: Stored(points[series], oldest[series], newest[series]) for series in points}
 

@@ -10,6 +10,7 @@ from stock_assets.market.sessions import (
     SeriesSession,
     due,
     expected_bars,
+    has_begun,
     newest_replayed,
     settled_sessions,
 )
@@ -98,3 +99,13 @@ def test_of_a_replay_only_the_newest_session_is_summarised_by_itself() -> None:
     found = newest_replayed(rows, dict.fromkeys(("AAPL", "OLD", "NEW"), "XNYS"))
     assert [one.key for one in found] == [(FRIDAY, "AAPL", "1d")]
     assert newest_replayed([], {}) == []
+
+
+def test_of_what_was_before_a_series_began_there_is_nothing_to_say() -> None:
+    session, noon = session_on("XNYS", FRIDAY), CLOSE - timedelta(hours=4)
+    assert has_begun(session, noon, None)
+    assert not has_begun(session, CLOSE, None)
+    assert has_begun(session, None, covered("AMZN", noon))  # published, and nothing is stored: a dead stream
+    assert not has_begun(session, None, covered("AMZN", CLOSE + MINUTE))
+    assert has_begun(session, noon, covered("AMZN", CLOSE + MINUTE))
+    assert not has_begun(session, None, None)

@@ -9,6 +9,7 @@ from dagster import AutomationContext, AutomationResult
 from stock_assets.defs.sessions import gather
 from stock_assets.defs.sessions.partitions import DATE
 from stock_assets.market.sessions import LOOK_BACK, SeriesSession, due
+from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
@@ -55,10 +56,11 @@ def _due_dates(moment: datetime) -> set[str]:
     settings = code_location()
     postgres = PostgresResource.of(settings)
     rows = gather.watched(settings, postgres, moment)
-    if not _due_of(postgres, gather.settled(settings, rows, True, moment), moment):
-        return set()  # Kafka is asked only while there is something that may be due
+    if not _due_of(postgres, gather.settled(settings, rows, True, None, moment), moment):
+        return set()  # the other servers are asked only while there is something that may be due
     stored = gather.all_is_stored(settings, KafkaResource.of(settings))
-    return _due_of(postgres, gather.settled(settings, rows, stored, moment), moment)
+    oldest = InfluxDBResource.of(settings).oldest()
+    return _due_of(postgres, gather.settled(settings, rows, stored, oldest, moment), moment)
 
 
 def _due_of(postgres: PostgresResource, settled: Sequence[SeriesSession], moment: datetime) -> set[str]:

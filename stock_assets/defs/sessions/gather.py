@@ -1,13 +1,14 @@
 """What the decisions about sessions are made from: coverage, calendars, and how far the stream is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from spark_streaming.contract.lifecycle import is_locked
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.prices.judgement import exchange_of_bars, lag_of
 from stock_assets.market.coverage import Coverage
-from stock_assets.market.sessions import SeriesSession, has_sessions, newest_replayed, settled_sessions
+from stock_assets.market.sessions import SeriesSession, has_begun, has_sessions, newest_replayed, settled_sessions
+from stock_assets.resources.influxdb import Series
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
@@ -35,15 +36,25 @@ def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:
 
 
 def settled(
-    settings: CodeLocationSettings, rows: Sequence[Coverage], stored: bool, now: datetime
+    settings: CodeLocationSettings,
+    rows: Sequence[Coverage],
+    stored: bool,
+    oldest: Mapping[Series, datetime] | None,
+    now: datetime,
 ) -> list[SeriesSession]:
     """The sessions of the last days that are over and whose bars have come, or have had the time to.
 
-    `stored` is whether all that was published is stored. Of a replay it is the newest session, once all is stored:
-    its other ones are a backfill, for a person to ask for.
+    `stored` is whether all that was published is stored; `oldest` says where the stored bars of each series begin: what
+    was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once
+    all is stored: its other ones are a backfill, for a person to ask for.
     """
     exchanges = {row.symbol: exchange for row in rows if (exchange := calendar_of(settings, row.symbol))}
     if settings.source is Source.REPLAY:
         ended = all(row.next_due is None for row in rows) and not is_locked(settings.state_of("ingest"))
         return newest_replayed(rows, exchanges) if ended and stored else []
-    return [one for row in rows for one in settled_sessions(row, exchanges[row.symbol], stored, now)]
+    return [
+        one
+        for row in rows
+        for one in settled_sessions(row, exchanges[row.symbol], stored, now)
+        if oldest is None or has_begun(one.session, oldest.get((row.symbol, row.interval)), row)
+    ]

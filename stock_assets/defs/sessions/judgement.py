@@ -32,7 +32,7 @@ def completeness(
     """Whether the newest session of each symbol has all its bars; where not, the source is asked again."""
     coverage = {(row.symbol, row.interval): row for row in gather.watched(settings, postgres, now)}
     stored_all = gather.all_is_stored(settings, kafka)
-    newest = _newest(gather.settled(settings, list(coverage.values()), stored_all, now))
+    newest = _newest(gather.settled(settings, list(coverage.values()), stored_all, influxdb.oldest(), now))
     first = min((one.session.day for one in newest), default=now.date())
     repairs = read_repairs(postgres.engine, first)
     stored = {one: stored_bars(influxdb, one) for one in newest}

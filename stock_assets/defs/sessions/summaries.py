@@ -13,11 +13,11 @@ from stock_assets.defs.sessions.pictures import CANDLES, PANELS, Panel, draw, ke
 from stock_assets.market.calendars import ALWAYS_OPEN, sessions_between, timezone_of
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.sessions import (
-    LOOK_BACK,
     SeriesSession,
     SessionSummary,
     bar_length,
     expected_bars,
+    has_begun,
     has_sessions,
 )
 from stock_assets.resources.influxdb import InfluxDBResource, Stored
@@ -39,11 +39,10 @@ def sessions_to_summarise(
 ) -> list[SeriesSession]:
     """The sessions of these dates that are over, of every series that is watched or stored, by symbol and time.
 
-    A series has no sessions before its first stored bar, but of the last days: a watched one that lacks all its bars
-    is told.
+    A series has no sessions before its first bar.
     """
-    series = {(row.symbol, row.interval) for row in coverage} | stored.keys()
-    wanted, recent = set(dates), now - LOOK_BACK
+    rows = {(row.symbol, row.interval): row for row in coverage}
+    series, wanted = rows.keys() | stored.keys(), set(dates)
     found = []
     for symbol, interval in sorted(series):
         exchange = calendar_of(settings, symbol)
@@ -55,7 +54,7 @@ def sessions_to_summarise(
             for session in sessions_between(exchange, min(dates), max(dates))
             if session.day in wanted
             and session.closed <= now
-            and (session.closed >= recent or (of is not None and session.closed > of.oldest))
+            and has_begun(session, of.oldest if of else None, rows.get((symbol, interval)))
         ]
     return found
 
