@@ -2,7 +2,8 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -90,10 +91,17 @@ class Platform:
         url = f"{self.settings.influxdb_url}/api/v2/write?{query}"
         headers = {"Authorization": f"Token {self.settings.influx_token.get_secret_value()}"}
         assert urllib3.request("POST", url, body="\n".join(lines).encode(), headers=headers).status == 204
-        beat = Heartbeat(
-            "", 1, State.DONE, lifecycle.now(), lifecycle.now(), offsets=self.kafka.end_offsets(names.topic)
-        )
+        a_while_ago = lifecycle.now() - timedelta(minutes=2)
+        offsets = self.kafka.end_offsets(names.topic)
+        beat = Heartbeat("", 1, State.DONE, a_while_ago, a_while_ago, offsets=offsets)
         lifecycle.write_heartbeat(self.settings.state_of("stream"), beat)
+
+    def beat(self) -> None:
+        """The stream has moved just now."""
+        state = self.settings.state_of("stream")
+        heartbeat = lifecycle.read_heartbeat(state)
+        assert heartbeat is not None
+        lifecycle.write_heartbeat(state, replace(heartbeat, written_at=lifecycle.now()))
 
     def published(self) -> list[str]:
         return [str(fields_of(m.value)["timestamp"]) for m in self.kafka.messages(self.settings.names.topic)]
@@ -149,6 +157,7 @@ def platform(stack: StackSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     tokens = influxdb.operator(stack).tokens_of(names.bucket, 20 * 365 * 24 * 3600)
     for key, value in {
         "STOCKS_HOME": stack.stocks_home,
+        "STACK_STARTED_AT": "2026-11-20T00:00:00Z",
         "STOCK_PRICE_KAFKA_TOPIC": name,
         "INFLUXDB_BUCKET": name,
         "INFLUX_TOKEN": tokens.write,

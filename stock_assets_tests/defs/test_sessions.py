@@ -43,6 +43,8 @@ def test_of_a_replay_the_newest_session_is_due_once_all_is_stored(platform: Plat
     assert platform.due() == set()  # nothing is stored yet
     platform.store(FRIDAYS_BARS)
     assert platform.due() == {f"{FRIDAY}"}
+    platform.beat()
+    assert platform.due() == set()  # something has just moved: it may be about to end
 
 
 def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Platform) -> None:

@@ -1,19 +1,23 @@
 """When a session is summarised by itself: once it is over and its bars have come, or have had the time to."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster import AutomationContext, AutomationResult
 
+from spark_streaming.contract.lifecycle import read_heartbeat
+from spark_streaming.contract.schema import Source
 from stock_assets.defs.sessions import gather
 from stock_assets.defs.sessions.partitions import DATE
 from stock_assets.market.sessions import LOOK_BACK, SeriesSession, due
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import code_location
+from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.store.sessions import read_repairs, read_summarised
+
+_REST = timedelta(minutes=1)
 
 SUMMARY_KEY = dg.AssetKey(["postgres", "session_summary"])
 
@@ -54,6 +58,8 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
 
 def _due_dates(moment: datetime) -> set[str]:
     settings = code_location()
+    if settings.source is Source.REPLAY and not _has_rested(settings, moment):
+        return set()
     postgres = PostgresResource.of(settings)
     rows = gather.watched(settings, postgres, moment)
     if not _due_of(postgres, gather.settled(settings, rows, True, None, moment), moment):
@@ -61,6 +67,13 @@ def _due_dates(moment: datetime) -> set[str]:
     stored = gather.all_is_stored(settings, KafkaResource.of(settings))
     oldest = InfluxDBResource.of(settings).oldest()
     return _due_of(postgres, gather.settled(settings, rows, stored, oldest, moment), moment)
+
+
+def _has_rested(settings: CodeLocationSettings, moment: datetime) -> bool:
+    """Whether nothing has moved for a while: `stocks up --once` ends as soon as all is stored, and a run with it."""
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    moved = [settings.stack_started_at] + ([heartbeat.written_at] if heartbeat else [])
+    return moment - max(moved) >= _REST
 
 
 def _due_of(postgres: PostgresResource, settled: Sequence[SeriesSession], moment: datetime) -> set[str]:
