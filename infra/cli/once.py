@@ -20,7 +20,8 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
 from spark_streaming.contract.lifecycle import Heartbeat, State, is_locked, read_heartbeat
-from stock_assets.defs.prices.judgement import books, lag_of
+from stock_assets.defs.prices.backlog import lag_of
+from stock_assets.defs.prices.books import books
 from stock_assets.market.accounting import Account
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource

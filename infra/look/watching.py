@@ -8,7 +8,8 @@ from kafka.errors import KafkaError
 from infra.look.prices import Prices, of_symbols, postgres_answers
 from infra.look.table import Board
 from spark_streaming.contract.schema import Source
-from stock_assets.defs.prices.judgement import clock_of, exchange_of_bars, freshness_rows, lag_of
+from stock_assets.defs.prices.backlog import lag_of
+from stock_assets.defs.prices.judgement import clock_of, exchange_of_bars, freshness_rows
 from stock_assets.market.board import Day, Row, bar_end, row_of, shown_series, window_of
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings

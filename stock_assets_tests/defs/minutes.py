@@ -18,7 +18,7 @@ from spark_streaming.contract.lifecycle import Heartbeat, State
 from spark_streaming.contract.schema import MEASUREMENT, Source, names_of
 from stock_assets import settings
 from stock_assets.definitions import definitions
-from stock_assets.defs.prices.judgement import Judgement
+from stock_assets.defs.judgement import Judgement
 from stock_assets.defs.sessions import judgement
 from stock_assets.defs.sessions.assets import session_summary_of
 from stock_assets.defs.sessions.automation import SUMMARY_KEY

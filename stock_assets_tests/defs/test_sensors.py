@@ -15,7 +15,7 @@ from spark_streaming.contract.lifecycle import Heartbeat, State
 from spark_streaming.contract.schema import Source
 from stock_assets import settings
 from stock_assets.definitions import definitions
-from stock_assets.defs.prices import judgement
+from stock_assets.defs.prices import backlog
 from stock_assets.defs.prices.sensors import judge_prices
 from stock_assets.defs.quotes.judgement import quote_freshness, quote_lag_of
 from stock_assets.defs.runs.sensors import keep_prices_flowing
@@ -167,18 +167,18 @@ def test_a_replay_under_way_is_not_judged(platform: Platform) -> None:
 def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_lived(platform: Platform) -> None:
     with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
         publisher.publish([BAR])
-    found = judgement.waiting(platform.settings, platform.kafka)
+    found = backlog.waiting(platform.settings, platform.kafka)
     long_running = platform.settings.model_copy(update={"stack_started_at": START})
     [oldest] = [min(partition.oldest_sent_at for partition in found if partition.oldest_sent_at)]
     assert lifecycle.now() - oldest < timedelta(hours=1)
     for seconds, passed, severity in ((30, True, "WARN"), (90, False, "WARN"), (301, False, "ERROR")):
-        verdict = judgement.keeping_up(long_running, found, oldest + timedelta(seconds=seconds))
+        verdict = backlog.keeping_up(long_running, found, oldest + timedelta(seconds=seconds))
         assert (verdict.passed, verdict.severity.value) == (passed, severity)
         assert verdict.figures["lag_seconds"] == seconds
     assert len(verdict.table) == 4
     platform.everything_is_stored()
-    stored = judgement.waiting(platform.settings, platform.kafka)
-    assert judgement.keeping_up(long_running, stored, oldest + timedelta(days=1)).passed
+    stored = backlog.waiting(platform.settings, platform.kafka)
+    assert backlog.keeping_up(long_running, stored, oldest + timedelta(days=1)).passed
 
 
 def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -> None:

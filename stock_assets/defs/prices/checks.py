@@ -3,7 +3,7 @@
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import now
-from stock_assets.defs.prices import judgement
+from stock_assets.defs.prices import backlog, books, judgement
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
@@ -30,7 +30,7 @@ def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Judge how long the oldest message that is not yet stored has been waiting."""
     settings = code_location()
-    return judgement.keeping_up(settings, judgement.waiting(settings, kafka), now()).as_result()
+    return backlog.keeping_up(settings, backlog.waiting(settings, kafka), now()).as_result()
 
 
 @dg.asset_check(
@@ -40,7 +40,7 @@ def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
 )
 def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Close the books."""
-    return judgement.accounting(code_location(), kafka, influxdb).as_result()
+    return books.accounting(code_location(), kafka, influxdb).as_result()
 
 
 @dg.asset_check(

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import is_locked, now, read_heartbeat
-from stock_assets.defs.prices import judgement
+from stock_assets.defs.prices import backlog, judgement
+from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
 from stock_assets.defs.quotes.judgement import quote_dead_letters, quote_freshness
 from stock_assets.market.lag import Waiting
@@ -38,22 +39,22 @@ def judge_prices(
 ) -> dg.SensorResult | dg.SkipReason:
     """Judge what is cheap to judge."""
     settings, moment = code_location(), now()
-    waiting = judgement.waiting(settings, kafka)
+    waiting = backlog.waiting(settings, kafka)
     lag = sum(partition.messages for partition in waiting)
-    if judgement.is_replaying(settings, lag, moment):
+    if backlog.is_replaying(settings, lag, moment):
         return dg.SkipReason(f"the replay is under way: {lag:,} messages are still to be stored")
     if not _why_now(settings, postgres, waiting, _judged(context.cursor), moment):
         return dg.SkipReason("no exchange is open, nothing is under way and the last verdict was good")
     verdicts = [
         judgement.freshness(settings, influxdb, postgres, moment),
-        judgement.keeping_up(settings, waiting, moment),
+        backlog.keeping_up(settings, waiting, moment),
     ]
     quotes = [quote_freshness(settings, influxdb, postgres, moment)]
     # A dead letter stays one until a person acts: that alone keeps nothing at stake.
     passed = all(verdict.passed for verdict in (*verdicts, *quotes))
     verdicts.append(judgement.dead_letters(kafka, settings.names.dead_letter_topic))
     quotes.append(quote_dead_letters(settings, kafka))
-    events = [verdict.as_evaluation() for verdict in verdicts]
+    events = [verdict.as_evaluation(MEASUREMENT_KEY) for verdict in verdicts]
     events += [verdict.as_evaluation(QUOTE_MEASUREMENT_KEY) for verdict in quotes]
     return dg.SensorResult(
         asset_events=events,

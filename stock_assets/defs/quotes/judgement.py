@@ -6,7 +6,8 @@ import dagster as dg
 
 from spark_streaming.contract.lifecycle import read_heartbeat
 from spark_streaming.contract.schema import Source
-from stock_assets.defs.prices.judgement import START_UP, Judgement, dead_letters
+from stock_assets.defs.judgement import START_UP, Judgement
+from stock_assets.defs.prices.judgement import dead_letters
 from stock_assets.market.calendars import ALWAYS_OPEN
 from stock_assets.market.quote_freshness import QuoteFreshness, by_exchange, judge_quotes
 from stock_assets.resources.influxdb import InfluxDBResource

@@ -7,8 +7,8 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from spark_streaming.contract import lifecycle
+from stock_assets.defs.prices.backlog import lag_of
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
-from stock_assets.defs.prices.judgement import lag_of
 from stock_assets.defs.programs import SENT_AWAY
 from stock_assets.defs.quotes.judgement import quote_lag_of
 from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF

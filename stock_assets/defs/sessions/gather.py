@@ -5,7 +5,8 @@ from datetime import datetime
 
 from spark_streaming.contract.lifecycle import is_locked
 from spark_streaming.contract.schema import Source
-from stock_assets.defs.prices.judgement import exchange_of_bars, lag_of
+from stock_assets.defs.prices.backlog import lag_of
+from stock_assets.defs.prices.judgement import exchange_of_bars
 from stock_assets.market.coverage import Coverage
 from stock_assets.market.sessions import SeriesSession, has_begun, has_sessions, newest_replayed, settled_sessions
 from stock_assets.resources.influxdb import Series

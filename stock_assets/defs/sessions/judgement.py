@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from stock_assets.defs.prices.judgement import Judgement
+from stock_assets.defs.judgement import Judgement
 from stock_assets.defs.sessions import gather
 from stock_assets.defs.sessions.partitions import DATE, partitions_of
 from stock_assets.market.accounting import fields_of

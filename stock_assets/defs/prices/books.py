@@ -1,0 +1,72 @@
+"""The books: every message that was published is stored or dead-lettered."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from spark_streaming.contract.lifecycle import read_heartbeat
+from stock_assets.defs.judgement import Judgement, text_of
+from stock_assets.market.accounting import Account, Message, accounts
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.settings import CodeLocationSettings
+
+
+@dataclass(frozen=True)
+class Books:
+    """A row a symbol, and how many of the messages the stream had not come to."""
+
+    accounts: list[Account]
+    on_their_way: int
+
+
+def books(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Books:
+    """Read both topics and the bucket, and close the books. Takes some seconds per million messages."""
+    # In this order: what is published or stored meanwhile is on its way then, and not missing.
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    done = heartbeat.offsets if heartbeat else {}
+    stored: dict[str, tuple[int, datetime, datetime]] = {}
+    for (symbol, _), of in influxdb.stored().items():
+        points, oldest, newest = stored.get(symbol, (0, of.oldest, of.newest))
+        stored[symbol] = (points + of.points, min(oldest, of.oldest), max(newest, of.newest))
+    coming = 0
+
+    def counted(messages: Iterable[Message]) -> Iterator[Message]:
+        nonlocal coming
+        for message in messages:
+            coming += message.offset >= done.get(message.partition, 0)
+            yield message
+
+    published = counted(kafka.messages(settings.names.topic))
+    rows = accounts(published, kafka.messages(settings.names.dead_letter_topic), stored)
+    return Books(rows, coming)
+
+
+def accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Judgement:
+    """Whether every published bar is stored once or dead-lettered; what is on its way may still be missing."""
+    closed = books(settings, kafka, influxdb)
+    rows = closed.accounts
+    missing = sum(abs(row.missing) for row in rows)
+    passed = missing == 0 or (all(row.missing >= 0 for row in rows) and missing <= closed.on_their_way)
+    published, stored = sum(row.published for row in rows), sum(row.stored for row in rows)
+    summary = f"{published:,} published, {stored:,} stored, {sum(r.dead_lettered for r in rows):,} dead-lettered"
+    if missing:
+        summary += f", {missing:,} unaccounted for, {closed.on_their_way:,} on their way"
+    figures = {"published": published, "stored": stored, "unaccounted_for": missing}
+    return Judgement("stored_equals_published", passed, summary, [_account_row(row) for row in rows], figures)
+
+
+def _account_row(row: Account) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": row.symbol,
+            "published": row.published,
+            "superseded": row.superseded,
+            "stored": row.stored,
+            "dead_lettered": row.dead_lettered,
+            "oldest": text_of(row.oldest),
+            "newest": text_of(row.newest),
+        }
+    )
