@@ -168,6 +168,9 @@ def _read(spark: SparkSession, settings: StreamSettings, feed: Feed, partitions:
         .option("assign", json.dumps({feed.topic: partitions}))
         .option("startingOffsets", json.dumps({feed.topic: {p: feed.begin.get(p, _EARLIEST) for p in partitions}}))
         .option("kafka.max.poll.records", 10_000)  # the default of 500 asks 200 times for a batch
+        .option("kafka.max.partition.fetch.bytes", 8 * 2**20)  # and that of 1 MiB, ten times
+        .option("kafka.receive.buffer.bytes", 2**20)
+        .option("kafka.fetch.max.wait.ms", 20)  # what is asked for at the topic's end holds a task up for so long
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()
     )

@@ -31,6 +31,7 @@ class Throughput:
         self._folder.mkdir()
         self._lines, self._messages = self._folder / "lines", self._folder / "messages"
         self._symbols = symbols
+        self._first = max(1, count // 5)  # what does not count: of a million, a batch as it is by default
 
     def report(self) -> dict[str, dict[str, float] | None]:
         """Everything, under the report's names."""
@@ -96,12 +97,11 @@ class Throughput:
                 process.communicate()
 
     def _job(self, names: SourceNames) -> Result:
-        batch = max(1, self._count // 10)
         state = Path(tempfile.mkdtemp(dir=self._folder))
         bucket = self._stand.bucket()
-        given = self._stand.stream_environment(names, bucket, state, MAX_OFFSETS_PER_TRIGGER=str(batch))
+        given = self._stand.stream_environment(names, bucket, state, MAX_OFFSETS_PER_TRIGGER=str(self._first))
         with self._progress.step("the stream"):
-            return self._of_program([sys.executable, "-m", "spark_streaming", "--available-now"], given, batch)
+            return self._of_program([sys.executable, "-m", "spark_streaming", "--available-now"], given, self._first)
 
     def _telegraf(self, names: SourceNames) -> Result:
         bucket = self._stand.bucket()
@@ -109,7 +109,7 @@ class Throughput:
         configuration.write_text(telegraf_configuration(self._stand.settings.kafka_address, names.topic, bucket))
         command = ["telegraf", "--config", str(configuration)]
         with self._progress.step("Telegraf"):
-            return self._of_program(command, service_environment(), max(1, self._count // 10))
+            return self._of_program(command, service_environment(), self._first)
 
     def _of_program(self, command: list[str], given: Mapping[str, str], skip: int) -> Result:
         with self._meter() as meter, _program(command, given, self._folder / "program.log") as process:
