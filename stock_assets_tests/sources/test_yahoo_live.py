@@ -6,11 +6,14 @@ from threading import Event
 
 import pytest
 
+from spark_streaming.contract.quote_validity import quote_reason
 from spark_streaming.contract.validity import reason
 from stock_assets.market.bars import Bar
 from stock_assets.sources.manners import Manners
 from stock_assets.sources.yahoo import YahooSource
 from stock_assets.sources.yahoo_client import YahooClient
+from stock_assets.sources.yahoo_quotes import YahooQuotes
+from stock_assets.sources.yahoo_stream import YahooStream
 
 pytestmark = pytest.mark.network
 
@@ -41,3 +44,12 @@ def test_yahoo_knows_the_company(source: YahooSource) -> None:
     assert amazon.currency == "USD"
     assert amazon.marketcap
     assert source.client.nearest("AMZN")[0][0] == "AMZN"
+
+
+def test_yahoos_websocket_gives_valid_quotes(tmp_path: Path) -> None:
+    client, manners = YahooClient(tmp_path), Manners(tmp_path / "turns.json", per_minute=60)
+    source = YahooQuotes(lambda: ["BTC-USD"], YahooStream(), client, manners)  # it trades around the clock
+    quotes = next(batch for batch in source.batches(Event()) if batch)
+    assert source.status.how == "WebSocket"
+    now = datetime.now(UTC)
+    assert [quote for quote in quotes if quote_reason(quote.key, quote.value, now) is not None] == []
