@@ -6,6 +6,7 @@
 import json
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,6 +151,7 @@ def _count_failure(
 
 def _judge() -> list[Verdict]:
     """Run every asset check on the stack's own Dagster instance, so that its UI shows the verdicts too."""
+    warnings.simplefilter("ignore", dg.BetaWarning)  # what Dagster has to say to those who wrote the definitions
     from stock_assets.definitions import definitions  # loads every definition: only once it is needed
 
     loaded = definitions()

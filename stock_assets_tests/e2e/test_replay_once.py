@@ -91,6 +91,7 @@ def once(installation: Installation) -> dict[str, Any]:
     """What `--once --json` prints on stdout."""
     done = installation.stocks("up", "--source", "replay", "--once", "--json")
     assert done.returncode == 0, done.stderr[-5000:]
+    assert "Warning" not in done.stderr, "those who wrote the definitions are told, and not who runs them"
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
