@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from spark_streaming.contract.lifecycle import behind
+
 if TYPE_CHECKING:  # a second to import, and the heartbeat is to beat before that
     from pyspark.sql import Row
 
@@ -126,7 +128,7 @@ class Totals:
         """Messages that are not yet done; None while unknown."""
         if not self.ends:
             return None
-        return sum(max(0, end - self.offsets.get(partition, 0)) for partition, end in self.ends.items())
+        return behind(self.ends, self.offsets)
 
     def figures(self) -> dict[str, Any]:
         """What a heartbeat tells of them."""

@@ -2,8 +2,6 @@
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,22 +31,12 @@ def measure(stand: Stand, progress: Progress, rate: int, seconds: int) -> dict[s
     stamp_on_append(stand.settings.kafka_address, names.topic)
     state = stand.settings.stocks_home / "bench-latency"
     state.mkdir()
-    log = state / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spark_streaming"],
-            env=stand.stream_environment(names, bucket, state), stdin=subprocess.DEVNULL, stderr=output,
-        )  # fmt: skip
     watcher = _Watcher(bucket)
-    try:
-        with Every(_LOOK_SECONDS, watcher.look, "watcher"):
-            with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
-                appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
-            if process.poll() is not None or not watcher.wait_for(len(appended), 60):
-                raise StackError(f"the stream did not keep up; its end:\n{last_lines(log)}", Exit.FAILED)
-    finally:
-        process.terminate()
-        process.wait(60)
+    with stand.stream(names, bucket, state) as process, Every(_LOOK_SECONDS, watcher.look, "watcher"):
+        with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
+            appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
+        if process.poll() is not None or not watcher.wait_for(len(appended), 60):
+            raise StackError(f"the stream did not keep up; its end:\n{last_lines(state / 'log')}", Exit.FAILED)
     counted = range(len(appended) * _WARM_SECONDS // (_WARM_SECONDS + seconds), len(appended))
     return percentiles([(watcher.seen[n] - appended[n]) * 1000 for n in counted]) | {"messages_per_s": round(reached)}
 

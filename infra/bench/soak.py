@@ -2,8 +2,6 @@
 
 import itertools
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -74,14 +72,8 @@ def measure(stand: Stand, progress: Progress, backlog: int, symbols: int, rate: 
         file.writelines(f"{bar[0]}\t{bars.message(*bar)}\n" for bar in itertools.islice(coming, backlog))
     with progress.step(f"publishing a backlog of {backlog:,} bars"):
         stand.publish(names, messages)
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spark_streaming"],
-            env=stand.stream_environment(names, bucket, folder), stdin=subprocess.DEVNULL, stderr=output,
-        )  # fmt: skip
-    watcher = _Watcher(process.pid, folder)
-    try:
+    with stand.stream(names, bucket, folder) as process:
+        watcher = _Watcher(process.pid, folder)
         with Every(_EVERY_SECONDS, watcher.look, "watcher"):
             with progress.step(f"{rate:,} bars a second for {seconds} s"):
                 producer = KafkaProducer(bootstrap_servers=stand.settings.kafka_address, linger_ms=20)
@@ -92,12 +84,11 @@ def measure(stand: Stand, progress: Progress, backlog: int, symbols: int, rate: 
             end = time.monotonic() + _PATIENCE_SECONDS
             while process.poll() is None and time.monotonic() < end and _stored(folder) < sent:
                 time.sleep(_EVERY_SECONDS / 4)
-    finally:
-        process.terminate()
-        process.wait(60)
     stored = _count(bucket)
     if stored != sent:
-        raise StackError(f"{sent:,} bars were sent and {stored:,} stored; the end:\n{last_lines(log)}", Exit.FAILED)
+        raise StackError(
+            f"{sent:,} bars were sent and {stored:,} stored; the end:\n{last_lines(folder / 'log')}", Exit.FAILED
+        )
     told = {"seconds": seconds, "messages_per_s": rate, "backlog": backlog, "sent": sent, "stored": stored}
     return told | summary(watcher.looks, rate)
 

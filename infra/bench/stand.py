@@ -109,6 +109,20 @@ class Stand:
             **more,
         }
 
+    @contextmanager
+    def stream(self, names: SourceNames, bucket: Bucket, state: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """The stream at work while the block runs, its log in `state`."""
+        with (state / "log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "spark_streaming"],
+                env=self.stream_environment(names, bucket, state), stdin=subprocess.DEVNULL, stderr=output,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
 
 @contextmanager
 def stand(progress: Progress) -> Iterator[Stand]:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -63,6 +64,11 @@ class Heartbeat:
     phases: dict[str, float] = field(default_factory=dict)  # seconds in each phase of the stream's newest batch
     detail: str = ""  # the error of a failed program, else what it is doing
     quotes: FeedBeat | None = None  # None where there is no second feed
+
+
+def behind(ends: Mapping[int, int], done: Mapping[int, int]) -> int:
+    """Messages that are not yet done: partition -> where the topic ends, and -> the next offset to be done."""
+    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
 
 
 class AlreadyRunningError(RuntimeError):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
+from spark_streaming.contract.lifecycle import behind, is_locked, read_heartbeat
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.judgement import START_UP, Judgement, text_of
 from stock_assets.market.lag import SEVERE, Waiting, lag
@@ -57,7 +57,7 @@ def lag_of(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.offsets if heartbeat else {}
     ends = kafka.end_offsets(settings.names.topic)
-    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+    return behind(ends, done)
 
 
 def is_replaying(settings: CodeLocationSettings, lag: int, now: datetime) -> bool:

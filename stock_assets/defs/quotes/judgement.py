@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import read_heartbeat
+from spark_streaming.contract.lifecycle import behind, read_heartbeat
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.judgement import START_UP, Judgement
 from stock_assets.defs.prices.judgement import dead_letters
@@ -25,7 +25,7 @@ def quote_lag_of(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.quotes.offsets if heartbeat and heartbeat.quotes else {}
     ends = kafka.end_offsets(settings.names.quote_topic)
-    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+    return behind(ends, done)
 
 
 def quote_freshness(
