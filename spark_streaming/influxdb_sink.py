@@ -57,7 +57,7 @@ class Target:
     bucket: str
     measurement: str
     token: str = field(repr=False)
-    lines: int = 5_000
+    lines: int = 20_000
     timeout_seconds: float = 30.0
     patience_seconds: float = 600.0
     precision: str = "s"  # of the lines' times: s, or ns

@@ -38,10 +38,10 @@ class StreamSettings(BaseSettings):
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver, which does the work on local masters")
     spark_python: str = Field(sys.executable, description="Python of the executors, where this package is installed")
     spark_conf: dict[str, str] = Field({}, description="more of Spark's own configuration, as a JSON object")
-    max_offsets_per_trigger: int = Field(200_000, ge=1, description="messages that a batch takes at most")
+    max_offsets_per_trigger: int = Field(400_000, ge=1, description="messages that a batch takes at most")
     trigger_milliseconds: int = Field(200, ge=0, description="a batch starts at most this often")
     quote_trigger_milliseconds: int = Field(1_000, ge=0, description="the same of quotes")
-    write_lines: int = Field(5_000, ge=1, description="lines that one request to InfluxDB has at most")
+    write_lines: int = Field(20_000, ge=1, description="lines that one request to InfluxDB has at most")
     write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
     write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer")
     write_patience_seconds: float = Field(

@@ -165,7 +165,7 @@ class CodeLocationSettings(IngestSettings):
     influx_read_token: SecretStr = Field(SecretStr(""), description="can only read the source's bucket")
     spark_master: str = Field("local[2]", description="where the stream runs")
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver")
-    max_offsets_per_trigger: int = Field(200_000, description="messages that a batch of the stream takes at most")
+    max_offsets_per_trigger: int = Field(400_000, description="messages that a batch of the stream takes at most")
     spark_python: str | None = Field(None, description="Python of a cluster's workers; none: this one")
     spark_conf: str | None = Field(None, description="more of Spark's settings, as a JSON object")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
