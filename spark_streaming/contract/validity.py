@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD, MarketPhase
@@ -18,6 +19,7 @@ MAX_VALUE_BYTES = 16 * 1024  # a bar takes some 170; what is longer is not looke
 MAX_SYMBOL_CHARACTERS = 64
 MAX_VOLUME = 2**53 - 1  # beyond it JSON numbers are not exact everywhere (RFC 8259, section 6)
 MAX_NUMBER_DIGITS = 1000  # the limit of Jackson, which reads the numbers in the JVM
+MAX_NESTING = 100  # Python's own limit depends on who calls: a batch is judged twice, and must be judged alike
 AHEAD_SECONDS = 24 * 3600  # how far a bar's time may be ahead of the clock
 # A feed that rounds to 32-bit floats may put a high 6e-8 below the close that made it.
 PRICE_TOLERANCE = 1e-6
@@ -34,6 +36,7 @@ _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 # could tell it from another symbol.
 SYMBOL_PATTERN = rf"[^{_SPACE}\\]|[^{_SPACE}][^{_CONTROL}]{{0,{MAX_SYMBOL_CHARACTERS - 2}}}[^{_SPACE}\\]"
 _FORBIDDEN_IN_SYMBOL = re.compile(rf"[{_CONTROL}\ud800-\udfff]")
+_TEXT_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class Reason(StrEnum):
@@ -142,18 +145,27 @@ def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
 
     try:
         text = value.decode()
+        if _nesting(text) > MAX_NESTING:
+            raise RefusedError(Reason.NESTED_TOO_DEEP)
         message = json.loads(
             text, object_pairs_hook=remember, parse_int=_read, parse_float=_read, parse_constant=_not_finite
         )
     except UnicodeDecodeError:
         raise RefusedError(Reason.NOT_UTF8) from None
-    except RecursionError:
-        raise RefusedError(Reason.NESTED_TOO_DEEP) from None
     except ValueError:
         raise RefusedError(Reason.NOT_JSON) from None
     if not isinstance(message, dict):
         raise RefusedError(Reason.NOT_AN_OBJECT)
     return outermost
+
+
+def _nesting(text: str) -> int:
+    """How many arrays and objects are open at once, at most; as good an answer where they are too few to matter."""
+    opened = text.count("[") + text.count("{")
+    if opened <= MAX_NESTING:
+        return opened
+    depths = accumulate((c in "[{") - (c in "]}") for c in _TEXT_OF_JSON.sub("", text))
+    return max(depths, default=0)
 
 
 def _read(digits: str) -> float:
@@ -245,7 +257,7 @@ _MEANINGS = {
     Reason.NOT_UTF8: "The value is not UTF-8 text.",
     Reason.NUMBER_NOT_FINITE: "A number is NaN, infinite, or too large for 64 bits.",
     Reason.NUMBER_TOO_LONG: f"A number has more than {MAX_NUMBER_DIGITS} digits.",
-    Reason.NESTED_TOO_DEEP: "The JSON is nested too deep to be read.",
+    Reason.NESTED_TOO_DEEP: f"The JSON has more than {MAX_NESTING} arrays and objects inside each other.",
     Reason.NOT_JSON: "The value is not one JSON document.",
     Reason.NOT_AN_OBJECT: "The value is JSON, but no object.",
     Reason.DUPLICATE_FIELD: "A field stands in the object twice.",

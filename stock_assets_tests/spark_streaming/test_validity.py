@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from spark_streaming.contract.quote_validity import quote_reason
@@ -16,6 +18,19 @@ def test_the_verdict_of_each_case(case: Case) -> None:
 @pytest.mark.parametrize("case", QUOTES, ids=lambda case: case.name)
 def test_the_verdict_of_each_quote(case: Case) -> None:
     assert quote_reason(case.key, case.value, SENT) == case.reason
+
+
+@pytest.mark.parametrize("depth", range(50, 1000, 50))
+def test_the_verdict_is_the_same_whoever_asks(depth: int) -> None:
+    """A batch is read a second time where it holds something to refuse, and then by another caller."""
+    plain = next(case for case in CASES if case.reason is None and case.value)
+    assert plain.value is not None
+    nested = plain.value[:-1] + b', "a": ' + b"[" * depth + b"]" * depth + b"}"
+
+    def from_below(calls: int, ask: Callable[[], Reason | None]) -> Reason | None:
+        return from_below(calls - 1, ask) if calls else ask()
+
+    assert from_below(100, lambda: reason(plain.key, nested, SENT)) == reason(plain.key, nested, SENT)
 
 
 def test_every_reason_has_a_case_and_a_meaning() -> None:
