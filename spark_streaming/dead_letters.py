@@ -14,6 +14,8 @@ from spark_streaming.feed import Feed
 from spark_streaming.progress import Refused
 from spark_streaming.transform import BOUNDED
 
+_LARGEST_BYTES = 64 * 1024 * 1024  # a record before it is compressed
+
 
 class LostRecordsError(RuntimeError):
     """Records that were to be dead-lettered could not all be read again."""
@@ -61,7 +63,10 @@ def publish(
         letters.write.format("kafka").options(
             **{
                 "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
-                "kafka.max.request.size": str(schema.MAX_DEAD_LETTER_BYTES),
+                # Kafka's limit holds for what is compressed: what came compressed may be larger, and has to go so.
+                "kafka.compression.type": "gzip",
+                "kafka.max.request.size": str(_LARGEST_BYTES),
+                "kafka.buffer.memory": str(_LARGEST_BYTES),
                 "topic": feed.dead_letter_topic,
             }
         ).save()
