@@ -112,6 +112,9 @@ class Watch:
             return {}
 
     def _look(self) -> None:
+        # The stream goes on meanwhile: what it had done before is held against the topic's end, what it has done after
+        # against its begin. The other way round it could seem to have read what is not there, or to miss what it read.
+        planned = self._totals.figures()["offsets"]
         try:
             topic = self._reader.look()
         except KafkaError as error:
@@ -119,6 +122,6 @@ class Watch:
             log.warning("Kafka doesn't tell where the topic ends: %s", error)
             return
         done = self._totals.figures()["offsets"]
-        self.problem = self.problem or self._problem(Checkpoint(done, done), topic)
+        self.problem = self.problem or self._problem(Checkpoint(done, planned), topic)
         if topic is not None:
             self._totals.see(topic.end)
