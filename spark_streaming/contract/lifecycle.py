@@ -146,10 +146,13 @@ def write_heartbeat(folder: Path, heartbeat: Heartbeat) -> None:
 
 
 def read_heartbeat(folder: Path) -> Heartbeat | None:
-    """The last heartbeat of `folder`; None where there has never been one."""
+    """The last heartbeat of `folder`; None where there has never been one, or a machine went down over it.
+
+    A cut-off one must not stop those who watch: no program would be started, and so none would write another.
+    """
     try:
         values = json.loads((folder / "heartbeat.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     told = _read(Heartbeat, values)
     quotes = values.get("quotes")

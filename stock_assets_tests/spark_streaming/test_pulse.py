@@ -35,6 +35,22 @@ def test_what_was_counted_stays(tmp_path: Path) -> None:
     assert beat(tmp_path).records == 7
 
 
+def test_it_beats_again_once_it_can_be_written_again(tmp_path: Path) -> None:
+    with Pulse(tmp_path, "") as pulse:
+        (tmp_path / "heartbeat.json").unlink()
+        (tmp_path / "heartbeat.json").mkdir()  # what can't be replaced, as on a disk that is full
+        until(lambda: (tmp_path / "heartbeat.json.new").exists(), 10)
+        (tmp_path / "heartbeat.json").rmdir()
+        until(lambda: read_heartbeat(tmp_path), 10)
+        assert beat(tmp_path).started_at == pulse.heartbeat.started_at
+
+
+@pytest.mark.parametrize("text", ["", '{"run_id": "a", "sta'])
+def test_one_that_was_cut_off_with_its_machine_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "heartbeat.json").write_text(text)
+    assert read_heartbeat(tmp_path) is None
+
+
 def test_it_sees_a_request_to_end(tmp_path: Path) -> None:
     asked = []
     with Pulse(tmp_path, "", on_drain=lambda: asked.append(True)):
