@@ -30,8 +30,7 @@ def export(
 ) -> None:
     """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
 
-    Prices are as they were traded, unless --adjusted. In the order of symbols, then of time; without --from and --to
-    all that is stored.
+    Prices are as they were traded, unless --adjusted; without --from and --to all that is stored.
     """
     with plain_errors():
         from infra.look.export import demand_target, write

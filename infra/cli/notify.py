@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
 from infra.local.errors import Exit, StackError
 from infra.settings import RunningStackSettings
+
+if TYPE_CHECKING:
+    from stock_assets.market.notices import Notice
 
 _NOBODY = (
     "NOTIFY_URLS names nobody to tell. It takes addresses of any of Apprise's services, separated by commas: "
@@ -68,7 +71,14 @@ def _list(as_json: bool) -> None:
         errors.print(_NOBODY)
     table = Table("written", "message", "delivered")
     for notice in notices:
-        waits = f"no: {notice.error or 'not tried yet'}"
-        told = f"{notice.delivered_at:%Y-%m-%d %H:%M:%S}Z" if notice.delivered_at else waits
-        table.add_row(f"{notice.written_at:%Y-%m-%d %H:%M:%S}Z", notice.title, told)
+        table.add_row(f"{notice.written_at:%Y-%m-%d %H:%M:%S}Z", notice.title, delivery_of(notice))
     answers.print(table if notices else "Nothing has gone wrong yet.")
+
+
+def delivery_of(notice: "Notice") -> str:
+    """When a message was delivered, or why it wasn't, for people."""
+    if notice.delivered_at is None:
+        return f"no: {notice.error or 'not tried yet'}"
+    if not notice.told:
+        return "to nobody: NOTIFY_URLS named none"
+    return f"{notice.delivered_at:%Y-%m-%d %H:%M:%S}Z"

@@ -81,6 +81,7 @@ def print_table(running: Running, found: list[Status], console: Console) -> None
         console.print(f"Dagster: {running.ui}")
     for folder in {Path(service.log).parent for service in running.services}:
         console.print(f"Logs: {escape(near(folder))} (`stocks logs`, `stocks logs kafka -f`)")
+    console.print("Prices: `stocks watch`, `stocks chart SYMBOL`")
     console.print(source_line(running.source))
 
 

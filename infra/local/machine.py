@@ -97,7 +97,9 @@ def home_finding(settings: StackSettings) -> Finding:
 
 def _clock(settings: StackSettings) -> Finding:
     problem = clock.clock_problem(clock.newest_write(settings.stocks_home), time.time())
-    return Finding("clock", True, problem or "ok", clock.REMEDY if problem else "", doubtful=problem is not None)
+    if problem is None:
+        return Finding("clock", True, "not behind the last run's")
+    return Finding("clock", True, problem, clock.REMEDY, doubtful=True)
 
 
 def _ports(settings: StackSettings, with_dagster: bool) -> list[Finding]:

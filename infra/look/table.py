@@ -65,8 +65,8 @@ def table_of(board: Board, width: int) -> RenderableType:
             table.add_column(column.title, justify=column.justify, no_wrap=True)  # type: ignore[arg-type]
     for number in range(len(board.rows)):
         table.add_row(*(cells[title][number] for title in shown))
-    lag = "lag unknown" if board.lag is None else f"{board.lag:,} messages on their way"
-    foot = Text(f"{board.clock:%Y-%m-%d %H:%M:%S}Z  {lag}", style="dim")
+    whose = ", the replay's clock" if board.source is Source.REPLAY else ""
+    foot = Text(f"as of {board.clock:%Y-%m-%d %H:%M:%S}Z{whose}; {_lag(board.lag)}", style="dim")
     lines: list[RenderableType] = [table, foot]
     if not board.source.is_live:
         lines.insert(0, Text(source_line(board.source), style="yellow"))
@@ -91,6 +91,12 @@ def as_values(row: Row) -> dict[str, object]:
         "late_by_seconds": row.late_by.total_seconds(),
         "market": "open" if row.market_is_open else "closed",
     }
+
+
+def _lag(messages: int | None) -> str:
+    if messages is None:
+        return "lag unknown"
+    return f"{messages:,} messages on their way" if messages else "every message is stored"
 
 
 def _price(value: float | None) -> str:

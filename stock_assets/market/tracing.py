@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON
+from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON, PRICE_FIELDS, VOLUME_FIELD
 from stock_assets.market.accounting import Message, fields_of, origin_of, symbol_of
 from stock_assets.market.calendars import exchange_of, session_on
 from stock_assets.market.coverage import Coverage
@@ -99,7 +99,8 @@ def sightings(
             fate = "superseded by a later message"
         elif (interval, start) in stored:
             fields = stored[interval, start]
-            fate = "stored: " + ", ".join(f"{name} {fields[name]:,}" for name in sorted(fields))
+            names = [name for name in (*PRICE_FIELDS, VOLUME_FIELD) if name in fields]
+            fate = "stored: " + ", ".join(f"{name} {fields[name]:,}" for name in names)
         elif message.offset >= done.get(message.partition, 0):
             fate = "on its way: the stream has not come to it yet"
         else:

@@ -147,6 +147,6 @@ def test_started_again_it_has_every_value_of_the_files(once: dict[str, Any], ins
     assert "answer 'end of file'" in traced["answers"][0]
     [message] = traced["messages"]
     assert (message["start"], message["interval"]) == ("2013-03-01T14:30:00Z", "1d")
-    assert message["fate"].startswith("stored: close 430.47")
+    assert message["fate"].startswith("stored: open 438.0, high 438.18")
     assert installation.stocks("down").returncode == 0
     assert installation.processes() == []

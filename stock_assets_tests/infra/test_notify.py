@@ -1,14 +1,21 @@
 """`stocks notify --test`, as a person runs it; no server of the platform is needed."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
+from infra.cli.notify import delivery_of
 from infra.local import dagster
 from infra.local.errors import Exit
 from infra.local.secrets import NOTIFY_URLS, Secrets
+from stock_assets.market.notices import Kind, Notice, Severity
 from stock_assets.settings import CodeLocationSettings
 from stock_assets_tests.infra.terminal import Terminal
 from stock_assets_tests.services.fixtures import no_settings_around, open_folder, settings_for
 from stock_assets_tests.services.inbox import Inbox
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def test_each_address_gets_a_message_and_a_dead_one_is_named(terminal: Terminal) -> None:
@@ -39,3 +46,11 @@ def test_an_address_of_the_environment_reaches_dagsters_programs_as_a_secret(mon
     with no_settings_around(home):
         told = CodeLocationSettings(stocks_home=home)
     assert told.notify_urls.get_secret_value() == "json://127.0.0.1:9/a"
+
+
+def test_what_nobody_was_named_for_is_not_called_delivered() -> None:
+    written = Notice("check", NOON, Kind.BEGAN, Severity.WARNING, "prices_are_plausible warns", "", NOON)
+    assert delivery_of(written) == "no: not tried yet"
+    assert delivery_of(replace(written, error="500")) == "no: 500"
+    assert delivery_of(replace(written, delivered_at=NOON)) == "to nobody: NOTIFY_URLS named none"
+    assert delivery_of(replace(written, delivered_at=NOON, told=("json",))) == "2026-11-20 12:00:00Z"

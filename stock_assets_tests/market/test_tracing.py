@@ -10,7 +10,7 @@ from stock_assets.market.tracing import Span, answers, sightings, span_of
 
 START = datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
 DAY = Span(datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 3, 2, tzinfo=UTC))
-POINT = {("1d", START): {"close": 430.47, "volume": 138112100}}
+POINT = {("1d", START): {"close": 430.47, "high": 438.18, "low": 429.98, "open": 438.0, "volume": 138112100}}
 
 
 def message(offset: int, day: int = 1, symbol: str = "AAPL") -> Message:
@@ -33,7 +33,8 @@ def fates(messages: list[Message], letters: list[Message], stored: dict, done: i
 
 
 def test_a_stored_bar_is_told_with_its_values() -> None:
-    assert fates([message(0)], [], POINT, 1) == ["stored: close 430.47, volume 138,112,100"]
+    told = "stored: open 438.0, high 438.18, low 429.98, close 430.47, volume 138,112,100"
+    assert fates([message(0)], [], POINT, 1) == [told]
 
 
 def test_a_correction_supersedes() -> None:
