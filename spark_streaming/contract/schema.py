@@ -41,6 +41,10 @@ HEADER_PARTITION = "source.partition"
 HEADER_OFFSET = "source.offset"
 HEADER_TIMESTAMP = "source.timestamp"  # milliseconds since 1970, UTC: the Kafka record's own
 
+# A record of the dead-letter topic with this header is no letter: it settles the letter of its partition and offset.
+HEADER_SETTLEMENT = "settlement"
+HEADER_NOTE = "note"
+
 
 class Source(StrEnum):
     """Where bars come from."""

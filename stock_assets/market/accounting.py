@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from spark_streaming.contract.schema import HEADER_OFFSET, HEADER_PARTITION
+from spark_streaming.contract.schema import HEADER_OFFSET, HEADER_PARTITION, HEADER_SETTLEMENT
 
 UNATTRIBUTED = "(no symbol)"
 
@@ -51,8 +51,13 @@ def symbol_of(message: Message) -> str:
 
 
 def origin_of(letter: Message) -> tuple[int, int]:
-    """Partition and offset at which a dead letter lay in the source's topic."""
+    """Partition and offset at which a dead letter, or the one that a settlement settles, lay in the source's topic."""
     return int(letter.headers[HEADER_PARTITION]), int(letter.headers[HEADER_OFFSET])
+
+
+def is_settlement(record: Message) -> bool:
+    """Whether a record of a dead-letter topic settles a letter and is none itself."""
+    return HEADER_SETTLEMENT in record.headers
 
 
 def fields_of(value: bytes | None) -> dict[str, object]:
@@ -72,9 +77,10 @@ def accounts(
     """Close the books.
 
     A bar is a distinct (symbol, interval, time); a dead letter is a distinct (partition, offset) of the source's
-    topic, however often it was written. `stored` is symbol -> points, start of the oldest bar, start of the newest.
+    topic, however often it was written, settled or not. `stored` is symbol -> points, start of the oldest bar, start of
+    the newest.
     """
-    dead = {origin_of(letter): symbol_of(letter) for letter in dead_letters}
+    dead = {origin_of(letter): symbol_of(letter) for letter in dead_letters if not is_settlement(letter)}
     bars: dict[str, set[tuple[str, str]]] = defaultdict(set)
     sent: Counter[str] = Counter()
     for message in messages:

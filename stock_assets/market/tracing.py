@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON, PRICE_FIELDS, VOLUME_FIELD
-from stock_assets.market.accounting import Message, fields_of, origin_of, symbol_of
+from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
+from stock_assets.market.accounting import Message, fields_of, symbol_of
 from stock_assets.market.calendars import exchange_of, session_on
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.letters import letters_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def sightings(
 
     `stored` is (interval, start) -> fields of the point; `done` is partition -> offset that the stream has yet to do.
     """
-    dead = {origin_of(letter): letter for letter in dead_letters}
+    dead = {(letter.partition, letter.offset): letter for letter in letters_of(dead_letters)}
     ours = [
         (start, m) for m in messages if symbol_of(m) == symbol and (start := _start(m)) is not None and start in span
     ]
@@ -93,8 +94,9 @@ def sightings(
         at = (message.partition, message.offset)
         lost = False
         if at in dead:
-            headers = {name: value.decode(errors="replace") for name, value in dead[at].headers.items()}
-            fate = f"dead-lettered: {headers.get(HEADER_REASON)}. {headers.get(HEADER_ERROR, '')}".strip()
+            letter = dead[at]
+            fate = f"dead-lettered: {letter.reason}. {letter.error}".strip()
+            fate += f" It was {letter.settlement}" if letter.settlement else ""
         elif newest[interval, start] != at:
             fate = "superseded by a later message"
         elif (interval, start) in stored:

@@ -192,8 +192,8 @@ def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -
     assert [event.check_name for event in first.asset_events if isinstance(event, dg.AssetCheckEvaluation)] == [
         "prices_are_fresh",
         "stream_keeps_up",
-        "no_dead_letters",
         "quotes_are_fresh",
+        "no_dead_letters",
         "no_quote_dead_letters",
     ]
     assert isinstance(platform.judge(first.cursor), dg.SkipReason)

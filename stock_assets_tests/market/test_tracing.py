@@ -6,6 +6,7 @@ import pytest
 from spark_streaming.contract.schema import HEADER_ERROR, HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
 from stock_assets.market.accounting import Message
 from stock_assets.market.coverage import Coverage
+from stock_assets.market.letters import Outcome, letters_of, settlement_headers
 from stock_assets.market.tracing import Span, answers, sightings, span_of
 
 START = datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
@@ -49,6 +50,17 @@ def test_a_dead_correction_supersedes_nothing() -> None:
 def test_a_dead_letter_is_told_with_its_reason() -> None:
     told = fates([message(0)], [dead(message(0))], {}, 1)
     assert told == ["dead-lettered: price-not-positive. A price is zero or negative."]
+
+
+def test_a_settled_dead_letter_tells_how_also_where_it_was_put_back() -> None:
+    [letter] = letters_of([dead(message(0))])
+    headers = dict(settlement_headers(letter, Outcome.REPLAYED))
+    settled = Message("t.dead-letter", 0, 1, None, b"", headers, datetime(2013, 3, 2, 15, tzinfo=UTC))
+    told = fates([message(0), message(4)], [settled, dead(message(0))], POINT, 5)
+    assert told[0] == (
+        "dead-lettered: price-not-positive. A price is zero or negative. It was replayed 2013-03-02 15:00:00Z"
+    )
+    assert told[1].startswith("stored")
 
 
 def test_what_the_stream_has_not_come_to_is_on_its_way_and_what_it_passed_over_is_lost() -> None:

@@ -1,26 +1,22 @@
 """The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 
-from spark_streaming.contract.schema import HEADER_REASON, Source
+from spark_streaming.contract.schema import Source
 from stock_assets.defs.judgement import START_UP, Judgement, text_of
-from stock_assets.market.accounting import Message, symbol_of
 from stock_assets.market.calendars import delay_of, exchange_for, is_open
 from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.market.freshness import Freshness, expected_newest, judge
 from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
 from stock_assets.resources.influxdb import InfluxDBResource, Series
-from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
-_COUNTED_LETTERS = 1_000
 _WARN = dg.AssetCheckSeverity.WARN
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
 
@@ -135,24 +131,3 @@ def _jump_row(jump: Jump) -> dg.TableRecord:
             "bars": 1,
         }
     )
-
-
-def dead_letters(
-    kafka: KafkaResource, topic: str, check: str = "no_dead_letters", counted_by: str = "stocks dead-letters list"
-) -> Judgement:
-    """Whether every message could be stored, or lies in the dead-letter topic `topic`."""
-    letters = sum(kafka.end_offsets(topic).values())
-    if not letters:
-        return Judgement(check, True, "every message could be stored", [], {"dead_letters": 0}, _WARN)
-    # Reading them takes a second per ten thousand; `stocks dead-letters list` counts any number.
-    table = _letter_rows(kafka.messages(topic)) if letters <= _COUNTED_LETTERS else []
-    summary = f"{letters:,} messages in {topic}; `{counted_by}` counts them by reason"
-    return Judgement(check, False, summary, table, {"dead_letters": letters}, _WARN)
-
-
-def _letter_rows(letters: Iterable[Message]) -> list[dg.TableRecord]:
-    counted = Counter((symbol_of(letter), letter.headers[HEADER_REASON].decode()) for letter in letters)
-    return [
-        dg.TableRecord({"symbol": symbol, "reason": reason, "messages": times})
-        for (symbol, reason), times in sorted(counted.items())
-    ]

@@ -1,15 +1,18 @@
 """Records verdicts each minute without a run while something is at stake, also while the stream is dead."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import is_locked, now, read_heartbeat
+from stock_assets.defs.letters import COUNTED_EACH_MINUTE, judge_letters, letters_of_bars, letters_of_quotes, written
 from stock_assets.defs.prices import backlog, judgement
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
-from stock_assets.defs.quotes.judgement import quote_dead_letters, quote_freshness
+from stock_assets.defs.quotes.judgement import quote_freshness
 from stock_assets.market.lag import Waiting
 from stock_assets.market.stake import Judged, at_stake
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -26,9 +29,9 @@ _PROGRAMS = ("ingest", "stream")
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Records freshness of bars and quotes, stream_keeps_up and dead letters each minute while something is at "
-        "stake: an exchange is open, a program is at work, messages wait, a verdict was bad; and once after each "
-        "close. A probe that fails makes the tick fail."
+        "Records freshness of bars and quotes and stream_keeps_up each minute while something is at stake: an "
+        "exchange is open, a program is at work, messages wait, a verdict was bad; and once after each close. Dead "
+        "letters are judged when one has come or was settled. A probe that fails makes the tick fail."
     ),
 )
 def judge_prices(
@@ -43,22 +46,24 @@ def judge_prices(
     lag = sum(partition.messages for partition in waiting)
     if backlog.is_replaying(settings, lag, moment):
         return dg.SkipReason(f"the replay is under way: {lag:,} messages are still to be stored")
-    if not _why_now(settings, postgres, waiting, _judged(context.cursor), moment):
+    last = json.loads(context.cursor) if context.cursor else {}
+    boxes = {MEASUREMENT_KEY: letters_of_bars(settings.names), QUOTE_MEASUREMENT_KEY: letters_of_quotes(settings.names)}
+    letters = {box.topic: written(kafka, box) for box in boxes.values()}
+    have_changed = letters != last.get("letters")
+    if not have_changed and not _why_now(settings, postgres, waiting, _judged(last), moment):
         return dg.SkipReason("no exchange is open, nothing is under way and the last verdict was good")
     verdicts = [
-        judgement.freshness(settings, influxdb, postgres, moment),
-        backlog.keeping_up(settings, waiting, moment),
+        (MEASUREMENT_KEY, judgement.freshness(settings, influxdb, postgres, moment)),
+        (MEASUREMENT_KEY, backlog.keeping_up(settings, waiting, moment)),
+        (QUOTE_MEASUREMENT_KEY, quote_freshness(settings, influxdb, postgres, moment)),
     ]
-    quotes = [quote_freshness(settings, influxdb, postgres, moment)]
-    # A dead letter stays one until a person acts: that alone keeps nothing at stake.
-    passed = all(verdict.passed for verdict in (*verdicts, *quotes))
-    verdicts.append(judgement.dead_letters(kafka, settings.names.dead_letter_topic))
-    quotes.append(quote_dead_letters(settings, kafka))
-    events = [verdict.as_evaluation(MEASUREMENT_KEY) for verdict in verdicts]
-    events += [verdict.as_evaluation(QUOTE_MEASUREMENT_KEY) for verdict in quotes]
+    # A dead letter stays one until a person acts, which writes to its topic: that alone keeps nothing at stake.
+    passed = all(verdict.passed for _, verdict in verdicts)
+    if have_changed:
+        verdicts += [(key, judge_letters(kafka, box, COUNTED_EACH_MINUTE)) for key, box in boxes.items()]
     return dg.SensorResult(
-        asset_events=events,
-        cursor=json.dumps({"at": moment.isoformat(), "passed": passed}),
+        asset_events=[verdict.as_evaluation(key) for key, verdict in verdicts],
+        cursor=json.dumps({"at": moment.isoformat(), "passed": passed, "letters": letters}),
     )
 
 
@@ -80,8 +85,5 @@ def _why_now(
     return at_stake(exchanges, settle, last, max(beats, default=None), busy, now)
 
 
-def _judged(cursor: str | None) -> Judged | None:
-    if not cursor:
-        return None
-    last = json.loads(cursor)
-    return Judged(datetime.fromisoformat(last["at"]), last["passed"])
+def _judged(last: Mapping[str, Any]) -> Judged | None:
+    return Judged(datetime.fromisoformat(last["at"]), last["passed"]) if last else None

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from spark_streaming.contract.lifecycle import now
+from stock_assets.defs.letters import judge_letters, letters_of_quotes
 from stock_assets.defs.quotes import judgement
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -22,8 +23,8 @@ def quotes_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 
 @dg.asset_check(
     asset=QUOTE_MEASUREMENT_KEY,
-    description="No quote had to be laid aside because it can't be a point.",
+    description="No quote is laid aside because it can't be a point, but for those that were put back or dismissed.",
 )
 def no_quote_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
-    """Count the dead letters."""
-    return judgement.quote_dead_letters(code_location(), kafka).as_result()
+    """Count the dead letters that are open. Reads the whole dead-letter topic."""
+    return judge_letters(kafka, letters_of_quotes(code_location().names)).as_result()

@@ -7,7 +7,6 @@ import dagster as dg
 from spark_streaming.contract.lifecycle import behind, read_heartbeat
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.judgement import START_UP, Judgement
-from stock_assets.defs.prices.judgement import dead_letters
 from stock_assets.market.calendars import ALWAYS_OPEN
 from stock_assets.market.quote_freshness import QuoteFreshness, by_exchange, judge_quotes
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -53,12 +52,6 @@ def quote_freshness(
     return Judgement(
         check, not late, f"{summary}. {_how(settings)}", [_row(row) for row in rows], {"late_exchanges": len(late)}
     )
-
-
-def quote_dead_letters(settings: CodeLocationSettings, kafka: KafkaResource) -> Judgement:
-    """Whether every quote could be stored."""
-    topic, counted_by = settings.names.quote_dead_letter_topic, "stocks dead-letters list --quotes"
-    return dead_letters(kafka, topic, "no_quote_dead_letters", counted_by)
 
 
 def _how(settings: CodeLocationSettings) -> str:

@@ -180,7 +180,7 @@ def _seed_postgres(engine: Engine) -> None:
          "expected": "2013-03-01 14:30:00Z", "verdict": "fresh", "market": "closed"}
         for row in read_coverage(engine)
     ]  # fmt: skip
-    letters = [{"symbol": "AAPL", "reason": "price.not_positive", "messages": 2}]
+    letters = [{"symbol": "AAPL", "reason": "price.not_positive", "open": 2, "settled": 1}]
     asset = "influxdb/stock_price_v1"
     write_verdicts(
         engine,
