@@ -1,4 +1,4 @@
-"""What dead letters are about, and which of them may go back to their topic: pure functions."""
+"""What dead letters are told about, and which of them may go back to their topic: pure functions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from spark_streaming.contract import validity
 from spark_streaming.contract.quote_validity import quote_reason
-from spark_streaming.contract.schema import HEADER_ERROR, HEADER_REASON, HEADER_TOPIC
 from spark_streaming.contract.validity import Reason
-from stock_assets.market.accounting import Message, fields_of, origin_of, symbol_of
+from stock_assets.market.accounting import Message, fields_of, symbol_of
+from stock_assets.market.letters import Letter
 
 _SHOWN_CHARACTERS = 4_000
 # What a later message would supersede: a bar's symbol, interval and timestamp; a quote's symbol, timestamp and value,
@@ -22,61 +22,55 @@ class Fate(StrEnum):
     """What a replay does with a letter."""
 
     REPLAY = "goes back to its topic"
+    BACK = "is settled: the same record came to its topic once more, later"
     NEWER = "stays: a later message about the same bar, or the same quote, is in the topic"
     STILL = "stays: its cause is still there"
 
-
-@dataclass(frozen=True)
-class Letter:
-    """A record that was dead-lettered, counted once however often it was written."""
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    error: str
-    key: bytes | None
-    value: bytes | None
-    written_at: datetime | None
-
     @property
-    def message(self) -> Message:
-        """The record as it lay in its topic."""
-        return Message(self.topic, self.partition, self.offset, self.key, self.value, {})
+    def settles(self) -> bool:
+        """Whether the letter's record is in its topic once more, after the replay."""
+        return self in (Fate.REPLAY, Fate.BACK)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The letters of one reason."""
+    """The letters of one reason and state."""
 
     reason: str
+    state: str
     count: int
     oldest: datetime | None
     newest: datetime | None
 
 
-def letters_of(messages: Iterable[Message]) -> list[Letter]:
-    """The letters of a dead-letter topic, in the order of the offsets that they had."""
-    found = {origin_of(message): message for message in messages}
-    return [
-        Letter(
-            _text(message, HEADER_TOPIC), *origin, _text(message, HEADER_REASON), _text(message, HEADER_ERROR),
-            message.key, message.value, message.sent_at,
+@dataclass(frozen=True)
+class Choice:
+    """Which letters a command is about: all open ones, but for what else is said."""
+
+    reason: str | None = None
+    partition: int | None = None  # that it had in the source's topic
+    offset: int | None = None  # with it, a settled one is chosen too: it is named
+    settled: bool = False  # the settled ones too
+
+    def __contains__(self, letter: Letter) -> bool:
+        return (
+            self.reason in (None, letter.reason)
+            and self.partition in (None, letter.partition)
+            and self.offset in (None, letter.offset)
+            and (letter.settlement is None or self.settled or self.offset is not None)
         )
-        for origin, message in sorted(found.items())
-    ]  # fmt: skip
 
 
 def grouped(letters: Iterable[Letter]) -> list[Group]:
-    """A row a reason, the most frequent first."""
-    times: dict[str, list[datetime | None]] = defaultdict(list)
+    """A row a reason and state, the most frequent first."""
+    times: dict[tuple[str, str], list[datetime | None]] = defaultdict(list)
     for letter in letters:
-        times[letter.reason].append(letter.written_at)
+        times[letter.reason, letter.state].append(letter.written_at)
     rows = []
-    for reason, written in times.items():
+    for about, written in times.items():
         known = [at for at in written if at]
-        rows.append(Group(reason, len(written), min(known, default=None), max(known, default=None)))
-    return sorted(rows, key=lambda group: (-group.count, group.reason))
+        rows.append(Group(*about, len(written), min(known, default=None), max(known, default=None)))
+    return sorted(rows, key=lambda group: (-group.count, group.reason, group.state))
 
 
 @dataclass(frozen=True)
@@ -88,33 +82,40 @@ class Kind:
 
 
 def fates(
-    letters: Sequence[Letter], messages: Iterable[Message], now: datetime, kind: Kind
+    letters: Sequence[Letter], choice: Choice, messages: Iterable[Message], now: datetime, kind: Kind
 ) -> list[tuple[Letter, Fate]]:
-    """What a replay does with each letter: none is put over a newer message about its bar, none goes back in vain.
+    """What a replay does with each letter of `choice`: none is put over a newer message about its bar, none in vain.
 
-    A message in another partition counts as newer: there is no saying.
+    A message in another partition counts as newer: there is no saying. One that was refused itself doesn't, unless it
+    may go back too.
 
-    A letter that went back before is such a newer message itself, so a second replay leaves it alone. What the database
-    refused may go back at any time: the database will say.
+    A record that went back before lies in its topic again, byte for byte: a second replay leaves it alone, also where
+    the first one broke off before it had settled anything. What the database refused may go back at any time: the
+    database will say.
 
     Args:
-        letters: which may go back.
+        letters: all that there are.
+        choice: which of them may go back.
         messages: all that the source's topic holds, in the order of offsets.
         now: when they would be sent, in UTC.
         kind: BARS or QUOTES.
     """
-    subjects = {letter: kind.subject(letter.message) for letter in letters}
+    refused = {(one.partition, one.offset) for one in letters if one.settlement or kind.rule(one.key, one.value, now)}
+    subjects = {letter: kind.subject(letter.message) for letter in letters if letter in choice}
     wanted = set(subjects.values()) - {None}
     newest: dict[Subject, dict[int, int]] = defaultdict(dict)  # partition -> offset; those of two don't compare
+    copies: dict[tuple[int, bytes | None, bytes | None], int] = {}  # partition, key, value -> the newest one's offset
     for message in messages:
         subject = kind.subject(message)
-        if subject is not None and subject in wanted:
+        if subject is not None and subject in wanted and (message.partition, message.offset) not in refused:
             newest[subject][message.partition] = message.offset
+            copies[message.partition, message.key, message.value] = message.offset
     told = []
-    for letter in letters:
-        subject = subjects[letter]
+    for letter, subject in subjects.items():
         if kind.rule(letter.key, letter.value, now) is not None:
             fate = Fate.STILL
+        elif copies.get((letter.partition, letter.key, letter.value), -1) > letter.offset:
+            fate = Fate.BACK
         elif subject and any(
             partition != letter.partition or offset > letter.offset for partition, offset in newest[subject].items()
         ):
@@ -155,10 +156,6 @@ def _bar(message: Message) -> Subject | None:
 def _quote(message: Message) -> Subject | None:
     timestamp = fields_of(message.value).get("timestamp")
     return (symbol_of(message), timestamp, message.value) if isinstance(timestamp, str) else None
-
-
-def _text(message: Message, header: str) -> str:
-    return message.headers.get(header, b"").decode(errors="replace")
 
 
 BARS = Kind(validity.reason, _bar)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from infra.cli.dead_letters import send_back
-from infra.cli.letters import BARS, QUOTES, Fate, Letter, fates, grouped, known_reason, letters_of, shown
+from infra.cli.dead_letters import send_back, settle
+from infra.cli.letters import BARS, QUOTES, Choice, Fate, fates, grouped, known_reason, shown
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
-from stock_assets.market.accounting import Message
+from stock_assets.market.accounting import Message, accounts
+from stock_assets.market.letters import Letter, Outcome, Settlement, letters_of
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, QUOTE, SENT
@@ -36,7 +37,7 @@ def letter(offset: int = 7, **changes: object) -> Letter:
 
 
 def fate_of(one: Letter, *messages: Message) -> Fate:
-    ((_, fate),) = fates([one], [message(one.offset), *messages], NOW, BARS)
+    ((_, fate),) = fates([one], Choice(), [message(one.offset), *messages], NOW, BARS)
     return fate
 
 
@@ -57,8 +58,11 @@ def test_offsets_of_another_partition_do_not_say_which_is_newer() -> None:
     assert fate_of(letter(), message(2, partition=0)) is Fate.NEWER
 
 
-def test_what_was_put_back_is_not_put_back_again() -> None:
-    assert fate_of(letter(), message(8)) is Fate.NEWER
+def test_what_was_put_back_is_not_put_back_again_and_settled_also_where_a_correction_came_since() -> None:
+    assert fate_of(letter(), message(8)) is Fate.BACK
+    assert fate_of(letter(), message(8), message(9, close=217.3)) is Fate.BACK
+    assert fate_of(letter(), message(6)) is Fate.REPLAY
+    assert [fate for fate in Fate if fate.settles] == [Fate.REPLAY, Fate.BACK]
 
 
 def test_what_is_still_invalid_stays() -> None:
@@ -71,8 +75,24 @@ def test_a_time_that_was_in_the_future_is_so_no_more() -> None:
 
 
 def test_of_two_letters_about_one_bar_the_later_one_goes_back() -> None:
-    told = fates([letter(7), letter(8)], [message(7), message(8)], NOW, BARS)
+    told = fates([letter(7), letter(8, close=217.3)], Choice(), [message(7), message(8, close=217.3)], NOW, BARS)
     assert [fate for _, fate in told] == [Fate.NEWER, Fate.REPLAY]
+
+
+def test_a_message_that_was_refused_itself_and_stays_so_supersedes_nothing() -> None:
+    messages = [message(7), message(8, high=1.0)]
+    told = fates([letter(7), letter(8, high=1.0)], Choice(), messages, NOW, BARS)
+    assert [fate for _, fate in told] == [Fate.REPLAY, Fate.STILL]
+    dismissed = replace(letter(8, close=217.3), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
+    [(_, fate)] = fates([letter(7), dismissed], Choice(), [message(7), message(8, close=217.3)], NOW, BARS)
+    assert fate is Fate.REPLAY
+
+
+def test_a_letter_of_another_reason_that_may_still_go_back_is_not_overwritten() -> None:
+    other = replace(letter(8, close=217.3), reason="time-in-future")
+    messages = [message(7), message(8, close=217.3)]
+    [(_, fate)] = fates([letter(7), other], Choice(reason="refused-by-database"), messages, NOW, BARS)
+    assert fate is Fate.NEWER
 
 
 def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> None:
@@ -84,17 +104,26 @@ def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> N
         Message("quotes", 1, offset, b"AMZN", text, {}, SENT)
         for offset, text in ((7, quote()), (8, quote(price=217.2)), (9, quote()))
     )
-    assert fates([one], [earlier, beside], NOW, QUOTES) == [(one, Fate.REPLAY)]
-    assert fates([one], [earlier, beside, again], NOW, QUOTES) == [(one, Fate.NEWER)]
-    assert fates([replace(one, value=quote(price=0))], [], NOW, QUOTES)[0][1] is Fate.STILL
+    assert fates([one], Choice(), [earlier, beside], NOW, QUOTES) == [(one, Fate.REPLAY)]
+    assert fates([one], Choice(), [earlier, beside, again], NOW, QUOTES) == [(one, Fate.BACK)]
+    assert fates([replace(one, value=quote(price=0))], Choice(), [], NOW, QUOTES)[0][1] is Fate.STILL
 
 
-def test_a_record_that_was_dead_lettered_twice_counts_once() -> None:
-    headers = {"reason": b"no-key", "error": b"e", "source.topic": b"prices"}
-    at = {"source.partition": b"2", "source.offset": b"5"}
-    letters = letters_of(Message("dead", 0, n, None, b"x", headers | at, SENT) for n in range(2))
-    assert [(one.partition, one.offset, one.topic) for one in letters] == [(2, 5, "prices")]
-    assert [(group.reason, group.count, group.newest) for group in grouped(letters)] == [("no-key", 1, SENT)]
+def test_letters_are_counted_by_reason_and_state() -> None:
+    settled = replace(letter(8), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
+    counted = [(one.reason, one.state, one.count, one.newest) for one in grouped([letter(6), settled, letter(7)])]
+    assert counted == [("refused-by-database", "open", 2, SENT), ("refused-by-database", "dismissed", 1, SENT)]
+
+
+def test_settled_letters_are_left_out_unless_asked_for_or_named_by_their_place() -> None:
+    settled = replace(letter(8), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
+    assert letter(7) in Choice()
+    assert settled not in Choice()
+    assert settled not in Choice(reason=settled.reason, partition=1)
+    assert settled in Choice(settled=True)
+    assert settled in Choice(partition=1, offset=8)
+    assert settled not in Choice(partition=1, offset=7)
+    assert letter(7) not in Choice(reason="no-key")
 
 
 @pytest.mark.parametrize(
@@ -131,12 +160,22 @@ def test_a_replay_stores_what_can_be_stored_now(
 
     kafka = KafkaResource(bootstrap_servers=stack.kafka_address)
     letters = letters_of(kafka.messages(fresh_topic.dead_letter_topic))
-    told = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
+    told = fates(letters, Choice(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
     assert {one.key: fate for one, fate in told} == {b"A": Fate.REPLAY, b"B": Fate.NEWER, b"C": Fate.STILL}
     send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is Fate.REPLAY])
-    again = fates(letters, kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
-    assert Fate.REPLAY not in [fate for _, fate in again]
+    again = fates(letters, Choice(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
+    assert {one.key: fate for one, fate in again} == {b"A": Fate.BACK, b"B": Fate.NEWER, b"C": Fate.STILL}
+    settle(kafka, fresh_topic.dead_letter_topic, [one for one, fate in again if fate.settles], Outcome.REPLAYED)
 
     assert launcher.start("--available-now").end() == 0
-    volumes = {symbol: fields["volume"] for (symbol, _, _), fields in points_in(fresh_bucket).items()}
+    points = points_in(fresh_bucket)
+    volumes = {symbol: fields["volume"] for (symbol, _, _), fields in points.items()}
     assert volumes == {"A": BAR["volume"], "B": 1, "D": BAR["volume"]}
+    kept = kafka.messages(fresh_topic.dead_letter_topic)
+    assert {one.key: one.state for one in letters_of(kept)} == {b"A": "replayed", b"B": "open", b"C": "open"}
+    # What was put back has come to Kafka twice: one is stored, and the other stays a dead letter.
+    stored = dict.fromkeys(volumes, (1, NOW, NOW))
+    books = accounts(kafka.messages(fresh_topic.topic), kafka.messages(fresh_topic.dead_letter_topic), stored)
+    assert {row.symbol: (row.published, row.stored, row.dead_lettered) for row in books} == {
+        "A": (2, 1, 1), "B": (2, 1, 1), "C": (1, 0, 1), "D": (1, 1, 0),
+    }  # fmt: skip
