@@ -12,6 +12,7 @@ SILENCE = timedelta(seconds=60)  # programs write a heartbeat every two seconds
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
 FORGET_FAILURES = timedelta(hours=1)
+_GATHERING = timedelta(seconds=60)  # what a tick may take: a run may have failed since `now`
 ROLL_OVER_AGE = timedelta(hours=1)  # a run that has just begun doesn't end at midnight
 
 
@@ -89,10 +90,15 @@ def reconcile(wanted: Mapping[Role, Wanted], actual: Mapping[Role, Actual], now:
 
 def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
     """How long to wait after the newest of `failures`: doubled for each one of the last hour."""
-    recent = [failed for failed in failures if now - failed < FORGET_FAILURES]
+    recent = _recent(failures, now)
     if not recent:
         return timedelta(0)
     return min(FIRST_BACKOFF * (1 << min(len(recent) - 1, 10)), LONGEST_BACKOFF)
+
+
+def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
+    """Those of the last hour. Where the clock was set back some are still to come: nobody waits for them."""
+    return [failed for failed in failures if -_GATHERING < now - failed < FORGET_FAILURES]
 
 
 def _decide(role: Role, wanted: Wanted, actual: Actual, now: datetime) -> list[Decision]:
@@ -118,12 +124,14 @@ def _decide(role: Role, wanted: Wanted, actual: Actual, now: datetime) -> list[D
         return [*decisions, Decision(role, Action.KEEP, "it is starting", ours)]
     if not wanted.work:
         return [*decisions, Decision(role, Action.REST, wanted.reason)]
-    until = max(actual.failures, default=now) + backoff(actual.failures, now)
+    recent = _recent(actual.failures, now)
+    until = max(recent, default=now) + backoff(recent, now)
     if until > now:
-        recent = sum(now - failed < FORGET_FAILURES for failed in actual.failures)
         return [
             *decisions,
-            Decision(role, Action.WAIT, f"{recent} failed within the hour; the next try is at {until:%H:%M:%S} UTC"),
+            Decision(
+                role, Action.WAIT, f"{len(recent)} failed within the hour; the next try is at {until:%H:%M:%S} UTC"
+            ),
         ]
     return [*decisions, Decision(role, Action.START, wanted.reason)]
 

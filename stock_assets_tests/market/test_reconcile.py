@@ -101,6 +101,13 @@ def test_crashes_of_long_ago_are_forgotten() -> None:
     assert backoff([seconds_ago(3700)], NOW) == timedelta(0)
 
 
+def test_crashes_that_are_still_to_come_by_a_clock_that_was_set_back_are_not_waited_for() -> None:
+    assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600)])) == [Action.START]
+    assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600), seconds_ago(3)])) == [Action.WAIT]
+    assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600), seconds_ago(11)])) == [Action.START]
+    assert actions(WORK, actual(failures=[seconds_ago(-1)])) == [Action.WAIT]  # it failed while this was gathered
+
+
 def test_a_run_of_yesterday_is_asked_to_end_while_there_is_work() -> None:
     yesterday = ActiveRun("a", NOW - timedelta(days=1))
     [decision] = decide(WORK, actual([yesterday], locked=True, beat=heartbeat()))
