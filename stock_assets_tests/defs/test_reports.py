@@ -37,8 +37,10 @@ class Reports:
             connection.execute(text("TRUNCATE check_verdict, pipeline_run, notice"))
 
     def tick(self) -> None:
-        context = dg.build_sensor_context(instance=self.instance, definitions=definitions(), cursor=self.cursor)
-        report_what_happens(context, postgres=self.postgres)
+        context = dg.build_sensor_context(
+            self.instance, self.cursor, definitions=definitions(), resources={"postgres": self.postgres}
+        )
+        report_what_happens(context)
         self.cursor = context.cursor
 
     def judge(self, passed: bool, late: list[str]) -> None:
@@ -105,6 +107,14 @@ def test_the_newest_verdict_is_there_with_its_numbers_and_since_when_it_holds(re
     reports.judge(True, [])
     over = reports.verdict()
     assert (over.passed, over.since, over.rows) == (True, over.judged_at, [])
+
+
+def test_a_run_is_seen_also_where_the_clock_was_set_back(reports: Reports) -> None:
+    reports.cursor = (lifecycle.now() + timedelta(hours=3)).isoformat()
+    run = reports.instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
+    assert reports.run(run.run_id).status == "NOT_STARTED"
+    assert reports.cursor is not None
+    assert reports.cursor <= lifecycle.now().isoformat()
 
 
 def test_a_run_is_followed_from_its_start_to_the_reason_of_its_failure(reports: Reports) -> None:

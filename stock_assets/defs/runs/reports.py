@@ -31,11 +31,12 @@ def report_what_happens(context: dg.SensorEvaluationContext, postgres: PostgresR
         raise RuntimeError("Dagster gave this sensor no definitions, so it can't know the checks")
     settings, engine, moment = code_location(), postgres.engine, now()
     copy_verdicts(context.instance, engine, definitions.asset_graph.asset_check_keys)
-    since = datetime.fromisoformat(context.cursor) if context.cursor else None
+    # No later than now: where the clock was set back, what fails from now on has an earlier time.
+    since = min(datetime.fromisoformat(context.cursor), moment) if context.cursor else None
     newest = copy_runs(context.instance, engine, since)
     write_news(context.instance, engine, settings, moment)
     delivered = deliver_due(engine, settings, moment)
-    context.update_cursor(newest.isoformat() if newest else None)
+    context.update_cursor(min(newest, moment).isoformat() if newest else None)
     return dg.SkipReason(f"verdicts and runs are written down, {delivered} messages delivered")
 
 
