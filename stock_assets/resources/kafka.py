@@ -1,5 +1,6 @@
 """What Dagster asks of Kafka: how far a topic goes, and what is in it."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
@@ -13,6 +14,7 @@ from stock_assets.market.lag import Waiting
 from stock_assets.settings import SharedSettings
 
 _TIMEOUT_MS = 10_000
+_POLL_MS = 500
 _FETCH_BYTES = 8 * 1024 * 1024
 _GLANCE_BYTES = 16 * 1024  # the broker sends at least one batch, however large
 
@@ -81,17 +83,22 @@ class KafkaResource(dg.ConfigurableResource):
             left = {at: end for at, end in left.items() if begin[at] < end}
             for at in partitions:
                 consumer.seek(at, begin[at])
+            heard_at = time.monotonic()
             while left:
-                polled = consumer.poll(timeout_ms=_TIMEOUT_MS, max_records=10_000)
-                if not polled:
-                    raise _silence(left)
+                polled = consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
                 for at, records in polled.items():
                     end = left.get(at, 0)  # what came since is not of this reading
                     for record in records:
                         if record.offset < end:
                             yield _message(record)
-                    if at in left and records[-1].offset + 1 >= left[at]:
-                        del left[at]
+                # By position, not by the last record's offset: a transaction ends in a mark, which is no message.
+                done = [at for at, end in left.items() if consumer.position(at) >= end]
+                for at in done:
+                    del left[at]
+                if polled or done:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > _TIMEOUT_MS / 1000:
+                    raise _silence(left)
         finally:
             consumer.close()
 
