@@ -1,14 +1,18 @@
 """Replays beside the stream, on the real Kafka, InfluxDB and PostgreSQL."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from spark_streaming.contract import lifecycle
 from stock_assets import settings
+from stock_assets.defs.prices import replays
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.prices.replays import replay_prices
+from stock_assets.defs.programs import run_beside
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, Platform, platform
 
 __all__ = ["platform"]
@@ -40,7 +44,7 @@ def test_a_part_of_the_topic_is_stored_again_beside_a_living_stream(with_jars: P
     stream = platform.settings.state_of("stream")
     with lifecycle.Lock(stream):  # as a living stream does
         before = sorted(path.name for path in stream.iterdir())
-        result = run(platform, from_offsets={str(partition): 100}, until_offsets={str(partition): 300})
+        result = run(platform, from_offsets={str(partition): 100})
         assert result.success
         assert sorted(path.name for path in stream.iterdir()) == before
     stored = platform.influxdb.stored()["AAPL", "1m"]
@@ -52,6 +56,38 @@ def test_a_part_of_the_topic_is_stored_again_beside_a_living_stream(with_jars: P
     assert event.asset_materialization.metadata["points"].value == 200
     assert run(platform, session=f"{FRIDAY}").success
     assert platform.influxdb.stored()["AAPL", "1m"].points == 300
+
+
+def test_what_has_come_meanwhile_has_the_last_word(with_jars: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform, passes = with_jars, list[Any]()
+    platform.publish(FRIDAYS_BARS[:10])
+    [partition] = [p for p, end in platform.kafka.end_offsets(platform.settings.names.topic).items() if end]
+    corrected = replace(FRIDAYS_BARS[9], volume=1)
+
+    def run_while_the_stream_goes_on(*given: Any) -> Any:
+        reported = run_beside(*given)
+        if not passes:
+            platform.publish([corrected])
+            platform.store([corrected])
+        platform.store([FRIDAYS_BARS[9]] if not passes else [])  # this one's last batch is the later one to arrive
+        passes.append(given)
+        return reported
+
+    monkeypatch.setattr(replays, "run_beside", run_while_the_stream_goes_on)
+    assert run(platform, from_offsets={str(partition): 0}).success
+    assert len(passes) == 2
+    begin, end = FRIDAYS_BARS[9].start, FRIDAYS_BARS[10].start
+    assert platform.influxdb.points("AAPL", begin, end)["1m", begin]["volume"] == 1
+
+
+def test_one_that_was_cut_off_says_what_to_do(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_JARS", str(tmp_path))  # where there are none
+    settings.code_location.cache_clear()
+    platform.publish(FRIDAYS_BARS[:10])
+    with pytest.raises(dg.Failure, match="Run it again with the same configuration"):
+        run(platform, session=f"{FRIDAY}")
 
 
 @pytest.mark.parametrize(

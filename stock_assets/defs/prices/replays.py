@@ -5,6 +5,7 @@ import shutil
 from datetime import date, datetime
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
 
 from spark_streaming.contract.lifecycle import now
 from stock_assets.defs.prices.judgement import exchange_of_bars
@@ -16,6 +17,8 @@ from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.sources.choose import source_of
 from stock_assets.store.coverage import read_coverage
 
+_PASSES = 3  # what has come since the last one is of seconds: no bar is corrected so soon
+
 
 class ReplayConfig(dg.Config):
     """Which messages: those of a day, or by their offsets. Exactly one of `session` and `from_offsets` is needed."""
@@ -24,8 +27,6 @@ class ReplayConfig(dg.Config):
     """A session date, as 2026-11-20: all messages that were sent since its first exchange opened."""
     from_offsets: dict[str, int] = {}  # noqa: RUF012 - Dagster's Config is pydantic: each instance gets its own
     """Partition -> the first offset, as {"0": 120}; partitions that aren't named are left out."""
-    until_offsets: dict[str, int] = {}  # noqa: RUF012
-    """Partition -> the offset before which it may end; none: what the topic holds now. A batch is done as a whole."""
 
 
 @dg.op(description="Runs the stream's own program with --available-now and a state of its own.")
@@ -38,11 +39,28 @@ def replay(
 ) -> None:
     """Points are written again as they are, so nothing changes but what was missing.
 
+    That holds at the topic's end alone: before it, a bar has the value of an earlier message again, and the stream
+    beside it may have stored a newer one that has come meanwhile. So what has come is done, too, before it ends.
     Lock, heartbeat and checkpoint lie in a folder of this run: the stream beside it is not disturbed, and doesn't
     disturb. What can't be a point is dead-lettered again, and counts once by where it came from.
     """
     settings = code_location()
-    begin, end = _span(settings, config, kafka, postgres)
+    begin = _begin(settings, config, kafka, postgres)
+    for _ in range(_PASSES):
+        end = kafka.end_offsets(settings.names.topic)
+        _carry(context, pipes, settings, begin, end)
+        if kafka.end_offsets(settings.names.topic) == end:
+            return
+        begin = end
+
+
+def _carry(
+    context: dg.OpExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    settings: CodeLocationSettings,
+    begin: dict[int, int],
+    end: dict[int, int],
+) -> None:
     context.log.info("from offsets %s to %s", begin, end)
     state = settings.state_of("replays") / context.run_id
     environment = settings.stream_environment() | {
@@ -53,6 +71,11 @@ def replay(
     }
     try:
         reported = run_beside(context, pipes, "spark_streaming", environment, "--available-now")
+    except DagsterPipesExecutionError as error:
+        raise dg.Failure(
+            "The replay was cut off, and bars may have the value of an earlier message where a newer one corrects it. "
+            "Run it again with the same configuration, which puts that right; the log says why it ended."
+        ) from error
     finally:
         shutil.rmtree(state, ignore_errors=True)
     for result in reported:
@@ -72,10 +95,10 @@ def replay_prices() -> None:
     replay()
 
 
-def _span(
+def _begin(
     settings: CodeLocationSettings, config: ReplayConfig, kafka: KafkaResource, postgres: PostgresResource
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Where each partition begins and ends.
+) -> dict[int, int]:
+    """Where each partition begins.
 
     Raises:
         Failure: the configuration names no part of the topic.
@@ -84,18 +107,16 @@ def _span(
         raise dg.Failure('Say which messages: either session: "2026-11-20" or from_offsets: {"0": 120}.')
     topic = settings.names.topic
     last, first = kafka.end_offsets(topic), kafka.offsets_since(topic, datetime.fromtimestamp(0, now().tzinfo))
-    end = last | _numbers(config.until_offsets)
     if config.session:
-        begin = kafka.offsets_since(topic, _opening(settings, postgres, date.fromisoformat(config.session)))
-    else:
-        begin = last | _numbers(config.from_offsets)  # at its end there is nothing of a partition to do
-    for partition, offset in (begin | _numbers(config.until_offsets)).items():
+        return kafka.offsets_since(topic, _opening(settings, postgres, date.fromisoformat(config.session)))
+    begin = last | {int(partition): offset for partition, offset in config.from_offsets.items()}
+    for partition, offset in begin.items():
         if partition not in last or not first[partition] <= offset <= last[partition]:
             raise dg.Failure(
                 f"{topic} has no offset {offset} in partition {partition}; it has "
                 + ", ".join(f"{first[p]} to {last[p]} in {p}" for p in sorted(last))
             )
-    return begin, end
+    return begin
 
 
 def _opening(settings: CodeLocationSettings, postgres: PostgresResource, day: date) -> datetime:
@@ -109,7 +130,3 @@ def _opening(settings: CodeLocationSettings, postgres: PostgresResource, day: da
     if not opened:
         raise dg.Failure(f"No exchange of the symbols in use has a session on {day}.")
     return min(opened)
-
-
-def _numbers(offsets: dict[str, int]) -> dict[int, int]:
-    return {int(partition): offset for partition, offset in offsets.items()}
