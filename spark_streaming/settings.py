@@ -21,9 +21,9 @@ class StreamSettings(BaseSettings):
     stock_price_kafka_topic: str = Field(TOPIC, description="topic of the bars; other sources add a suffix")
     stock_quote_kafka_topic: str = Field("", description="topic of the quotes, with the same suffix; none: bars alone")
     influxdb_url: str = Field("http://127.0.0.1:8086", description="an InfluxDB 2")
-    influx_org: str = Field("stocks", description="organization in InfluxDB")
+    influx_org: str = Field("stocks", min_length=1, description="organization in InfluxDB")
     influx_token: SecretStr = Field(description="can only write the source's bucket")
-    influxdb_bucket: str = Field(BUCKET, description="bucket of the bars; other sources add a suffix")
+    influxdb_bucket: str = Field(BUCKET, min_length=1, description="bucket of the bars; other sources add a suffix")
     influxdb_measurement: str = Field(MEASUREMENT, min_length=1, description="measurement of the bars")
 
     stream_state: Path = Field(description="folder of the lock, the heartbeat and the checkpoint")

@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
+from spark_streaming.settings import StreamSettings
 from stock_assets.settings import CodeLocationSettings, SharedSettings
+from stock_assets_tests.services.fixtures import no_settings_around
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,3 +101,13 @@ def test_every_name_of_another_source_has_its_suffix(home: Path, source: Source,
     assert settings.names.bucket == f"stock-prices{suffix}"
     assert settings.names.postgres_schema == f"stocks{suffix.replace('-', '_')}"
     assert settings.state_of("stream") == home / "state" / source / "stream"
+
+
+@pytest.mark.parametrize("name", ["influx_org", "influxdb_bucket"])
+@pytest.mark.parametrize("settings", [StackSettings, CodeLocationSettings, StreamSettings])
+def test_an_empty_name_is_refused_before_influxdb_refuses_each_bar(
+    settings: type[BaseSettings], name: str, tmp_path: Path
+) -> None:
+    """To a write for no organization InfluxDB says 400 and "invalid", its words for lines that it can't take."""
+    with no_settings_around(tmp_path), pytest.raises(ValidationError, match=f"{name}\n.*at least 1 character"):
+        settings.model_validate({name: ""})
