@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra.cli.say import answers, errors, plain_errors
 from infra.local import state
@@ -43,17 +43,18 @@ def list_letters(quotes: OfQuotes = False, settled: SettledToo = False, as_json:
     if as_json:
         print(json.dumps([vars(group) for group in groups], default=datetime.isoformat))
         return
-    table = Table("reason", "state", "records", "oldest", "newest", title=dead_letter_topic)
+    state_too = ["state"] if settled else []
+    table = Table(Column("reason", no_wrap=True), *state_too, "records", "oldest", "newest", title=dead_letter_topic)
     for group in groups:
         times = (f"{at:%Y-%m-%d %H:%M:%SZ}" if at else "" for at in (group.oldest, group.newest))
-        table.add_row(group.reason, group.state, f"{group.count:,}", *times)
+        table.add_row(group.reason, *([group.state] if settled else []), f"{group.count:,}", *times)
     hidden = 0 if settled else sum(letter.settlement is not None for letter in letters)
     if groups:
         answers.print(table)
     else:
         answers.print(f"Nothing is {'open ' if hidden else ''}in {dead_letter_topic}.", markup=False)
     if hidden:
-        answers.print(f"{hidden:,} more are settled: `--all` counts them too.", markup=False)
+        answers.print(f"{hidden:,} settled: `--all` counts them too.", markup=False)
 
 
 @app.command("show")

@@ -45,6 +45,7 @@ class Desk:
         self.topic = names.quote_topic if quotes else names.topic
         self.box = letters_of_quotes(names) if quotes else letters_of_bars(names)
         self.cursor: str | None = None
+        self.done: dict[int, int] = {}  # of the bars' topic
         upgrade(self.settings)
         with self.postgres.engine.begin() as connection:
             connection.execute(text("TRUNCATE check_verdict, pipeline_run, notice, ingest_coverage"))
@@ -66,17 +67,22 @@ class Desk:
         return offset
 
     def judge(self) -> str | None:
-        """A tick of both sensors, with nothing at stake but letters; what is said of them, None where nothing is."""
+        """A tick of both sensors while nothing else is at stake; what is said of letters, None where nothing is."""
         done = self.kafka.end_offsets(self.settings.names.topic)
-        beat = Heartbeat("", 1, State.RUNNING, lifecycle.now(), lifecycle.now(), offsets=done)
-        lifecycle.write_heartbeat(self.settings.state_of("stream"), beat)
+        if done != self.done:
+            beat = Heartbeat("", 1, State.RUNNING, lifecycle.now(), lifecycle.now(), offsets=done)
+            lifecycle.write_heartbeat(self.settings.state_of("stream"), beat)
+            self.done = done
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
         influxdb = InfluxDBResource.of(self.settings)
         result = judge_prices(context, kafka=self.kafka, influxdb=influxdb, postgres=self.postgres)
-        events = [e for e in result.asset_events if isinstance(e, dg.AssetCheckEvaluation)]  # type: ignore[union-attr]
+        if isinstance(result, dg.SkipReason):
+            return None
+        assert isinstance(result, dg.SensorResult)
+        events = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
         for event in events:
             self.instance.report_runless_asset_event(event)
-        self.cursor = result.cursor  # type: ignore[union-attr]
+        self.cursor = result.cursor
         reporting = dg.build_sensor_context(instance=self.instance, definitions=definitions())
         report_what_happens(reporting, postgres=self.postgres)
         return next((event.description for event in events if event.check_name == self.box.check), None)
@@ -145,7 +151,7 @@ def test_letters_warn_until_each_is_put_back_or_dismissed_and_then_it_is_told_th
     assert (by_hand.passed, by_hand.figures) == (True, {"dead_letters": 0, "settled": 2})
 
     assert json.loads(desk.stocks("list", "--json").stdout) == []
-    assert "2 more are settled" in desk.stocks("list").stdout
+    assert "2 settled: `--all`" in desk.stocks("list").stdout
     groups = json.loads(desk.stocks("list", "--all", "--json").stdout)
     assert {(group["reason"], group["state"], group["count"]) for group in groups} == {
         (GOOD, "replayed", 1), (BAD, "dismissed", 1),
