@@ -99,7 +99,8 @@ def plausibility(influxdb: InfluxDBResource) -> Judgement:
     frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
     said = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
     said += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
-    summary = ", ".join(said) or "no jump of more than 25 %, and no price that stands still"
+    nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored to look at"
+    summary = ", ".join(said) or nothing
     table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
     figures = {"jumps": len(jumped), "standstills": len(frozen)}
     return Judgement("prices_are_plausible", not said, summary, table, figures, _WARN)
