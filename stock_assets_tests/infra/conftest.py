@@ -1,10 +1,12 @@
-"""A terminal for each test."""
+"""A terminal for each test, and a market to look at."""
 
 import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from infra.settings import StackSettings
+from stock_assets_tests.infra.looks import Market, filled
 from stock_assets_tests.infra.terminal import Terminal
 from stock_assets_tests.services.fixtures import open_folder
 
@@ -19,3 +21,9 @@ def terminal() -> Iterator[Terminal]:
     yield made
     made.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def market(stack: StackSettings) -> Market:
+    """Real servers with two sessions of 2-minute bars; no test takes one away."""
+    return filled(stack)
