@@ -4,17 +4,11 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from spark_streaming.contract.lifecycle import (
-    Lock,
-    State,
-    clear_drain_request,
-    drain_is_requested,
-    end_with_parent,
-)
+from spark_streaming.contract.lifecycle import Lock, State, clear_drain_request, end_with_parent
 from spark_streaming.contract.pulse import Pulse
+from spark_streaming.ending import Ending, Run
 from spark_streaming.following import StreamFailedError, follow, watching
 from spark_streaming.life import StopSignals
 from spark_streaming.progress import Totals
@@ -64,6 +58,7 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
         from spark_streaming.session import open_session
 
         feed = bars_of(settings)
+        this = Run(settings, available_now, feed, totals, pulse, signals)
         with watching(settings, feed, totals) as watch:
             spark = open_session(settings)
             signals.listen()
@@ -73,7 +68,7 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
                     _beside(spark, settings, available_now) as beside,
                 ):
                     pulse.quotes = lambda: beside.beat if beside else None
-                    _stream(spark, settings, feed, totals, metrics, available_now, pulse, signals, watch, beside)
+                    _stream(this, spark, watch, metrics, beside)
             except (Py4JError, OSError) as error:
                 if signals.received is None:
                     raise
@@ -97,52 +92,24 @@ def _failures_told(pulse: Pulse) -> Iterator[None]:
         raise
 
 
-def _stream(
-    spark: "SparkSession",
-    settings: StreamSettings,
-    feed: "Feed",
-    totals: Totals,
-    metrics: "Metrics",
-    available_now: bool,
-    pulse: Pulse,
-    signals: StopSignals,
-    watch: "Watch",
-    beside: "Beside | None",
-) -> None:
+def _stream(this: Run, spark: "SparkSession", watch: "Watch", metrics: "Metrics", beside: "Beside | None") -> None:
     from spark_streaming.job import Stream
 
-    stream = Stream(spark, settings, feed, totals, metrics, watch.partitions, available_now)
-    log.info("streaming %s of %s", feed.way, settings.influxdb_url)
-    pulse.tell(State.RUNNING, feed.way)
-    drain_since: datetime | None = None
+    feed = this.feed
+    stream = Stream(spark, this.settings, feed, this.totals, metrics, watch.partitions, this.available_now)
+    log.info("streaming %s of %s", feed.way, this.settings.influxdb_url)
+    this.pulse.tell(State.RUNNING, feed.way)
+    follow(feed, stream, watch, Ending(this, beside).why)
+    if beside is not None and this.available_now and this.signals.received is None:
+        _let_end(beside, this.signals)
 
-    def why_stop() -> str | None:
-        nonlocal drain_since
-        if signals.received is not None:
-            if beside is not None:
-                beside.end()  # both at once: there is little time
-            return signals.received.name
-        if beside is not None and (totals.batches or totals.idle_at is not None):
-            beside.begin()
-        if drain_since is None and not available_now and drain_is_requested(settings.stream_state):
-            drain_since = datetime.now(UTC)
-            log.info("asked to end once nothing is left in %s", feed.topic)
-            pulse.tell(State.DRAINING, "ends once nothing is left to read")
-        idle = drain_since is not None and totals.idle_at is not None and totals.idle_at > drain_since
-        if drain_since is not None and idle and (beside is None or beside.is_idle_since(drain_since)):
-            return "nothing is left"
-        ends = settings.ending_offsets
-        if ends and all(totals.offsets.get(partition, 0) >= offset for partition, offset in ends.items()):
-            return "all is done up to ENDING_OFFSETS"
-        return None
 
-    follow(feed, stream, watch, why_stop)
-    if beside is not None and available_now and signals.received is None:
-        beside.begin()
-        while not beside.is_done and signals.received is None:
-            time.sleep(_LOOK_SECONDS)
-        if beside.error is not None:
-            raise beside.error
+def _let_end(beside: "Beside", signals: StopSignals) -> None:
+    beside.begin()
+    while not beside.is_done and signals.received is None:
+        time.sleep(_LOOK_SECONDS)
+    if beside.error is not None:
+        raise beside.error
 
 
 @contextmanager
