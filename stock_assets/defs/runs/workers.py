@@ -1,9 +1,13 @@
 """Whether the process in which Dagster executes a run still lives, on this machine."""
 
+import time
+
 import psutil
 from dagster import DagsterEventType, DagsterInstance
 
-_CLOCK_SECONDS = 2.0  # a process's begin is known to a hundredth of a second, by a clock that may have been set since
+from spark_streaming.contract.lifecycle import now
+
+_CLOCK_SECONDS = 2.0  # a process's age is known to a hundredth of a second, an event's by the clock on the wall
 
 
 def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
@@ -18,6 +22,13 @@ def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
         return False
     at, pid = told[-1]
     try:
-        return psutil.Process(int(pid)).create_time() > at + _CLOCK_SECONDS  # the number is another program's now
+        return _age(psutil.Process(int(pid))) < now().timestamp() - at - _CLOCK_SECONDS  # another program's number now
     except psutil.NoSuchProcess:
         return True
+
+
+def _age(process: psutil.Process) -> float:
+    """Seconds since a process was started; on Linux by a clock that is never set, which counts from the boot."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - (process.create_time() - psutil.boot_time())
+    return time.time() - process.create_time()
