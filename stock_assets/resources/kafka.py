@@ -29,6 +29,15 @@ class KafkaResource(dg.ConfigurableResource):
         """The brokers that the settings name."""
         return cls(bootstrap_servers=settings.kafka_bootstrap_servers)
 
+    def first_offsets(self, topic: str) -> dict[int, int]:
+        """Partition -> the offset of the oldest message that it still holds; its end where it holds none."""
+        consumer = self._consumer()
+        try:
+            begins = consumer.beginning_offsets(_partitions(consumer, topic))
+        finally:
+            consumer.close()
+        return {at.partition: offset for at, offset in begins.items()}
+
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Partition -> the offset that the next message will get.
 

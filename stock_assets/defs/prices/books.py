@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import dagster as dg
 
@@ -12,8 +12,6 @@ from stock_assets.market.accounting import Account, Message, accounts
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings
-
-_EVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,7 @@ def books(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: Influx
 
     published = counted(kafka.messages(settings.names.topic))
     rows = accounts(published, kafka.messages(settings.names.dead_letter_topic), stored)
-    first = kafka.offsets_since(settings.names.topic, _EVER)
-    return Books(rows, coming, sum(first.values()))
+    return Books(rows, coming, sum(kafka.first_offsets(settings.names.topic).values()))
 
 
 def accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Judgement:

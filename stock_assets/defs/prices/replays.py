@@ -106,7 +106,7 @@ def _begin(
     if bool(config.session) == bool(config.from_offsets):
         raise dg.Failure('Say which messages: either session: "2026-11-20" or from_offsets: {"0": 120}.')
     topic = settings.names.topic
-    last, first = kafka.end_offsets(topic), kafka.offsets_since(topic, datetime.fromtimestamp(0, now().tzinfo))
+    last, first = kafka.end_offsets(topic), kafka.first_offsets(topic)
     if config.session:
         return kafka.offsets_since(topic, _opening(settings, postgres, date.fromisoformat(config.session)))
     begin = last | {int(partition): offset for partition, offset in config.from_offsets.items()}
