@@ -60,20 +60,13 @@ def stream() -> Iterator[StreamServer]:
     server.close()
 
 
-@pytest.fixture(scope="module")
-def yahoo() -> Iterator[YahooServer]:
-    server = YahooServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def client(stream: StreamServer, yahoo: YahooServer, tmp_path: Path) -> Iterator[Client]:
+def client(stream: StreamServer, server: YahooServer, tmp_path: Path) -> Iterator[Client]:
     watched, time = ["AMZN", "AAPL"], [OPEN]
     source = YahooQuotes(
         watched=lambda: list(watched),
         stream=YahooStream(stream.address, stream.context, resubscribe_seconds=60, stall_seconds=60),
-        client=YahooClient(tmp_path, yahoo.session),
+        client=YahooClient(tmp_path, server.session),
         manners=Manners(tmp_path / "turns.json", per_minute=60_000),
         patience=HASTY,
         now=lambda: time[0],
@@ -203,10 +196,10 @@ def test_only_symbols_of_open_markets_are_subscribed(stream: StreamServer, clien
 
 
 def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
-    stream: StreamServer, yahoo: YahooServer, client: Client
+    stream: StreamServer, server: YahooServer, client: Client
 ) -> None:
     row = {"marketState": "REGULAR", "regularMarketPrice": 217.5, "regularMarketTime": MS // 1000, "bid": 217.4}
-    yahoo.market.quotes = {"AMZN": row | {"regularMarketVolume": 48210, "regularMarketChangePercent": 0.1}}
+    server.market.quotes = {"AMZN": row | {"regularMarketVolume": 48210, "regularMarketChangePercent": 0.1}}
     stream.refusals = 12
     stream.acts = [saying(frame_of("AMZN", MS + 5, 218))]
     client.start()
@@ -220,17 +213,17 @@ def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
 
 
 def test_where_nothing_can_be_had_it_says_so_and_goes_on(
-    stream: StreamServer, yahoo: YahooServer, client: Client
+    stream: StreamServer, server: YahooServer, client: Client
 ) -> None:
-    yahoo.market.quotes = {}
-    yahoo.market.refuse_quotes = True
+    server.market.quotes = {}
+    server.market.refuse_quotes = True
     stream.refusals = 1_000
     client.start()
     try:
         eventually(lambda: "neither" in client.source.status.how)
         assert client.source.status.count["polls_failed"] >= 1
     finally:
-        yahoo.market.refuse_quotes = False
+        server.market.refuse_quotes = False
     stream.acts = [saying(frame_of("AMZN", MS, 1))]
     stream.refusals = 0
     eventually(lambda: client.prices() == [1])
