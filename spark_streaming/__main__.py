@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from spark_streaming.contract.lifecycle import EXIT_LOCKED, AlreadyRunningError
-from spark_streaming.following import StreamFailedError
-from spark_streaming.program import run
+from spark_streaming.contract.process_lock import EXIT_LOCKED, AlreadyRunningError
+from spark_streaming.runtime.program import run
+from spark_streaming.runtime.supervision import StreamFailedError
 from spark_streaming.settings import StreamSettings
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from spark_streaming.contract.schema import QUOTE_MEASUREMENT
-from spark_streaming.influxdb_sink import Target, ToLines
-from spark_streaming.quote_lines import quote_lines, quote_verdicts
+from spark_streaming.parse.bars import bar_lines, verdicts
+from spark_streaming.parse.quotes import quote_lines, quote_verdicts
 from spark_streaming.settings import StreamSettings
-from spark_streaming.transform import bar_lines, verdicts
+from spark_streaming.sink.influxdb import ToLines, WriteTarget
 
 # key, value and own time of records -> why each is refused, by the `Reason`'s text; null where it is valid
 Verdicts = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
@@ -24,7 +24,7 @@ class Feed:
     asset: str  # Dagster's key of what it makes
     topic: str
     dead_letter_topic: str
-    target: Target
+    target: WriteTarget
     to_lines: ToLines
     verdicts: Verdicts
     folder: Path  # of its state; the bars' is the program's own
@@ -38,12 +38,12 @@ class Feed:
         return self.folder / "checkpoint"
 
     @property
-    def way(self) -> str:
+    def description(self) -> str:
         """From where to where, for people."""
         return f"{self.topic} into {self.target.bucket}"
 
 
-def bars_of(settings: StreamSettings) -> Feed:
+def bar_feed(settings: StreamSettings) -> Feed:
     """The feed of the bars."""
     return Feed(
         name="bars",
@@ -60,7 +60,7 @@ def bars_of(settings: StreamSettings) -> Feed:
     )
 
 
-def quotes_of(settings: StreamSettings) -> Feed | None:
+def quote_feed(settings: StreamSettings) -> Feed | None:
     """The feed of the quotes; None where there are none.
 
     It has one task and a slower trigger: the bars come first, and a quote is looked at by people.

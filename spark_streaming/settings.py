@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
-from spark_streaming.influxdb_sink import Target
+from spark_streaming.sink.influxdb import WriteTarget
 
 
 class StreamSettings(BaseSettings):
@@ -72,9 +72,9 @@ class StreamSettings(BaseSettings):
         return "replay" if self.starting_offsets else "stream"
 
     @property
-    def target(self) -> Target:
+    def target(self) -> WriteTarget:
         """Where points go."""
-        return Target(
+        return WriteTarget(
             url=self.influxdb_url.rstrip("/"),
             organization=self.influx_org,
             bucket=self.names.bucket,

@@ -5,16 +5,16 @@ import dagster as dg
 import stock_assets.defs
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.company.jobs import refresh_companies
-from stock_assets.defs.company.sensors import follow_automation
-from stock_assets.defs.prices.jobs import judge_everything, publish_prices, stream_prices
-from stock_assets.defs.prices.replays import replay_prices
-from stock_assets.defs.prices.sensors import judge_prices
-from stock_assets.defs.runs.reports import purge_history, report_what_happens
-from stock_assets.defs.runs.sensors import keep_prices_flowing
-from stock_assets.defs.sessions.assets import session_summary_of
-from stock_assets.defs.sessions.partitions import partitions_of
-from stock_assets.defs.sessions.repairs import repair_gaps
-from stock_assets.defs.sessions.sensors import repair_sessions
+from stock_assets.defs.company.sensors import automation
+from stock_assets.defs.prices.jobs import evaluate_all_checks, publish_prices, stream_prices
+from stock_assets.defs.prices.reprocessing import reprocess_prices
+from stock_assets.defs.prices.sensors import evaluate_checks
+from stock_assets.defs.programs.reports import purge_history, record_and_notify
+from stock_assets.defs.programs.sensors import run_programs
+from stock_assets.defs.sessions.assets import make_session_summary
+from stock_assets.defs.sessions.jobs import repair_gaps
+from stock_assets.defs.sessions.partitions import make_partitions
+from stock_assets.defs.sessions.sensors import request_repairs
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -33,18 +33,18 @@ def definitions() -> dg.Definitions:
     settings = code_location()
     loaded = dg.load_assets_from_package_module(stock_assets.defs)
     assets = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition)]
-    assets.append(session_summary_of(partitions_of(settings)))
+    assets.append(make_session_summary(make_partitions(settings)))
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
-        jobs=[publish_prices, stream_prices, judge_everything, refresh_companies, replay_prices, repair_gaps],
+        jobs=[publish_prices, stream_prices, evaluate_all_checks, refresh_companies, reprocess_prices, repair_gaps],
         sensors=[
-            keep_prices_flowing,
-            judge_prices,
-            report_what_happens,
+            run_programs,
+            evaluate_checks,
+            record_and_notify,
             purge_history,
-            follow_automation,
-            repair_sessions,
+            automation,
+            request_repairs,
         ],
         resources=_resources(settings),
         # Runs are either one long program or short; in-process also lets a program see its run die.
@@ -54,10 +54,10 @@ def definitions() -> dg.Definitions:
 
 def _resources(settings: CodeLocationSettings) -> dict[str, object]:
     return {
-        "influxdb": InfluxDBResource.of(settings),
-        "kafka": KafkaResource.of(settings),
-        "postgres": PostgresResource.of(settings),
-        "pyspark": SmallSparkResource.of(settings),
+        "influxdb": InfluxDBResource.from_settings(settings),
+        "kafka": KafkaResource.from_settings(settings),
+        "postgres": PostgresResource.from_settings(settings),
+        "pyspark": SmallSparkResource.from_settings(settings),
         # Longer than the worst batch takes to finish, so that a stop loses and repeats nothing.
         "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=60),
     }

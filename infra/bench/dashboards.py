@@ -11,21 +11,22 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from infra.bench.stand import Bucket, Stand
+from infra.bench.environment import BenchEnvironment, Bucket
 from infra.grafana.databases import Databases
 from infra.grafana.provisioning import DASHBOARDS
 from infra.grafana.queries import Query, View, load, queries_of
-from infra.local import postgres, secrets
-from infra.local.progress import Progress
-from infra.local.secrets import Secrets
+from infra.host import secrets
+from infra.host.progress import Progress
+from infra.host.secrets import Secrets
+from infra.servers import postgres
 from infra.settings import HOST
 from spark_streaming.contract.schema import MEASUREMENT, Source
 from stock_assets.market.calendars import Session, sessions_between
-from stock_assets.market.coverage import Coverage
 from stock_assets.market.sessions import SessionSummary
+from stock_assets.pipeline.coverage import Coverage
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import write_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.sessions import write_summaries
 
@@ -60,7 +61,7 @@ class Asked:
         return statistics.median(self.milliseconds)
 
 
-def measure(stand: Stand, progress: Progress) -> dict[str, dict[str, float | str]]:
+def measure(stand: BenchEnvironment, progress: Progress) -> dict[str, dict[str, float | str]]:
     """View -> its slowest query (median of three tries and the worst, in milliseconds), and all queries together."""
     with progress.step("starting PostgreSQL"):
         stand.servers.bring_up_postgres([Source.YAHOO])
@@ -145,7 +146,7 @@ def _year(symbol: str, sessions: Sequence[Session]) -> tuple[list[str], list[Ses
     return lines, summaries
 
 
-def _engine(stand: Stand) -> Engine:
+def _engine(stand: BenchEnvironment) -> Engine:
     password = Secrets(stand.settings.stocks_home).read(secrets.POSTGRES_PASSWORD) or ""
     settings = IngestSettings(
         stocks_home=stand.settings.stocks_home,
@@ -158,10 +159,10 @@ def _engine(stand: Stand) -> Engine:
         postgres_password=SecretStr(password),
     )
     upgrade(settings)
-    return engine_of(settings.postgres)
+    return make_engine(settings.postgres)
 
 
-def _databases(stand: Stand, bucket: Bucket) -> Databases:
+def _databases(stand: BenchEnvironment, bucket: Bucket) -> Databases:
     settings = stand.settings
     password = Secrets(settings.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
     reader = postgres.reader_of(settings.names_of(Source.YAHOO))

@@ -21,12 +21,12 @@ from pathlib import Path
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 
+from infra.bench.environment import BenchSettings, free_ports
 from infra.bench.latency import stamp_on_append
-from infra.bench.stand import StandSettings, free_ports
-from infra.local.errors import Exit, StackError, last_lines
-from infra.local.progress import Progress
-from infra.local.stack import Servers, write_stack_env
+from infra.host.errors import Exit, StackError, last_lines
+from infra.host.progress import Progress
 from infra.settings import StackSettings, service_environment
+from infra.stack.servers import Servers, write_stack_env
 from spark_streaming.contract.schema import Source
 
 _SERVER = "stock_assets_tests.services.yahoo_alone"
@@ -128,7 +128,7 @@ def _servers(progress: Progress, symbols: list[str]) -> Iterator[StackSettings]:
     home.chmod(0o755)  # as root, PostgreSQL runs as another user
     ports = dict(zip(("kafka_port", "kafka_controller_port", "postgres_port"), free_ports(3), strict=True))
     cache = StackSettings().stocks_cache
-    settings = StandSettings(stocks_home=home, stocks_cache=cache, stocks=tuple(symbols), **ports)  # type: ignore[arg-type]
+    settings = BenchSettings(stocks_home=home, stocks_cache=cache, stocks=tuple(symbols), **ports)  # type: ignore[arg-type]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         servers = Servers(settings, progress)

@@ -12,10 +12,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.producer.future import FutureRecordMetadata
 
 from infra.bench import bars
-from infra.bench.stand import Bucket, Stand
-from infra.local.errors import Exit, StackError, last_lines
-from infra.local.progress import Progress
-from spark_streaming.contract.every import Every
+from infra.bench.environment import BenchEnvironment, Bucket
+from infra.host.errors import Exit, StackError, last_lines
+from infra.host.progress import Progress
+from spark_streaming.contract.periodic import Periodic
 from spark_streaming.contract.schema import MEASUREMENT
 
 _PROBE = "PROBE"  # the symbol that is looked for; the others are the load
@@ -25,14 +25,14 @@ _WARM_SECONDS = 30  # Spark's first batches are not what a running stream is jud
 _FIRST = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
 
 
-def measure(stand: Stand, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
+def measure(stand: BenchEnvironment, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
     """The report: percentiles of the probes sent in the last `seconds`, and the rate that was reached."""
     names, bucket = stand.topic(), stand.bucket()
     stamp_on_append(stand.settings.kafka_address, names.topic)
     state = stand.settings.stocks_home / "bench-latency"
     state.mkdir()
     watcher = _Watcher(bucket)
-    with stand.stream(names, bucket, state) as process, Every(_LOOK_SECONDS, watcher.look, "watcher"):
+    with stand.stream(names, bucket, state) as process, Periodic(_LOOK_SECONDS, watcher.look, "watcher"):
         with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
             appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
         if process.poll() is not None or not watcher.wait_for(len(appended), 60):

@@ -10,7 +10,7 @@ from typing import Self
 import psutil
 import requests
 
-from spark_streaming.contract.every import Every
+from spark_streaming.contract.periodic import Periodic
 
 _EVERY_SECONDS = 0.2
 _POINTS = re.compile(r"^storage_shard_write_count\{.*\} (\S+)$", re.MULTILINE)  # of InfluxDB 2.7
@@ -68,7 +68,7 @@ class Meter:
         self._cpu: dict[psutil.Process, float] = {}  # of those that have ended, too
         self._before = (self._points(), _cpu_of(self._server))
         self._began = 0.0
-        self._thread = Every(_EVERY_SECONDS, self._look, "meter")
+        self._thread = Periodic(_EVERY_SECONDS, self._look, "meter")
 
     def watch(self, pid: int) -> None:
         """Count this process and its children as the client."""

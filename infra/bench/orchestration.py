@@ -18,12 +18,12 @@ import dagster as dg
 import psutil
 from dagster._core.definitions.run_request import InstigatorType
 
-from infra.bench.stand import free_ports
-from infra.local import dagster
-from infra.local.errors import Exit, StackError
-from infra.local.progress import Progress
+from infra.bench.environment import free_ports
+from infra.host.errors import Exit, StackError
+from infra.host.progress import Progress
+from infra.servers import dagster
 from infra.settings import StackSettings
-from spark_streaming.contract.lifecycle import State, read_heartbeat
+from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 
 _PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 SYMBOLS = 50
@@ -103,7 +103,9 @@ def _platform(symbols: int) -> Iterator[Path]:
 def _wait_until_they_flow(home: Path) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     state = home / "state" / "simulated" / "stream"
-    while (beat := read_heartbeat(state)) is None or beat.state is not State.RUNNING or beat.newest_event is None:
+    while (
+        (beat := read_heartbeat(state)) is None or beat.state is not ProgramState.RUNNING or beat.newest_event is None
+    ):
         if time.monotonic() > deadline:
             raise StackError(f"no bar was stored within {_PATIENCE_SECONDS} s", Exit.SERVICE_FAILED)
         time.sleep(1)

@@ -15,22 +15,22 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from infra.bench.stand import Stand
-from infra.local.errors import Exit, StackError
-from infra.local.progress import Progress
+from infra.bench.environment import BenchEnvironment
+from infra.host.errors import Exit, StackError
+from infra.host.progress import Progress
 from infra.settings import service_environment
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.ingest.quotes import QuoteWorker
-from stock_assets.sources.manners import Manners
-from stock_assets.sources.yahoo_client import YahooClient
-from stock_assets.sources.yahoo_quotes import YahooQuotes
-from stock_assets.sources.yahoo_stream import YahooStream
+from stock_assets.ingest.quote_worker import QuoteWorker
+from stock_assets.sources.yahoo.client import YahooClient
+from stock_assets.sources.yahoo.quotes import YahooQuotes
+from stock_assets.sources.yahoo.rate_limiter import RateLimiter
+from stock_assets.sources.yahoo.websocket import YahooWebSocket
 
 _SERVER = "stock_assets_tests.services.yahoo_stream"
 _PATIENCE_SECONDS = 300
 
 
-def measure(stand: Stand, progress: Progress, quotes: int, symbols: int) -> dict[str, float]:
+def measure(stand: BenchEnvironment, progress: Progress, quotes: int, symbols: int) -> dict[str, float]:
     """The report on `quotes` quotes of so many symbols, TLS and protobuf included, each acknowledged by Kafka.
 
     Raises:
@@ -42,9 +42,9 @@ def measure(stand: Stand, progress: Progress, quotes: int, symbols: int) -> dict
     with tempfile.TemporaryDirectory() as folder, _yahoo(quotes, symbols, Path(folder)) as yahoo:
         source = YahooQuotes(
             watched=partial(list, yahoo["symbols"]),
-            stream=YahooStream(yahoo["address"], ssl.create_default_context(cafile=yahoo["ca_file"])),
+            stream=YahooWebSocket(yahoo["address"], ssl.create_default_context(cafile=yahoo["ca_file"])),
             client=YahooClient(Path(folder)),
-            manners=Manners(Path(folder) / "turns.json", per_minute=60),
+            rate_limiter=RateLimiter(Path(folder) / "turns.json", per_minute=60),
         )
         publisher = partial(Publisher, stand.settings.kafka_address, topic)
         with progress.step(f"{quotes:,} quotes"), QuoteWorker(source, publisher) as worker:

@@ -13,12 +13,12 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from kafka import KafkaProducer
 
 from infra.bench import bars
+from infra.bench.environment import BenchEnvironment, Bucket
 from infra.bench.latency import paced
-from infra.bench.stand import Bucket, Stand
-from infra.local.errors import Exit, StackError, last_lines
-from infra.local.progress import Progress
-from spark_streaming.contract.every import Every
-from spark_streaming.contract.lifecycle import read_heartbeat
+from infra.host.errors import Exit, StackError, last_lines
+from infra.host.progress import Progress
+from spark_streaming.contract.heartbeat import read_heartbeat
+from spark_streaming.contract.periodic import Periodic
 from spark_streaming.contract.schema import MEASUREMENT
 
 _EVERY_SECONDS = 2.0
@@ -58,7 +58,9 @@ def summary(looks: Sequence[Look], rate: int) -> dict[str, float]:
     }
 
 
-def measure(stand: Stand, progress: Progress, backlog: int, symbols: int, rate: int, seconds: int) -> dict[str, float]:
+def measure(
+    stand: BenchEnvironment, progress: Progress, backlog: int, symbols: int, rate: int, seconds: int
+) -> dict[str, float]:
     """Publish `backlog` bars, start the stream, and send `rate` more a second meanwhile, for so many seconds.
 
     Raises:
@@ -74,7 +76,7 @@ def measure(stand: Stand, progress: Progress, backlog: int, symbols: int, rate: 
         stand.publish(names, messages)
     with stand.stream(names, bucket, folder) as process:
         watcher = _Watcher(process.pid, folder)
-        with Every(_EVERY_SECONDS, watcher.look, "watcher"):
+        with Periodic(_EVERY_SECONDS, watcher.look, "watcher"):
             with progress.step(f"{rate:,} bars a second for {seconds} s"):
                 producer = KafkaProducer(bootstrap_servers=stand.settings.kafka_address, linger_ms=20)
                 for _, bar in zip(paced(rate, seconds), coming, strict=True):

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from infra.bench import bars
+from infra.bench.environment import BenchEnvironment, Bucket
 from infra.bench.meter import Meter, Result, sustained
-from infra.bench.stand import Bucket, Stand
 from infra.bench.writers import environment
-from infra.local.errors import Exit, StackError, last_lines
-from infra.local.progress import Progress
+from infra.host.errors import Exit, StackError, last_lines
+from infra.host.progress import Progress
 from infra.settings import service_environment
 from spark_streaming.contract.schema import SourceNames
 
@@ -26,7 +26,7 @@ _PATIENCE_SECONDS = 900
 class Throughput:
     """One run: files and topic are made once, and every way is measured on them."""
 
-    def __init__(self, stand: Stand, progress: Progress, count: int, symbols: int) -> None:
+    def __init__(self, stand: BenchEnvironment, progress: Progress, count: int, symbols: int) -> None:
         self._stand, self._progress, self._count = stand, progress, count
         self._folder = stand.settings.stocks_home / "bench"
         self._folder.mkdir()

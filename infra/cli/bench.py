@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from infra.cli.say import answers, plain_errors
-from infra.local.progress import Progress
+from infra.cli.console import answers, plain_errors
+from infra.host.progress import Progress
 
 _QUOTES = 100_000
 _CONCURRENCY = 8  # requests that the producer has under way, while ingest is measured
@@ -38,14 +38,14 @@ def bench(
         return
     from infra.bench import dashboards
     from infra.bench import soak as soaking
+    from infra.bench.environment import bench_environment
     from infra.bench.latency import measure
-    from infra.bench.stand import stand
     from infra.bench.throughput import Throughput, ratios
 
     if ingest:
         _ingest(symbols, max(1, seconds // 60), as_json)
         return
-    with plain_errors(), Progress() as progress, stand(progress) as servers:
+    with plain_errors(), Progress() as progress, bench_environment(progress) as servers:
         if latency:
             told = measure(servers, progress, rate, seconds)
             answer: dict[str, object] = {"latency": told}
@@ -80,10 +80,10 @@ def bench(
 
 def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
     from infra.bench import ingest, quotes
-    from infra.bench.stand import stand
+    from infra.bench.environment import bench_environment
 
     with plain_errors(), Progress() as progress:
-        with stand(progress) as servers:
+        with bench_environment(progress) as servers:
             of_quotes = quotes.measure(servers, progress, _QUOTES, symbols)
         told = ingest.measure(progress, symbols, minutes, _CONCURRENCY)
     if as_json:

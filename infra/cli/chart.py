@@ -8,14 +8,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from infra.cli.say import errors, near, plain_errors, source_line
-from infra.local.errors import Exit, StackError
+from infra.cli.console import errors, plain_errors, short_path
+from infra.host.errors import Exit, StackError
+from infra.views.banner import source_line
 from spark_streaming.contract.schema import Source
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from infra.look.candles import Candle
+    from infra.views.candles import Candle
 
 _DAILY = timedelta(days=180)  # of a chart of daily bars
 
@@ -30,34 +31,34 @@ def chart(
 ) -> None:
     """Draw a day of a symbol: here in the terminal, or with --out as a picture. Of daily bars it is half a year."""
     with plain_errors():
-        from infra.look.picture import FORMATS
+        from infra.views.picture import FORMATS
 
         if out is not None and out.suffix.lower() not in FORMATS:
             raise StackError(f"--out {out}: the name has to end in one of {', '.join(FORMATS)}", Exit.USAGE)
-        from infra.look.picture import save
+        from infra.views.picture import save
         from stock_assets.settings import code_location
 
         candles, title, zone = _bars(symbol, day, interval)
         source = code_location().source
         if out is not None:
             save(candles, title if source is Source.YAHOO else f"{title}  ({source}: not live)", zone, out)
-            errors.print(f"{near(out.absolute())}: {title}, {len(candles):,} bars.", markup=False)
+            errors.print(f"{short_path(out.absolute())}: {title}, {len(candles):,} bars.", markup=False)
         else:
             _print(candles, title, zone, source)
 
 
 def _bars(symbol: str, day: datetime | None, interval: str | None) -> "tuple[list[Candle], str, ZoneInfo]":
     """The bars of the chart, its title, and the zone of its times."""
-    from infra.look.candles import Candle
-    from infra.look.choice import series_of, wall_day, zone_of
-    from infra.look.prices import Prices
+    from infra.views.candles import Candle
+    from infra.views.prices import Prices
+    from infra.views.selection import series_of, wall_day, zone_of
     from stock_assets.market.bars import interval_length
-    from stock_assets.market.board import shown_series
-    from stock_assets.market.calendars import exchange_for
+    from stock_assets.market.symbols import exchange_for
+    from stock_assets.pipeline.quote_board import shown_series
     from stock_assets.settings import code_location
 
     settings = code_location()
-    prices = Prices.of(settings)
+    prices = Prices.from_settings(settings)
     ends = prices.ends()
     if interval is None and (newest := shown_series({series: end for series, (_, end) in ends.items()}, [symbol])):
         interval = newest[0][1]
@@ -83,7 +84,7 @@ def _bars(symbol: str, day: datetime | None, interval: str | None) -> "tuple[lis
 
 
 def _print(candles: "list[Candle]", title: str, zone: "ZoneInfo", source: Source) -> None:
-    from infra.look.candles import drawn
+    from infra.views.candles import drawn
 
     console = Console(highlight=False)
     width = console.width if console.is_terminal else 100

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from infra.cli.say import answers, errors, plain_errors
-from infra.local import state
-from infra.local.errors import Exit, StackError
+from infra.cli.console import answers, errors, plain_errors
+from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
+from infra.stack import state
 
 if TYPE_CHECKING:
-    from stock_assets.market.letters import Letter, Outcome
+    from stock_assets.pipeline.dead_letters import DeadLetter, SettlementOutcome
     from stock_assets.resources.kafka import KafkaResource
 
 app = typer.Typer(
@@ -36,10 +36,10 @@ def list_letters(quotes: OfQuotes = False, settled: SettledToo = False, as_json:
     """Count the open letters of each reason. A record counts once, however often it was dead-lettered."""
     with plain_errors():
         kafka, _, dead_letter_topic = _open(quotes)
-        from infra.cli.letters import Choice, grouped
+        from stock_assets.pipeline.requeue_policy import DeadLetterFilter, group_dead_letters
 
-        letters, choice = _letters(kafka, dead_letter_topic), Choice(settled=settled)
-        groups = grouped(letter for letter in letters if letter in choice)
+        letters, choice = _letters(kafka, dead_letter_topic), DeadLetterFilter(settled=settled)
+        groups = group_dead_letters(letter for letter in letters if letter in choice)
     if as_json:
         print(json.dumps([vars(group) for group in groups], default=datetime.isoformat))
         return
@@ -69,9 +69,9 @@ def show(
     """Show letters with key, value, reason and the place that they had; `show 2 1715` is one of them."""
     with plain_errors():
         kafka, _, dead_letter_topic = _open(quotes)
-        from infra.cli.letters import Choice, shown
+        from stock_assets.pipeline.requeue_policy import DeadLetterFilter, shown
 
-        choice = Choice(reason, partition, offset, settled)
+        choice = DeadLetterFilter(reason, partition, offset, settled)
         found = [letter for letter in _letters(kafka, dead_letter_topic, reason) if letter in choice]
     for letter in found[-limit:]:
         answers.print(f"{letter.topic}, partition {letter.partition}, offset {letter.offset}", style="bold")
@@ -104,26 +104,34 @@ def replay(
     """
     with plain_errors():
         kafka, topic, dead_letter_topic = _open(quotes)
-        from infra.cli.letters import BARS, QUOTES, Choice, Fate, fates
-        from stock_assets.market.letters import Outcome
+        from stock_assets.pipeline.dead_letters import SettlementOutcome
+        from stock_assets.pipeline.requeue_policy import (
+            BARS,
+            QUOTES,
+            DeadLetterFilter,
+            RequeueDecision,
+            requeue_decisions,
+        )
 
-        letters, choice = _letters(kafka, dead_letter_topic, reason), Choice(reason, partition, offset)
+        letters, choice = _letters(kafka, dead_letter_topic, reason), DeadLetterFilter(reason, partition, offset)
         chosen = any(letter in choice for letter in letters)
         with errors.status(f"reading {topic}"):
             messages = kafka.messages(topic) if chosen else []
-            told = fates(letters, choice, messages, datetime.now(UTC), QUOTES if quotes else BARS)
+            told = requeue_decisions(letters, choice, messages, datetime.now(UTC), QUOTES if quotes else BARS)
         if not dry_run:
             # In this order: what breaks off in between is seen to be back by the next replay, and settled then.
-            send_back(kafka, topic, [letter for letter, fate in told if fate is Fate.REPLAY])
-            settle(kafka, dead_letter_topic, [letter for letter, fate in told if fate.settles], Outcome.REPLAYED)
+            send_back(kafka, topic, [letter for letter, fate in told if fate is RequeueDecision.REPLAY])
+            settle(
+                kafka, dead_letter_topic, [letter for letter, fate in told if fate.settles], SettlementOutcome.REPLAYED
+            )
     counts = Counter(fate for _, fate in told)
     if as_json:
-        print(json.dumps({fate.name.lower(): counts[fate] for fate in Fate} | {"dry_run": dry_run}))
+        print(json.dumps({fate.name.lower(): counts[fate] for fate in RequeueDecision} | {"dry_run": dry_run}))
         return
-    for fate in Fate:
+    for fate in RequeueDecision:
         answers.print(f"{counts[fate]:,} {fate}", markup=False)
     for letter, fate in told:
-        if fate is not Fate.REPLAY:
+        if fate is not RequeueDecision.REPLAY:
             answers.print(f"  {_place(letter)}: {fate}", markup=False)
     if not all(fate.settles for _, fate in told):
         answers.print("`stocks dead-letters dismiss` settles those that are right to stay.", markup=False)
@@ -147,13 +155,13 @@ def dismiss(
         if offset is None and (reason is None or partition is not None):
             raise StackError("say which: a partition and an offset, or a --reason", Exit.USAGE)
         kafka, _, dead_letter_topic = _open(quotes)
-        from infra.cli.letters import Choice
-        from stock_assets.market.letters import Outcome
+        from stock_assets.pipeline.dead_letters import SettlementOutcome
+        from stock_assets.pipeline.requeue_policy import DeadLetterFilter
 
-        choice = Choice(reason, partition, offset)
+        choice = DeadLetterFilter(reason, partition, offset)
         found = [letter for letter in _letters(kafka, dead_letter_topic, reason) if letter in choice]
         if not dry_run:
-            settle(kafka, dead_letter_topic, found, Outcome.DISMISSED, note)
+            settle(kafka, dead_letter_topic, found, SettlementOutcome.DISMISSED, note)
     if as_json:
         print(json.dumps({"dismissed": len(found), "dry_run": dry_run}))
     elif found:
@@ -175,39 +183,43 @@ def _open(quotes: bool) -> "tuple[KafkaResource, str, str]":
     from stock_assets.settings import code_location
 
     settings = code_location()
-    names, kafka = settings.names, KafkaResource.of(settings)
+    names, kafka = settings.names, KafkaResource.from_settings(settings)
     if quotes:
         return kafka, names.quote_topic, names.quote_dead_letter_topic
     return kafka, names.topic, names.dead_letter_topic
 
 
-def _letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None = None) -> "list[Letter]":
+def _letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None = None) -> "list[DeadLetter]":
     """All letters, settled or not; complains of a reason that is none."""
-    from infra.cli.letters import known_reason
-    from stock_assets.market.letters import letters_of
+    from stock_assets.pipeline.dead_letters import dead_letters_in
+    from stock_assets.pipeline.requeue_policy import known_reason
 
     try:
         known_reason(reason)
     except ValueError as error:
         raise StackError(str(error), Exit.USAGE) from None
-    return letters_of(kafka.messages(dead_letter_topic))
+    return dead_letters_in(kafka.messages(dead_letter_topic))
 
 
-def _place(letter: "Letter") -> str:
+def _place(letter: "DeadLetter") -> str:
     return f"partition {letter.partition}, offset {letter.offset}, {letter.reason}"
 
 
-def send_back(kafka: "KafkaResource", topic: str, letters: "Iterable[Letter]") -> None:
+def send_back(kafka: "KafkaResource", topic: str, letters: "Iterable[DeadLetter]") -> None:
     """Publish the letters to the source's topic, and wait until Kafka has them."""
     # Into the partition that it had: offsets of two partitions don't compare.
     _publish(kafka, topic, [{"key": one.key, "value": one.value, "partition": one.partition} for one in letters])
 
 
 def settle(
-    kafka: "KafkaResource", dead_letter_topic: str, letters: "Iterable[Letter]", outcome: "Outcome", note: str = ""
+    kafka: "KafkaResource",
+    dead_letter_topic: str,
+    letters: "Iterable[DeadLetter]",
+    outcome: "SettlementOutcome",
+    note: str = "",
 ) -> None:
     """Publish a settlement of each letter to the dead-letter topic, and wait until Kafka has them."""
-    from stock_assets.market.letters import settlement_headers
+    from stock_assets.pipeline.dead_letters import settlement_headers
 
     # Behind the letter, in its partition: retention then never takes the settlement first. An empty value, not none:
     # the client refuses a record that has neither key nor value.

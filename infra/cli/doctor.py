@@ -4,17 +4,17 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.cli.say import errors, plain_errors
-from infra.local import machine, state
+from infra.cli.console import errors, plain_errors
 from infra.settings import StackSettings
-from spark_streaming.contract.lifecycle import is_locked
+from infra.stack import requirements, state
+from spark_streaming.contract.process_lock import is_locked
 
 
 def doctor() -> None:
     """Look at the machine; exit code 0 only where `stocks up` has all it needs."""
     with plain_errors():
         settings = StackSettings()
-        found = machine.findings(settings)
+        found = requirements.findings(settings)
         if is_locked(state.run_folder(settings.stocks_home)):  # its own ports are taken, as they should be
             found = [finding for finding in found if not finding.name.startswith("port")]
     table = Table("what", "", Column("found", overflow="fold"), "what to do")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.say import errors, near, plain_errors, source_line
-from infra.local.errors import Exit, StackError
-from spark_streaming.contract.lifecycle import now
+from infra.cli.console import errors, plain_errors, short_path
+from infra.host.errors import Exit, StackError
+from infra.views.banner import source_line
+from spark_streaming.contract.clock import now
 
 if TYPE_CHECKING:
-    from infra.look.prices import Prices
+    from infra.views.prices import Prices
     from stock_assets.market.adjustment import CorporateAction
 
 
@@ -33,38 +34,40 @@ def export(
     Prices are as they were traded, unless --adjusted; without --from and --to all that is stored.
     """
     with plain_errors():
-        from infra.look.export import demand_target, write
-        from infra.look.prices import Prices
+        from infra.views.export import demand_target, write
+        from infra.views.prices import Prices
         from stock_assets.settings import code_location
 
         demand_target(out, force=force)
         settings = code_location()
-        spans = _spans(Prices.of(settings), list(dict.fromkeys(symbols)), interval, begin, end)
+        spans = _spans(Prices.from_settings(settings), list(dict.fromkeys(symbols)), interval, begin, end)
         about = {"stocks.source": settings.source.value, "stocks.bucket": settings.names.bucket}
-        with errors.status(f"writing {near(out.absolute())}"):
+        with errors.status(f"writing {short_path(out.absolute())}"):
             count = write(
-                _batches(Prices.of(settings), spans, adjusted), out, about | {"stocks.adjusted": str(adjusted)}
+                _batches(Prices.from_settings(settings), spans, adjusted),
+                out,
+                about | {"stocks.adjusted": str(adjusted)},
             )
         if count == 0:
             raise StackError(f"no bar of {', '.join(symbols)} is stored in that time", Exit.USAGE)
-        errors.print(f"{near(out.absolute())}: {count:,} bars. {source_line(settings.source)}", markup=False)
+        errors.print(f"{short_path(out.absolute())}: {count:,} bars. {source_line(settings.source)}", markup=False)
 
 
 def _spans(
     prices: "Prices", symbols: list[str], interval: str | None, begin: str | None, end: str | None
 ) -> list[tuple[Any, Any, Any]]:
     """A series with the time of its bars, for each symbol."""
-    from infra.look.choice import series_of, span_of
-    from stock_assets.market.calendars import exchange_for
+    from infra.views.selection import series_of, time_range
+    from stock_assets.market.symbols import exchange_for
     from stock_assets.settings import code_location
 
     ends = prices.ends()
     chosen = [series_of(ends, symbol, interval) for symbol in symbols]
-    return [(s, *span_of(exchange_for(code_location().source, s[0]), begin, end, ends[s])) for s in chosen]
+    return [(s, *time_range(exchange_for(code_location().source, s[0]), begin, end, ends[s])) for s in chosen]
 
 
 def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]], adjust: bool) -> Iterator[Any]:
-    from infra.look.export import adjusted
+    from infra.views.export import adjusted
 
     for series, begin, end in spans:
         actions = _actions(series[0]) if adjust else []
@@ -76,12 +79,13 @@ def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]], adjust: bool) 
 
 def _actions(symbol: str) -> "list[CorporateAction]":
     """What is known of a symbol and has come about: prices of today are not those after a split of tomorrow."""
-    from infra.look.prices import postgres_answers
-    from stock_assets.market.calendars import date_at, exchange_of
+    from infra.views.prices import postgres_answers
+    from stock_assets.market.calendars import date_at
+    from stock_assets.market.symbols import exchange_of
     from stock_assets.settings import code_location
-    from stock_assets.store.actions import read_actions
-    from stock_assets.store.engine import engine_of
+    from stock_assets.store.corporate_actions import read_actions
+    from stock_assets.store.engine import make_engine
 
     today = date_at(exchange_of(symbol), now())
     with postgres_answers(code_location()):
-        return [a for a in read_actions(engine_of(code_location().postgres), symbol) if a.ex_date <= today]
+        return [a for a in read_actions(make_engine(code_location().postgres), symbol) if a.ex_date <= today]

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.say import answers, errors, plain_errors
-from infra.local.errors import Exit, StackError
+from infra.cli.console import answers, errors, plain_errors
+from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
 
 app = typer.Typer(help="Grafana: dashboards, datasources and alerts.", no_args_is_help=True)

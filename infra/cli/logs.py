@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.say import plain_errors
-from infra.local.errors import Exit, StackError
-from infra.local.logs import Tail, found
+from infra.cli.console import plain_errors
+from infra.host.errors import Exit, StackError
+from infra.host.logs import Tail, found
 from infra.settings import RunningStackSettings
 
 _Service = Annotated[

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from infra.cli.say import answers, errors, plain_errors
-from infra.local import state
-from infra.local.errors import Exit, StackError
+from infra.cli.console import answers, errors, plain_errors
+from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
+from infra.stack import state
 
 if TYPE_CHECKING:
-    from stock_assets.market.notices import Notice
+    from stock_assets.incidents.notifications import Notification
 
 _NOBODY = (
     "NOTIFY_URLS names nobody to tell. It takes addresses of any of Apprise's services, separated by commas: "
@@ -36,11 +36,11 @@ def notify(
 def _test() -> None:
     import apprise
 
-    from stock_assets.resources.messenger import targets_of
+    from stock_assets.resources.notifier import parse_targets
     from stock_assets.settings import CodeLocationSettings
 
     settings = CodeLocationSettings()
-    targets = targets_of(settings.notify_urls.get_secret_value())
+    targets = parse_targets(settings.notify_urls.get_secret_value())
     if not targets:
         raise StackError(_NOBODY, Exit.USAGE)
     failed = []
@@ -57,17 +57,17 @@ def _list(as_json: bool) -> None:
     home = RunningStackSettings().stocks_home
     if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
-    from stock_assets.resources.messenger import targets_of
+    from stock_assets.resources.notifier import parse_targets
     from stock_assets.settings import CodeLocationSettings
-    from stock_assets.store.engine import engine_of
-    from stock_assets.store.notices import read_notices
+    from stock_assets.store.engine import make_engine
+    from stock_assets.store.notifications import read_notifications
 
     settings = CodeLocationSettings()
-    notices = read_notices(engine_of(settings.postgres))
+    notices = read_notifications(make_engine(settings.postgres))
     if as_json:
         print(json.dumps([asdict(notice) for notice in notices], default=str))
         return
-    if not targets_of(settings.notify_urls.get_secret_value()):
+    if not parse_targets(settings.notify_urls.get_secret_value()):
         errors.print(_NOBODY)
     table = Table("written", "message", "delivered")
     for notice in notices:
@@ -75,7 +75,7 @@ def _list(as_json: bool) -> None:
     answers.print(table if notices else "Nothing has gone wrong yet.")
 
 
-def delivery_of(notice: "Notice") -> str:
+def delivery_of(notice: "Notification") -> str:
     """When a message was delivered, or why it wasn't, for people."""
     if notice.delivered_at is None:
         return f"no: {notice.error or 'not tried yet'}"

@@ -20,18 +20,19 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from spark_streaming.contract.lifecycle import Heartbeat, State, is_locked, read_heartbeat
-from stock_assets.defs.prices.backlog import lag_of
-from stock_assets.defs.prices.books import books
-from stock_assets.market.accounting import Account
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat
+from spark_streaming.contract.process_lock import is_locked
+from stock_assets.evaluations.accounting import read_accounts
+from stock_assets.evaluations.stream_lag import message_lag
+from stock_assets.pipeline.accounting import Account
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings, code_location
-from stock_assets.sources.choose import source_of
-from stock_assets.sources.protocol import BarSource
+from stock_assets.sources.base import BarSource
+from stock_assets.sources.factory import make_source
 from stock_assets.store.companies import read_companies
 from stock_assets.store.coverage import read_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 300  # Spark's start takes 40 s on two cores
@@ -53,7 +54,7 @@ class GaveUpError(Exception):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckOutcome:
     """What a check said."""
 
     name: str
@@ -70,13 +71,13 @@ class Verdict:
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Wait, account and judge; exit code 0 only where everything is accounted for and no check failed."""
     settings = code_location()
-    kafka, influxdb = KafkaResource.of(settings), InfluxDBResource.of(settings)
+    kafka, influxdb = KafkaResource.from_settings(settings), InfluxDBResource.from_settings(settings)
     try:
         _wait(settings, kafka)
     except GaveUpError as error:
         errors.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
-    accounts = books(settings, kafka, influxdb).accounts
+    accounts = read_accounts(settings, kafka, influxdb).accounts
     _let_runs_end()  # Dagster calls a check not evaluated where its asset is materialized after the verdict
     verdicts = _judge()
     _let_runs_end()
@@ -95,7 +96,7 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
     Raises:
         GaveUpError: a program has failed again and again, or nothing has moved for minutes.
     """
-    source = source_of(settings)
+    source = make_source(settings)
     failures: dict[str, set[datetime]] = {"ingest": set(), "stream": set()}
     moved, before = time.monotonic(), ""
     with errors.status("waiting for the first run") as status:
@@ -123,9 +124,9 @@ def _look(
     settings: CodeLocationSettings, source: BarSource, kafka: KafkaResource, failures: dict[str, set[datetime]]
 ) -> str | None:
     """How far it is, for people; None once all is published, stored and known."""
-    engine = engine_of(settings.postgres)
+    engine = make_engine(settings.postgres)
     producing = source.is_due(read_coverage(engine), datetime.now(UTC)) or is_locked(settings.state_of("ingest"))
-    lag = lag_of(settings, kafka)
+    lag = message_lag(settings, kafka)
     known = {row["symbol"] for row in read_companies(engine)}.issuperset(source.symbols)
     if not producing and lag == 0 and known:
         return None
@@ -143,31 +144,37 @@ def _progress(published: int, lag: int, producing: bool, known: bool) -> str:
 def _count_failure(
     settings: CodeLocationSettings, name: str, heartbeat: Heartbeat | None, failures: set[datetime]
 ) -> None:
-    if heartbeat is None or heartbeat.state is not State.FAILED or heartbeat.started_at < settings.stack_started_at:
+    if (
+        heartbeat is None
+        or heartbeat.state is not ProgramState.FAILED
+        or heartbeat.started_at < settings.stack_started_at
+    ):
         return
     failures.add(heartbeat.started_at)
     if len(failures) >= _ATTEMPTS:
         raise GaveUpError(f"{name} has failed {len(failures)} times: {heartbeat.detail}")
 
 
-def _judge() -> list[Verdict]:
+def _judge() -> list[CheckOutcome]:
     """Run every asset check on the stack's own Dagster instance, so that its UI shows the verdicts too."""
     warnings.simplefilter("ignore", dg.BetaWarning)  # what Dagster has to say to those who wrote the definitions
-    from stock_assets.definitions import definitions  # loads every definition: only once it is needed
+    from stock_assets.definitions import definitions
 
     loaded = definitions()
-    job = loaded.resolve_job_def("judge_everything")
+    job = loaded.resolve_job_def("evaluate_all_checks")
     with dg.DagsterInstance.get() as instance:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False)
         said = {
-            evaluation.check_name: Verdict(
+            evaluation.check_name: CheckOutcome(
                 evaluation.check_name, evaluation.passed, evaluation.severity.value, evaluation.description or ""
             )
             for evaluation in result.get_asset_check_evaluations()
         }
     names = sorted(key.name for key in job.asset_layer.asset_graph.asset_check_keys)
-    return [said.get(name) or Verdict(name, False, "ERROR", "it could not be judged; see its run") for name in names]
+    return [
+        said.get(name) or CheckOutcome(name, False, "ERROR", "it could not be judged; see its run") for name in names
+    ]
 
 
 def _let_runs_end() -> None:
@@ -178,7 +185,7 @@ def _let_runs_end() -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _report(accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float) -> dict[str, object]:
+def _report(accounts: Sequence[Account], verdicts: Sequence[CheckOutcome], seconds: float) -> dict[str, object]:
     return {
         "symbols": [
             {
@@ -198,7 +205,7 @@ def _report(accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: f
 
 
 def _show(
-    settings: CodeLocationSettings, accounts: Sequence[Account], verdicts: Sequence[Verdict], seconds: float
+    settings: CodeLocationSettings, accounts: Sequence[Account], verdicts: Sequence[CheckOutcome], seconds: float
 ) -> None:
     live = "" if settings.source.is_live else f" ({settings.source}: not live Yahoo data)"
     books_table = Table(box=SIMPLE, title=f"Bars in {settings.names.bucket}{live}", title_justify="left")

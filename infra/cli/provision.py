@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.say import errors, plain_errors
-from infra.local import home, secrets, state
-from infra.local.errors import Exit, StackError
-from infra.local.progress import Progress
-from infra.local.secrets import Secrets
+from infra.cli.console import errors, plain_errors
+from infra.host import home, secrets
+from infra.host.errors import Exit, StackError
+from infra.host.progress import Progress
+from infra.host.secrets import Secrets
 from infra.settings import ProvidedServersSettings, StackSettings
+from infra.stack import state
 
 app = typer.Typer(
     help="Prepare servers that others run, as infra/compose.yaml does. `stocks up` needs none of it.",
@@ -25,7 +26,7 @@ app = typer.Typer(
 def jars() -> None:
     """Download the jars of Spark's Kafka connector into STOCKS_CACHE: a step of the image."""
     with plain_errors(), Progress() as progress:
-        from infra.local.jars import CONNECTOR, resolve
+        from infra.servers.jars import CONNECTOR, resolve
 
         errors.print(str(resolve(CONNECTOR, StackSettings().stocks_cache, progress)), markup=False)
 
@@ -50,10 +51,10 @@ def servers(
 ) -> None:
     """Make topics, buckets, tokens, roles and tables, and Dagster's configuration. What is there stays as it is."""
     with plain_errors(), Progress() as progress:
-        from infra.local import influxdb, kafka
-        from infra.local import postgres as database
-        from infra.local.dagster import prepare
-        from infra.local.stack import write_stack_env
+        from infra.servers import influxdb, kafka
+        from infra.servers import postgres as database
+        from infra.servers.dagster import prepare
+        from infra.stack.servers import write_stack_env
 
         settings = ProvidedServersSettings()
         home.claim(settings.stocks_home)

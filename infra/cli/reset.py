@@ -7,15 +7,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from infra.cli.say import errors, near, plain_errors
-from infra.local import state
-from infra.local.disk import in_words
-from infra.local.errors import Exit, StackError
-from infra.local.home import belongings, size_of
-from infra.local.platform import wait_for_predecessor
-from infra.local.progress import Progress
+from infra.cli.console import errors, plain_errors, short_path
+from infra.host.disk import in_words
+from infra.host.errors import Exit, StackError
+from infra.host.home import belongings, size_of
+from infra.host.progress import Progress
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock, is_locked
+from infra.stack import state
+from infra.stack.platform import wait_for_predecessor
+from spark_streaming.contract.process_lock import AlreadyRunningError, ProcessLock, is_locked
 
 _WHAT = {
     "kafka": "all messages, dead letters too",
@@ -42,7 +42,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
         if not yes and not typer.confirm("Delete all of this?", err=True):
             raise typer.Exit(Exit.FAILED)
         try:
-            with Lock(state.run_folder(home)), Progress() as progress:
+            with ProcessLock(state.run_folder(home)), Progress() as progress:
                 wait_for_predecessor(settings, progress)
                 for path in belongings(home):  # the folder of the lock is the last
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -64,7 +64,7 @@ def _say_what_goes(settings: RunningStackSettings) -> None:
     for path in belongings(home):
         if path.name in _WHAT:
             table.add_row(path.name, f"{in_words(size_of(path)):>8}", _WHAT[path.name])
-    errors.print(f"In {escape(near(home))}, of all sources:")
+    errors.print(f"In {escape(short_path(home))}, of all sources:")
     errors.print(table)
     if not (home / "influxdb").exists():
         errors.print(f"The buckets in the InfluxDB at {settings.influxdb_url} stay.")

@@ -10,14 +10,15 @@ from typing import Annotated
 import psutil
 import typer
 
-from infra.cli.say import answers, errors, plain_errors, print_table, report
-from infra.local import state
-from infra.local.errors import Exit, StackError
-from infra.local.progress import Progress
-from infra.local.supervisor import end_processes
-from infra.local.supervisord import Status, statuses
+from infra.cli.console import answers, errors, plain_errors, print_table, report
+from infra.host.errors import Exit, StackError
+from infra.host.progress import Progress
 from infra.settings import RunningStackSettings
-from spark_streaming.contract.lifecycle import is_locked, read_heartbeat
+from infra.stack import state
+from infra.supervise.supervisor import end_processes
+from infra.supervise.supervisord import Status, statuses
+from spark_streaming.contract.heartbeat import read_heartbeat
+from spark_streaming.contract.process_lock import is_locked
 
 _PATIENCE_SECONDS = 180  # above what the servers may take one after the other
 

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from infra.cli.say import answers, errors, plain_errors
-from infra.local import state
-from infra.local.errors import Exit, StackError
+from infra.cli.console import answers, errors, plain_errors
+from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
+from infra.stack import state
 
 
 def trace(
@@ -32,9 +32,9 @@ def trace(
 
 def _trace(symbol: str, when: str, as_json: bool) -> None:
     # Dagster's resources take two seconds to import: not for `stocks --help`.
-    from spark_streaming.contract.lifecycle import read_heartbeat
-    from stock_assets.market.tracing import answers as answers_of
-    from stock_assets.market.tracing import sightings, span_of
+    from spark_streaming.contract.heartbeat import read_heartbeat
+    from stock_assets.pipeline.tracing import describe_coverage as answers_of
+    from stock_assets.pipeline.tracing import trace_messages, trace_range
     from stock_assets.resources.influxdb import InfluxDBResource
     from stock_assets.resources.kafka import KafkaResource
     from stock_assets.resources.postgres import PostgresResource
@@ -43,18 +43,18 @@ def _trace(symbol: str, when: str, as_json: bool) -> None:
 
     settings = code_location()
     try:
-        span = span_of(symbol, when)
+        span = trace_range(symbol, when)
     except ValueError as error:
         raise StackError(str(error), Exit.USAGE) from None
-    coverage = [row for row in read_coverage(PostgresResource.of(settings).engine) if row.symbol == symbol]
-    kafka, heartbeat = KafkaResource.of(settings), read_heartbeat(settings.state_of("stream"))
+    coverage = [row for row in read_coverage(PostgresResource.from_settings(settings).engine) if row.symbol == symbol]
+    kafka, heartbeat = KafkaResource.from_settings(settings), read_heartbeat(settings.state_of("stream"))
     with errors.status(f"reading {settings.names.topic}"):
-        found = sightings(
+        found = trace_messages(
             symbol,
             span,
             kafka.messages(settings.names.topic),
             kafka.messages(settings.names.dead_letter_topic),
-            InfluxDBResource.of(settings).points(symbol, span.begin, span.end),
+            InfluxDBResource.from_settings(settings).points(symbol, span.begin, span.end),
             heartbeat.offsets if heartbeat else {},
         )
     told = answers_of(coverage, span)

@@ -11,19 +11,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from infra.cli.history import watch_first_history
-from infra.cli.say import answers, errors, plain_errors, print_table, report
-from infra.local import home, machine, state
-from infra.local.errors import Exit, StackError
-from infra.local.logs import keep_last, put_large_aside
-from infra.local.platform import Platform, wait_for_predecessor
-from infra.local.progress import Progress
-from infra.local.service import private_folder
-from infra.local.stack import write_stack_env
-from infra.local.supervisord import Status, statuses
-from infra.local.tools import StoppedError
+from infra.cli.console import answers, errors, plain_errors, print_table, report
+from infra.cli.first_history import watch_first_history
+from infra.host import home
+from infra.host.errors import Exit, StackError, StoppedError
+from infra.host.logs import keep_last, put_large_aside
+from infra.host.private_files import private_folder
+from infra.host.progress import Progress
 from infra.settings import StackSettings, named_settings
-from spark_streaming.contract.lifecycle import AlreadyRunningError, Lock, is_locked
+from infra.stack import requirements, state
+from infra.stack.platform import Platform, wait_for_predecessor
+from infra.stack.servers import write_stack_env
+from infra.supervise.supervisord import Status, statuses
+from spark_streaming.contract.process_lock import AlreadyRunningError, ProcessLock, is_locked
 from spark_streaming.contract.schema import Source
 
 _Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
@@ -115,8 +115,8 @@ def _check_source(settings: StackSettings, more: dict[str, str], *, once: bool) 
         raise StackError(_ENDLESS, Exit.USAGE)
     if settings.source is Source.REPLAY and ingest.replay_file is None:
         return  # the bundled bars are checked by whoever publishes them
-    from stock_assets.sources.choose import check_before_start  # pandas and yfinance: only where they are needed
-    from stock_assets.sources.protocol import SourceError
+    from stock_assets.sources.base import SourceError
+    from stock_assets.sources.factory import check_before_start
 
     with Progress() as progress, progress.step(f"checking {ingest.replay_file or ', '.join(settings.stocks)}"):
         try:
@@ -141,13 +141,13 @@ def _up(
     settings: StackSettings, more: dict[str, str], once: bool, as_json: bool, with_dagster: bool, in_background: bool
 ) -> int:
     with Progress() as progress:
-        found = [f for f in machine.findings(settings, with_dagster=False) if not f.name.startswith("port")]
-        machine.demand(found)
+        found = [f for f in requirements.findings(settings, with_dagster=False) if not f.name.startswith("port")]
+        requirements.demand(found)
         for finding in found:
             if finding.doubtful:
                 progress.line(f"{finding.name}: {finding.detail}. {finding.remedy}")
         try:
-            lock = Lock(state.run_folder(settings.stocks_home)).__enter__()
+            lock = ProcessLock(state.run_folder(settings.stocks_home)).__enter__()
         except AlreadyRunningError:
             raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING) from None
         platform = None
@@ -155,7 +155,7 @@ def _up(
             home.claim(settings.stocks_home)
             put_large_aside(settings.stocks_home / "logs")
             wait_for_predecessor(settings, progress)
-            machine.demand(machine.findings(settings, with_dagster=with_dagster))
+            requirements.demand(requirements.findings(settings, with_dagster=with_dagster))
             write_stack_env(settings, more)
             platform = Platform(settings, progress, with_dagster=with_dagster)
             with platform:
@@ -208,7 +208,7 @@ def _answer(running: state.Running, found: list[Status]) -> dict[str, object]:
 
 
 def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
-    machine.demand([machine.home_finding(settings)])
+    requirements.demand([requirements.home_finding(settings)])
     if is_locked(state.run_folder(settings.stocks_home)):  # before its log is opened again
         raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING)
     log = private_folder(settings.stocks_home / "logs") / "up.log"

@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from infra.cli.say import plain_errors
-from infra.local.errors import StackError
-from spark_streaming.contract.lifecycle import now
+from infra.cli.console import plain_errors
+from infra.host.errors import StackError
+from spark_streaming.contract.clock import now
 
 if TYPE_CHECKING:
-    from infra.look.table import Board
+    from infra.views.table import Board
     from stock_assets.settings import CodeLocationSettings
 
 
@@ -37,12 +37,12 @@ def watch(
     narrow terminal columns are left out. A replay is shown at the time of its newest bar.
     """
     with plain_errors():
-        from infra.look.table import as_values, table_of
-        from infra.look.watching import look
+        from infra.views.quote_board import load_board
+        from infra.views.table import as_values, table_of
         from stock_assets.settings import code_location
 
         settings = code_location()
-        board = look(settings, symbols or [], now())
+        board = load_board(settings, symbols or [], now())
         console = Console(highlight=False)
         if as_json:
             print(
@@ -59,8 +59,8 @@ def watch(
 def _watch(
     settings: "CodeLocationSettings", symbols: list[str], board: "Board", console: Console, every: float
 ) -> None:
-    from infra.look.table import table_of
-    from infra.look.watching import look
+    from infra.views.quote_board import load_board
+    from infra.views.table import table_of
 
     with Live(console=console, screen=True, auto_refresh=False) as live, _keys():
         begin = time.monotonic()
@@ -70,7 +70,7 @@ def _watch(
                 return
             begin = time.monotonic()
             try:
-                board = look(settings, symbols, now())
+                board = load_board(settings, symbols, now())
             except StackError as error:  # a server starts again: what was seen last stays, and says that it is old
                 board = replace(board, problem=str(error))
 

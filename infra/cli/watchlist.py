@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.cli.say import answers, errors, plain_errors
-from infra.local import state
-from infra.local.errors import Exit, StackError
+from infra.cli.console import answers, errors, plain_errors
+from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
+from infra.stack import state
 from spark_streaming.contract.schema import Source
 
 if TYPE_CHECKING:
@@ -73,16 +73,16 @@ def _running() -> "tuple[Engine, CodeLocationSettings]":
     if not state.is_up(home):
         raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
     from stock_assets.settings import code_location
-    from stock_assets.store.engine import engine_of
+    from stock_assets.store.engine import make_engine
 
     settings = code_location()
     if settings.source is not Source.YAHOO:
         raise StackError(f"the source is {settings.source}: only yahoo has a watchlist", Exit.USAGE)
-    return engine_of(settings.postgres), settings
+    return make_engine(settings.postgres), settings
 
 
 def _demand_calendar(symbol: str) -> None:
-    from stock_assets.market.calendars import exchange_of
+    from stock_assets.market.symbols import exchange_of
 
     try:
         exchange_of(symbol)
@@ -91,11 +91,11 @@ def _demand_calendar(symbol: str) -> None:
 
 
 def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
-    from stock_assets.sources.choose import client_of, manners_of
-    from stock_assets.sources.yahoo_answers import YahooError
+    from stock_assets.sources.factory import make_rate_limiter, make_yahoo_client
+    from stock_assets.sources.yahoo.errors import YahooError
 
-    manners = manners_of(settings)
-    while (pause := manners.turn()) > 0:
+    rate_limiter = make_rate_limiter(settings)
+    while (pause := rate_limiter.try_acquire()) > 0:
         if pause > _PATIENCE_SECONDS:
             raise StackError(
                 f"Yahoo wants to be left alone for {pause:.0f} s more. Wait, or add {symbol} with --unchecked",
@@ -104,7 +104,7 @@ def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
         time.sleep(pause)
     try:
         with errors.status(f"asking Yahoo for {symbol}"):
-            found = client_of(settings).nearest(symbol)
+            found = make_yahoo_client(settings).nearest(symbol)
     except YahooError as error:
         raise StackError(
             f"Yahoo could not be asked for {symbol}: {error}. Add it with --unchecked", Exit.FAILED

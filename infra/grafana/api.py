@@ -12,7 +12,7 @@ import requests
 
 from infra.grafana.alerting import ContactPoints, Group, Groups, Rule
 from infra.grafana.provisioning import DASHBOARDS, FOLDER, Datasources, Provider, Providers, read
-from infra.local.errors import Exit, StackError
+from infra.host.errors import Exit, StackError
 
 _SECONDS = 30
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

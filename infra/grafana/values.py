@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-from infra.local import secrets
-from infra.local.postgres import reader_of
-from infra.local.secrets import Secrets
-from infra.local.service import write_private
+from infra.host import secrets
+from infra.host.private_files import write_private
+from infra.host.secrets import Secrets
+from infra.servers.postgres import reader_of
 from infra.settings import StackSettings
 
 _NOWHERE = "http://127.0.0.1:9/nobody-is-told"  # Grafana refuses a contact point without an address

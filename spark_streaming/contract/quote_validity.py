@@ -3,14 +3,7 @@
 from datetime import datetime
 
 from spark_streaming.contract.schema import QUOTE_FLOATS, QUOTE_INTEGERS, QUOTE_TEXT, MarketPhase
-from spark_streaming.contract.validity import (
-    Reason,
-    RefusedError,
-    check_symbol,
-    check_time,
-    check_volume,
-    read_fields,
-)
+from spark_streaming.contract.validity import Reason, RejectedError, check_symbol, check_time, check_volume, read_fields
 
 TEXT_FIELDS = ("symbol", "timestamp", QUOTE_TEXT)
 FIELDS = ("symbol", "timestamp", *QUOTE_FLOATS, *QUOTE_INTEGERS, QUOTE_TEXT)
@@ -22,7 +15,7 @@ TIMESTAMP_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-
 _PHASES = frozenset(MarketPhase)
 
 
-def quote_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
+def quote_rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
     """Why the quote of `key` and `value` is refused; None where it is valid.
 
     `now` is what "a day ahead" is measured from, in UTC: the Kafka record's own time, so that a record is judged
@@ -33,13 +26,13 @@ def quote_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reaso
         check_symbol(quote["symbol"], key)
         check_time(quote["timestamp"], TIMESTAMP_PATTERN, now)
         if any(quote[name] <= 0 for name in PRICES if name in quote):
-            raise RefusedError(Reason.PRICE_NOT_POSITIVE)
+            raise RejectedError(Reason.PRICE_NOT_POSITIVE)
         for name in QUOTE_INTEGERS:
             if name in quote:
                 check_volume(quote[name])
         if quote.get(QUOTE_TEXT, MarketPhase.REGULAR) not in _PHASES:
-            raise RefusedError(Reason.MARKET_PHASE_UNKNOWN)
-    except RefusedError as refused:
+            raise RejectedError(Reason.MARKET_PHASE_UNKNOWN)
+    except RejectedError as refused:
         verdict: Reason = refused.args[0]
         return verdict
     return None

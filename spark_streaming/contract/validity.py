@@ -1,6 +1,6 @@
 """What makes a bar message valid, said once.
 
-`reason` is the rule. The stream decides the same inside the JVM (`spark_streaming.transform`), where a Python call a
+`reason` is the rule. The stream decides the same inside the JVM (`spark_streaming.parse.bars`), where a Python call a
 message would cost too much; both are held to one file of cases, and both use the limits and patterns below. The
 patterns mean the same to Python's `re` and to Java's regular expressions, and name what they match in full.
 """
@@ -83,11 +83,11 @@ class Reason(StrEnum):
         return _MEANINGS[self]
 
 
-class RefusedError(Exception):
+class RejectedError(Exception):
     """Ends a check: `args[0]` is the `Reason`."""
 
 
-def reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
+def rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
     """Why the message of `key` and `value` is refused; None where it is valid.
 
     `now` is what "a day ahead" is measured from, in UTC. The stream passes the Kafka record's own time, so that a
@@ -97,10 +97,10 @@ def reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | No
         bar = read_fields(value, FIELDS, TEXT_FIELDS)
         check_symbol(bar["symbol"], key)
         if not re.fullmatch(INTERVAL_PATTERN, bar["interval"]):
-            raise RefusedError(Reason.INTERVAL_UNKNOWN)
+            raise RejectedError(Reason.INTERVAL_UNKNOWN)
         check_time(bar["timestamp"], TIMESTAMP_PATTERN, now)
         _check_numbers(bar)
-    except RefusedError as refused:
+    except RejectedError as refused:
         verdict: Reason = refused.args[0]
         return verdict
     return None
@@ -115,24 +115,24 @@ def read_fields(
         RefusedError: one that is not in `optional` is missing, or one is not what it must be.
     """
     if value is None:
-        raise RefusedError(Reason.NO_VALUE)
+        raise RejectedError(Reason.NO_VALUE)
     if len(value) > MAX_VALUE_BYTES:
-        raise RefusedError(Reason.VALUE_TOO_LARGE)
+        raise RejectedError(Reason.VALUE_TOO_LARGE)
     pairs = _outermost_pairs(value)
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise RefusedError(Reason.DUPLICATE_FIELD)
+        raise RejectedError(Reason.DUPLICATE_FIELD)
     for name in names:
         if name not in found:
             if name in optional:
                 continue
-            raise RefusedError(Reason.MISSING_FIELD)
+            raise RejectedError(Reason.MISSING_FIELD)
         if found[name] is None:
-            raise RefusedError(Reason.NULL_FIELD)
+            raise RejectedError(Reason.NULL_FIELD)
         if name not in texts:
             found[name] = _number(found[name])
         elif not isinstance(found[name], str):
-            raise RefusedError(Reason.WRONG_TYPE)
+            raise RejectedError(Reason.WRONG_TYPE)
     return found
 
 
@@ -146,16 +146,16 @@ def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
     try:
         text = value.decode()
         if _nesting(text) > MAX_NESTING:
-            raise RefusedError(Reason.NESTED_TOO_DEEP)
+            raise RejectedError(Reason.NESTED_TOO_DEEP)
         message = json.loads(
             text, object_pairs_hook=remember, parse_int=_read, parse_float=_read, parse_constant=_not_finite
         )
     except UnicodeDecodeError:
-        raise RefusedError(Reason.NOT_UTF8) from None
+        raise RejectedError(Reason.NOT_UTF8) from None
     except ValueError:
-        raise RefusedError(Reason.NOT_JSON) from None
+        raise RejectedError(Reason.NOT_JSON) from None
     if not isinstance(message, dict):
-        raise RefusedError(Reason.NOT_AN_OBJECT)
+        raise RejectedError(Reason.NOT_AN_OBJECT)
     return outermost
 
 
@@ -170,36 +170,36 @@ def _nesting(text: str) -> int:
 
 def _read(digits: str) -> float:
     if sum(character.isdigit() for character in digits) > MAX_NUMBER_DIGITS:
-        raise RefusedError(Reason.NUMBER_TOO_LONG)
+        raise RejectedError(Reason.NUMBER_TOO_LONG)
     return float(digits)
 
 
 def _not_finite(constant: str) -> float:
-    raise RefusedError(Reason.NUMBER_NOT_FINITE)
+    raise RejectedError(Reason.NUMBER_NOT_FINITE)
 
 
 def _number(value: object) -> float:
     if isinstance(value, float):
         if value in (float("inf"), float("-inf")):
-            raise RefusedError(Reason.NUMBER_NOT_FINITE)  # 1e400 and the like
+            raise RejectedError(Reason.NUMBER_NOT_FINITE)  # 1e400 and the like
         return value
     if isinstance(value, str):
         try:
             float(value)
         except ValueError:
-            raise RefusedError(Reason.WRONG_TYPE) from None
-        raise RefusedError(Reason.NUMBER_AS_TEXT)
-    raise RefusedError(Reason.WRONG_TYPE)
+            raise RejectedError(Reason.WRONG_TYPE) from None
+        raise RejectedError(Reason.NUMBER_AS_TEXT)
+    raise RejectedError(Reason.WRONG_TYPE)
 
 
 def check_symbol(symbol: str, key: bytes | None) -> None:
     """Raise RefusedError where InfluxDB can't hold the symbol, or the record's key is another."""
     if not re.fullmatch(SYMBOL_PATTERN, symbol) or _FORBIDDEN_IN_SYMBOL.search(symbol):
-        raise RefusedError(_symbol_reason(symbol))
+        raise RejectedError(_symbol_reason(symbol))
     if key is None:
-        raise RefusedError(Reason.NO_KEY)
+        raise RejectedError(Reason.NO_KEY)
     if key != symbol.encode():
-        raise RefusedError(Reason.KEY_IS_NOT_SYMBOL)
+        raise RejectedError(Reason.KEY_IS_NOT_SYMBOL)
 
 
 def _symbol_reason(symbol: str) -> Reason:
@@ -216,14 +216,14 @@ def check_time(text: str, pattern: str, now: datetime) -> None:
     """Raise RefusedError where a time is not written as `pattern` says, before 1970 or a day after `now`."""
     try:
         if not re.fullmatch(pattern, text):
-            raise RefusedError(Reason.TIMESTAMP_MALFORMED)
+            raise RejectedError(Reason.TIMESTAMP_MALFORMED)
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise RefusedError(Reason.TIMESTAMP_MALFORMED) from None
+        raise RejectedError(Reason.TIMESTAMP_MALFORMED) from None
     if time < datetime.fromtimestamp(0, UTC):
-        raise RefusedError(Reason.TIMESTAMP_BEFORE_1970)
+        raise RejectedError(Reason.TIMESTAMP_BEFORE_1970)
     if time > now + timedelta(seconds=AHEAD_SECONDS):
-        raise RefusedError(Reason.TIMESTAMP_IN_FUTURE)
+        raise RejectedError(Reason.TIMESTAMP_IN_FUTURE)
 
 
 def check_volume(volume: float) -> None:
@@ -248,7 +248,7 @@ def _check_numbers(bar: dict[str, Any]) -> None:
 def _demand_none_of(*rules: tuple[Reason, bool]) -> None:
     for verdict, applies in rules:
         if applies:
-            raise RefusedError(verdict)
+            raise RejectedError(verdict)
 
 
 _MEANINGS = {

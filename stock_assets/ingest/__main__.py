@@ -11,16 +11,16 @@ from threading import Event
 
 from dagster_pipes import PipesContext, PipesMetadataRawValue, open_dagster_pipes
 
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import State
-from spark_streaming.contract.pulse import Pulse
+from spark_streaming.contract import process_lock, program_control
+from spark_streaming.contract.heartbeat import ProgramState
+from spark_streaming.contract.heartbeat_writer import HeartbeatWriter
 from stock_assets.ingest import program
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.ingest.quotes import QuoteWorker
+from stock_assets.ingest.quote_worker import QuoteWorker
 from stock_assets.settings import IngestSettings
-from stock_assets.sources.choose import quotes_of, source_of
-from stock_assets.sources.protocol import BarSource, SourceError
-from stock_assets.store.engine import engine_of
+from stock_assets.sources.base import BarSource, SourceError
+from stock_assets.sources.factory import make_quote_source, make_source
+from stock_assets.store.engine import make_engine
 
 log = logging.getLogger("ingest")
 
@@ -36,29 +36,29 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
     if settings.parent_pid is not None:  # after the handlers: the parent may have gone already
-        lifecycle.end_with_parent(settings.parent_pid)
+        program_control.end_with_parent(settings.parent_pid)
     state = settings.state_of("ingest")
     try:
-        with lifecycle.Lock(state), _pipes() as pipes:
+        with process_lock.ProcessLock(state), _pipes() as pipes:
             return _publish(settings, stop, pipes)
-    except lifecycle.AlreadyRunningError as error:
+    except process_lock.AlreadyRunningError as error:
         log.error("%s", error)
-        return lifecycle.EXIT_LOCKED
+        return process_lock.EXIT_LOCKED
 
 
 def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) -> int:
     state = settings.state_of("ingest")
-    lifecycle.clear_drain_request(state)
-    with Pulse(state, pipes.run_id if pipes else "", on_drain=stop.set) as pulse:
+    program_control.clear_drain_request(state)
+    with HeartbeatWriter(state, pipes.run_id if pipes else "", on_drain=stop.set) as heartbeat_writer:
         try:
-            source = source_of(settings)
+            source = make_source(settings)
             with (
                 Publisher(settings.kafka_bootstrap_servers, settings.names.topic) as publisher,
-                _quotes(settings, source, pulse) as quotes,
+                _quotes(settings, source, heartbeat_writer) as quotes,
             ):
-                totals = program.run(source, publisher, engine_of(settings.postgres), stop, pulse)
+                totals = program.run(source, publisher, make_engine(settings.postgres), stop, heartbeat_writer)
         except SourceError as error:  # says all there is to say; a traceback would hide it
-            pulse.tell(State.FAILED, str(error))
+            heartbeat_writer.set_state(ProgramState.FAILED, str(error))
             log.error("%s", error)
             return 1
     log.info("done: %s bars of %s symbols in %.1f s", f"{totals.published:,}", totals.symbols, totals.seconds)
@@ -97,15 +97,17 @@ def _metadata(settings: IngestSettings, origin: str, totals: program.Totals) -> 
 
 
 @contextlib.contextmanager
-def _quotes(settings: IngestSettings, bars: BarSource, pulse: Pulse) -> Iterator[QuoteWorker | None]:
+def _quotes(
+    settings: IngestSettings, bars: BarSource, heartbeat_writer: HeartbeatWriter
+) -> Iterator[QuoteWorker | None]:
     """The second worker, while the first one is at work; None where the source has no quotes."""
-    source = quotes_of(settings, bars)
+    source = make_quote_source(settings, bars)
     if source is None:
         yield None
         return
     publisher = partial(Publisher, settings.kafka_bootstrap_servers, settings.names.quote_topic)
     with QuoteWorker(source, publisher) as worker:
-        pulse.quotes = lambda: worker.beat
+        heartbeat_writer.quotes = lambda: worker.beat
         yield worker
 
 

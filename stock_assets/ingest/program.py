@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
-from spark_streaming.contract.pulse import Pulse
+from spark_streaming.contract import clock
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
+from spark_streaming.contract.heartbeat_writer import HeartbeatWriter
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.market.coverage import Gap
-from stock_assets.sources.protocol import BarSource, Batch
-from stock_assets.store.actions import write_actions
-from stock_assets.store.answers import count_answers, write_gaps
+from stock_assets.pipeline.coverage import PermanentGap
+from stock_assets.sources.base import BarSource, SourceBatch
+from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
+from stock_assets.store.source_stats import count_answers, write_gaps
 
 log = logging.getLogger("ingest")
 
@@ -32,42 +32,44 @@ class Totals:
     symbols: int
     answers: Mapping[str, int]  # kind -> how many
     refused: Mapping[str, str]  # symbol -> its last answer, where that was a refusal
-    gaps: list[Gap]
+    gaps: list[PermanentGap]
     offsets: dict[int, int]
     newest_event: datetime | None
     seconds: float
 
 
-def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pulse: Pulse) -> Totals:
+def run(
+    source: BarSource, publisher: Publisher, engine: Engine, stop: Event, heartbeat_writer: HeartbeatWriter
+) -> Totals:
     """Publish until the source has no more or `stop` is set; coverage is written only once bars are acknowledged.
 
     Killed between the two, the next run publishes those bars again: the point in InfluxDB is the same.
     """
     last_answers: dict[str, str | None] = {}
     left_out: list[str] = []
-    gaps: list[Gap] = []
+    gaps: list[PermanentGap] = []
     answers = Counter[str]()
-    pulse.tell(State.RUNNING)
+    heartbeat_writer.set_state(ProgramState.RUNNING)
     for batch in source.batches(read_coverage(engine), stop):
         offsets = publisher.publish(batch.bars)
         write_actions(engine, batch.actions)
         write_gaps(engine, batch.gaps)
         write_coverage(engine, batch.coverage)
-        count_answers(engine, "bars", batch.answers, lifecycle.now())
+        count_answers(engine, "bars", batch.answers, clock.now())
         last_answers.update({row.symbol: row.last_answer if row.failures else None for row in batch.coverage})
         answers.update(batch.answers)
         gaps.extend(batch.gaps)
         left_out.extend(batch.left_out)
         for what in batch.left_out:
             log.warning("left out: %s", what)
-        pulse.count(**_after(pulse.heartbeat, batch, offsets))
+        heartbeat_writer.update(**_after(heartbeat_writer.heartbeat, batch, offsets))
         if batch.bars:
             log.info(
                 "published %s bars, newest %s",
                 f"{len(batch.bars):,}",
-                f"{pulse.heartbeat.newest_event:%Y-%m-%d %H:%M:%SZ}",
+                f"{heartbeat_writer.heartbeat.newest_event:%Y-%m-%d %H:%M:%SZ}",
             )
-    heartbeat = pulse.heartbeat
+    heartbeat = heartbeat_writer.heartbeat
     return Totals(
         heartbeat.records,
         left_out,
@@ -77,11 +79,11 @@ def run(source: BarSource, publisher: Publisher, engine: Engine, stop: Event, pu
         gaps,
         heartbeat.offsets,
         heartbeat.newest_event,
-        (lifecycle.now() - heartbeat.started_at).total_seconds(),
+        (clock.now() - heartbeat.started_at).total_seconds(),
     )
 
 
-def _after(heartbeat: Heartbeat, batch: Batch, offsets: dict[int, int]) -> dict[str, Any]:
+def _after(heartbeat: Heartbeat, batch: SourceBatch, offsets: dict[int, int]) -> dict[str, Any]:
     times = [bar.start for bar in batch.bars] + ([heartbeat.newest_event] if heartbeat.newest_event else [])
     return {
         "records": heartbeat.records + len(batch.bars),

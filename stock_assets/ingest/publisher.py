@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from spark_streaming.contract.schema import MAX_MESSAGE_BYTES
 
 
-class Message(Protocol):
+class Publishable(Protocol):
     """What can be published: a bar, a quote."""
 
     @property
@@ -34,7 +34,7 @@ class Publisher:
             max_block_ms=acknowledge_seconds * 1000,
         )
 
-    def publish(self, messages: Sequence[Message]) -> dict[int, int]:
+    def publish(self, messages: Sequence[Publishable]) -> dict[int, int]:
         """Send them and wait for every acknowledgement; returns partition -> offset after the last one sent.
 
         Raises:

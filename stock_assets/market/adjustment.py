@@ -7,10 +7,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 from stock_assets.market.bars import Bar
-from stock_assets.market.calendars import date_at, exchange_of
+from stock_assets.market.calendars import date_at
+from stock_assets.market.symbols import exchange_of
 
 
-class Kind(StrEnum):
+class ActionKind(StrEnum):
     """What a corporate action does to a share."""
 
     SPLIT = "split"
@@ -28,7 +29,7 @@ class CorporateAction:
 
     symbol: str
     ex_date: date
-    kind: Kind
+    kind: ActionKind
     value: Decimal
     currency: str | None = None
     close_before: Decimal | None = None
@@ -38,7 +39,7 @@ def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
     """The shares of today for one share of `day`: 1 where it was never split since."""
     ratio = Decimal(1)
     for action in actions:
-        if action.kind is Kind.SPLIT and action.ex_date > day:
+        if action.kind is ActionKind.SPLIT and action.ex_date > day:
             ratio *= action.value
     return ratio
 
@@ -64,7 +65,7 @@ def as_declared(action: CorporateAction, splits: Sequence[CorporateAction]) -> C
     before = None
     if action.close_before is not None:  # of a day earlier, so that a split of this very day counts too
         before = action.close_before * splits_after(action.ex_date - date.resolution, splits)
-    value = action.value * ratio if action.kind is Kind.DIVIDEND else action.value
+    value = action.value * ratio if action.kind is ActionKind.DIVIDEND else action.value
     return replace(action, value=value, close_before=before)
 
 
@@ -77,7 +78,7 @@ def factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
     for action in actions:
         if action.ex_date <= day:
             continue
-        if action.kind is Kind.SPLIT:
+        if action.kind is ActionKind.SPLIT:
             product /= action.value
         elif action.close_before is not None and action.value < action.close_before:
             product *= 1 - action.value / action.close_before

@@ -1,9 +1,8 @@
 """The values that travel: bars of prices, and what is known of a company."""
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -53,37 +52,3 @@ def interval_length(interval: str) -> timedelta | None:
     """How long a bar of `interval` (`1s`, `2m`, `1h`) lasts; None where it lasts a session (`1d`) or longer."""
     seconds = _UNITS.get(interval[-1:])
     return timedelta(seconds=seconds * int(interval[:-1])) if seconds and interval[:-1].isdigit() else None
-
-
-@dataclass(frozen=True, slots=True)
-class CompanyInfo:
-    """Facts about a company as of a date of its exchange; None where the source knows nothing.
-
-    Prices and market value are in `currency`; `shortratio` is in days to cover, `dividendyield` a fraction.
-    """
-
-    entry_date: date
-    symbol: str
-    shortname: str | None = None
-    longname: str | None = None
-    industry: str | None = None
-    sector: str | None = None
-    marketcap: int | None = None
-    forwardpe: Decimal | None = None
-    trailingpe: Decimal | None = None
-    currency: str | None = None
-    fiftytwoweekhigh: Decimal | None = None
-    fiftytwoweeklow: Decimal | None = None
-    fiftydayaverage: Decimal | None = None
-    exchange: str | None = None
-    shortratio: Decimal | None = None
-    country: str | None = None
-    website: str | None = None
-    employees: int | None = None
-    beta: Decimal | None = None
-    dividendyield: Decimal | None = None
-    nextearnings: date | None = None
-
-    def row(self) -> dict[str, object]:
-        """The columns of `stock_info`."""
-        return asdict(self)

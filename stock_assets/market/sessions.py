@@ -1,16 +1,10 @@
 """Trading sessions: which bars belong to one, and which sessions there is something to say about by now. Pure."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from stock_assets.market.bars import interval_length
-from stock_assets.market.calendars import Session, session_at, sessions_between
-from stock_assets.market.coverage import Coverage
-
-SETTLE = timedelta(minutes=15)  # after the close: the last bars are final, and have been asked for once more
-PATIENCE = timedelta(hours=1)  # after the close: what hasn't come by now is missing, and is told so
-LOOK_BACK = timedelta(days=7)  # what a machine has missed that was off; further back it is a backfill
+from stock_assets.market.calendars import Session
 
 Key = tuple[date, str, str]  # session date, symbol, interval
 
@@ -73,60 +67,3 @@ def expected_bars(session: Session, interval: str) -> list[datetime]:
     if session.break_start is None or session.break_end is None:
         return starts
     return [at for at in starts if at < session.break_start or at + length > session.break_end]
-
-
-def has_begun(session: Session, oldest: datetime | None, row: Coverage | None) -> bool:
-    """Whether a series has bars since before the session's close: of what was before it began there is nothing to say.
-
-    Args:
-        session: one of its exchange.
-        oldest: the start of its oldest stored bar.
-        row: its coverage, which counts while nothing is stored.
-    """
-    begin = oldest or (row.newest_bar if row is not None else None)
-    return begin is not None and begin < session.closed
-
-
-def settled_sessions(
-    row: Coverage, exchange: str, stored: bool, now: datetime, back: timedelta = LOOK_BACK
-) -> list[SeriesSession]:
-    """The sessions of the last days whose bars have come, or have had the time to; oldest first.
-
-    Nothing here waits for what may be dead: `PATIENCE` after the close a session is settled as it is.
-
-    Args:
-        row: the coverage of the symbol and interval.
-        exchange: its calendar.
-        stored: whether all that was published is stored.
-        now: aware.
-        back: how far back.
-    """
-    sessions = sessions_between(exchange, (now - back).date(), (now + timedelta(days=1)).date())
-    recent = [SeriesSession(row.symbol, row.interval, s) for s in sessions if now - back <= s.closed <= now]
-    return [one for one in recent if _is_settled(one, row, stored, now)]
-
-
-def _is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -> bool:
-    if now >= one.session.closed + PATIENCE:
-        return True
-    asked = row.next_due is None or row.covered_until >= expected_bars(one.session, one.interval)[-1]
-    return asked and stored and now >= one.session.closed + SETTLE
-
-
-def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> list[SeriesSession]:
-    """The newest session of a replay that is at its end: those of its symbols that have bars in it."""
-    newest = [
-        SeriesSession(row.symbol, row.interval, session_at(exchanges[row.symbol], row.newest_bar))
-        for row in rows
-        if row.newest_bar is not None and row.symbol in exchanges
-    ]
-    last = max((one.session.day for one in newest), default=None)
-    return [one for one in newest if one.session.day == last]
-
-
-def due(
-    settled: Iterable[SeriesSession], summarised: Mapping[Key, datetime], repaired: Mapping[Key, datetime]
-) -> set[Key]:
-    """The settled sessions without a summary from after their end, and those that were repaired since their summary."""
-    fresh = {one.key for one in settled if one.key not in summarised or summarised[one.key] < one.session.closed}
-    return fresh | {key for key, mended in repaired.items() if key not in summarised or summarised[key] < mended}

@@ -9,7 +9,7 @@ import dagster as dg
 from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from spark_streaming.contract.flux import quoted
+from spark_streaming.contract.flux import quote_flux
 from spark_streaming.contract.schema import QUOTE_MEASUREMENT
 from stock_assets.settings import SharedSettings, code_location
 
@@ -38,7 +38,7 @@ class InfluxDBResource(dg.ConfigurableResource):
     measurement: str
 
     @classmethod
-    def of(cls, settings: SharedSettings) -> Self:
+    def from_settings(cls, settings: SharedSettings) -> Self:
         """The bucket of the settings' source."""
         return cls(
             url=settings.influxdb_url,
@@ -59,8 +59,8 @@ class InfluxDBResource(dg.ConfigurableResource):
     def newest_quotes(self, since: datetime) -> dict[str, datetime]:
         """Symbol -> the time of its newest stored quote, of those that are not older than `since`."""
         flux = (
-            f"from(bucket: {quoted(self.bucket)}) |> range(start: {since.isoformat()}, stop: 2100-01-01T00:00:00Z) "
-            f'|> filter(fn: (r) => r._measurement == {quoted(QUOTE_MEASUREMENT)} and r._field == "price") |> last()'
+            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {since.isoformat()}, stop: 2100-01-01T00:00:00Z) "
+            f'|> filter(fn: (r) => r._measurement == {quote_flux(QUOTE_MEASUREMENT)} and r._field == "price") |> last()'
         )
         return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 
@@ -84,9 +84,9 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def points(self, symbol: str, begin: datetime, end: datetime) -> dict[tuple[str, datetime], dict[str, float]]:
         """(interval, start) -> the fields of each bar of `symbol` that starts from `begin` to before `end`."""
-        of_symbol = f"r._measurement == {quoted(self.measurement)} and r.symbol == {quoted(symbol)}"
+        of_symbol = f"r._measurement == {quote_flux(self.measurement)} and r.symbol == {quote_flux(symbol)}"
         flux = (
-            f"from(bucket: {quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
             f"|> filter(fn: (r) => {of_symbol})"
         )
         found: dict[tuple[str, datetime], dict[str, float]] = {}
@@ -99,17 +99,18 @@ class InfluxDBResource(dg.ConfigurableResource):
     def starts(self, symbol: str, interval: str, begin: datetime, end: datetime) -> set[datetime]:
         """The starts of the stored bars of a series from `begin` to before `end`."""
         flux = (
-            f"from(bucket: {quoted(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
-            f"|> filter(fn: (r) => r._measurement == {quoted(self.measurement)} and r.symbol == {quoted(symbol)} "
-            f'and r.interval == {quoted(interval)} and r._field == "close") |> keep(columns: ["_time"])'
+            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
+            f"|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} "
+            f"and r.symbol == {quote_flux(symbol)} "
+            f'and r.interval == {quote_flux(interval)} and r._field == "close") |> keep(columns: ["_time"])'
         )
         return {record.get_time() for record in self._records(flux)}
 
     def _query(self, then: str) -> Iterator[FluxRecord]:
         """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
         flux = (
-            f"from(bucket: {quoted(self.bucket)}) |> range({_EVER}) "
-            f'|> filter(fn: (r) => r._measurement == {quoted(self.measurement)} and r._field == "close") {then}'
+            f"from(bucket: {quote_flux(self.bucket)}) |> range({_EVER}) "
+            f'|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} and r._field == "close") {then}'
         )
         return self._records(flux)
 

@@ -9,8 +9,8 @@ import dagster as dg
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from stock_assets.market.accounting import Message
-from stock_assets.market.lag import Waiting
+from stock_assets.pipeline.kafka_records import KafkaRecord
+from stock_assets.pipeline.lag import PartitionLag
 from stock_assets.settings import SharedSettings
 
 _TIMEOUT_MS = 10_000
@@ -25,7 +25,7 @@ class KafkaResource(dg.ConfigurableResource):
     bootstrap_servers: str
 
     @classmethod
-    def of(cls, settings: SharedSettings) -> Self:
+    def from_settings(cls, settings: SharedSettings) -> Self:
         """The brokers that the settings name."""
         return cls(bootstrap_servers=settings.kafka_bootstrap_servers)
 
@@ -51,7 +51,7 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return {at.partition: offset for at, offset in ends.items()}
 
-    def waiting(self, topic: str, done: Mapping[int, int]) -> list[Waiting]:
+    def waiting(self, topic: str, done: Mapping[int, int]) -> list[PartitionLag]:
         """What of each partition is not stored, where `done` says which offset of it comes next.
 
         Raises:
@@ -65,7 +65,7 @@ class KafkaResource(dg.ConfigurableResource):
             oldest = _sent_at(consumer, {at: offset for at, offset in then.items() if offset < ends[at]})
         finally:
             consumer.close()
-        return [Waiting(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
+        return [PartitionLag(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
 
     def offsets_since(self, topic: str, since: datetime) -> dict[int, int]:
         """Partition -> the offset of its first message that was sent at `since` or later; its end if there is none."""
@@ -76,7 +76,7 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return {at.partition: offset for at, offset in found.items()}
 
-    def messages(self, topic: str, since: datetime | None = None) -> Iterator[Message]:
+    def messages(self, topic: str, since: datetime | None = None) -> Iterator[KafkaRecord]:
         """Every message that the topic holds now, partition by partition in the order of offsets.
 
         With `since` those that were sent then or later.
@@ -156,7 +156,7 @@ def _silence(due: Mapping[TopicPartition, int]) -> TimeoutError:
     return TimeoutError(f"Kafka gave no message within {_TIMEOUT_MS // 1000} s; these were due: {due}")
 
 
-def _message(record: ConsumerRecord) -> Message:
+def _message(record: ConsumerRecord) -> KafkaRecord:
     sent_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     headers = dict(record.headers)
-    return Message(record.topic, record.partition, record.offset, record.key, record.value, headers, sent_at)
+    return KafkaRecord(record.topic, record.partition, record.offset, record.key, record.value, headers, sent_at)

@@ -7,7 +7,7 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from stock_assets.settings import SharedSettings, code_location
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 
 
 class PostgresResource(dg.ConfigurableResource):
@@ -18,7 +18,7 @@ class PostgresResource(dg.ConfigurableResource):
     database: str
 
     @classmethod
-    def of(cls, settings: SharedSettings) -> Self:
+    def from_settings(cls, settings: SharedSettings) -> Self:
         """The database that the settings name."""
         return cls(host=settings.postgres_host, port=settings.postgres_port, database=settings.postgres_dbname)
 
@@ -27,4 +27,4 @@ class PostgresResource(dg.ConfigurableResource):
         """An engine whose search path is the source's schema, as its owner."""
         settings = code_location()
         url = settings.postgres_url(settings.postgres_user, settings.postgres_password, self.database)
-        return engine_of(url.set(host=self.host, port=self.port))
+        return make_engine(url.set(host=self.host, port=self.port))

@@ -25,7 +25,7 @@ class SmallSparkResource(PySparkResource):
     python: str
 
     @classmethod
-    def of(cls, settings: CodeLocationSettings) -> Self:
+    def from_settings(cls, settings: CodeLocationSettings) -> Self:
         """One core and a heap of `SUMMARY_SPARK_MEMORY`, inside the run's own process tree."""
         config: dict[str, Any] = {
             "spark.app.name": f"sessions-{settings.source}",

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from stock_assets.market.bars import CompanyInfo
-from stock_assets.market.calendars import date_at, exchange_of
+from stock_assets.market.calendars import date_at
+from stock_assets.market.companies import CompanyInfo
+from stock_assets.market.symbols import exchange_of
 
 # Symbol -> name, sector and industry (as Yahoo words them), currency and exchange of the listing.
 _KNOWN = {

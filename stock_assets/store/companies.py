@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from stock_assets.market.bars import CompanyInfo
+from stock_assets.market.companies import CompanyInfo
 from stock_assets.store.tables import stock_info
 from stock_assets.store.upsert import upsert
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Engine, select
 
-from stock_assets.market.coverage import Coverage
+from stock_assets.pipeline.coverage import Coverage
 from stock_assets.store.tables import ingest_coverage
 from stock_assets.store.upsert import upsert
 

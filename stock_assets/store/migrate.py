@@ -8,7 +8,7 @@ from alembic.config import Config
 from sqlalchemy import URL
 
 from stock_assets.settings import IngestSettings
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.watchlist import seed_watchlist
 
 
@@ -19,13 +19,13 @@ def upgrade(settings: IngestSettings) -> None:
         sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.
     """
     _run(settings.postgres, settings.names.postgres_schema)
-    seed_watchlist(engine_of(settings.postgres), settings.stocks)
+    seed_watchlist(make_engine(settings.postgres), settings.stocks)
 
 
 def _run(url: URL, schema: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(resources.files("stock_assets.store") / "migrations"))
     attributes: dict[str, Any] = config.attributes
-    with engine_of(url).begin() as connection:
+    with make_engine(url).begin() as connection:
         attributes.update(connection=connection, schema=schema)
         command.upgrade(config, "head")

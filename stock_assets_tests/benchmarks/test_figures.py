@@ -11,9 +11,9 @@ from infra.bench.latency import percentiles
 from infra.bench.meter import Sample, sustained
 from infra.bench.soak import Look, summary
 from infra.bench.throughput import ratios
-from infra.local.errors import StackError
-from spark_streaming import line_protocol
-from spark_streaming.contract.validity import reason
+from infra.host.errors import StackError
+from spark_streaming.contract.validity import rejection_reason
+from spark_streaming.parse import line_protocol
 from stock_assets_tests.spark_streaming.cases import SENT
 
 MB = 2**20
@@ -60,7 +60,7 @@ def test_percentiles() -> None:
 def test_message_and_line_are_of_the_same_bar() -> None:
     for bar in bars.bars(1_000, 7):
         text = bars.message(*bar)
-        assert reason(bar[0].encode(), text.encode(), SENT) is None
+        assert rejection_reason(bar[0].encode(), text.encode(), SENT) is None
         fields = bars.line(*bar).split(" ")[1]
         told = line_protocol.line("m", json.loads(text), 0).split(" ")[1]
         assert [float(part.split("=")[1].rstrip("i")) for part in fields.split(",")] == [

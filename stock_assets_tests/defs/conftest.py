@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from infra.local import dagster
+from infra.servers import dagster
 from infra.settings import StackSettings
 
 

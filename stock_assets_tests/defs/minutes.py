@@ -11,31 +11,31 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
-from infra.local import influxdb, kafka
+from infra.servers import influxdb, kafka
 from infra.settings import StackSettings
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract import clock, heartbeat
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 from spark_streaming.contract.schema import MEASUREMENT, Source, names_of
 from stock_assets import settings
 from stock_assets.definitions import definitions
-from stock_assets.defs.judgement import Judgement
-from stock_assets.defs.sessions import judgement
-from stock_assets.defs.sessions.assets import session_summary_of
-from stock_assets.defs.sessions.automation import SUMMARY_KEY
-from stock_assets.defs.sessions.partitions import partitions_of
-from stock_assets.defs.sessions.repairs import repair_gaps
-from stock_assets.defs.sessions.sensors import repair_sessions
+from stock_assets.defs.sessions.assets import make_session_summary
+from stock_assets.defs.sessions.conditions import SUMMARY_KEY
+from stock_assets.defs.sessions.jobs import repair_gaps
+from stock_assets.defs.sessions.partitions import make_partitions
+from stock_assets.defs.sessions.sensors import request_repairs
+from stock_assets.evaluations.evaluation import Evaluation
 from stock_assets.ingest.publisher import Publisher
-from stock_assets.market.accounting import fields_of
 from stock_assets.market.bars import Bar
 from stock_assets.market.calendars import session_on
-from stock_assets.market.coverage import Coverage
 from stock_assets.market.sessions import SessionSummary, expected_bars
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.kafka_records import fields_of
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.spark import SmallSparkResource
-from stock_assets.sources.choose import source_of
+from stock_assets.sessions import completeness
+from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.sessions import read_summaries
@@ -61,8 +61,11 @@ class Platform:
 
     def __init__(self) -> None:
         self.settings = settings.code_location()
-        self.kafka, self.influxdb = KafkaResource.of(self.settings), InfluxDBResource.of(self.settings)
-        self.postgres = PostgresResource.of(self.settings)
+        self.kafka, self.influxdb = (
+            KafkaResource.from_settings(self.settings),
+            InfluxDBResource.from_settings(self.settings),
+        )
+        self.postgres = PostgresResource.from_settings(self.settings)
         self.instance = dg.DagsterInstance.ephemeral()
         upgrade(self.settings)
         self.forget()
@@ -76,7 +79,7 @@ class Platform:
         """As the producer does; the file is at its end then."""
         with Publisher(self.settings.kafka_bootstrap_servers, self.settings.names.topic) as publisher:
             publisher.publish(bars)
-        origin, newest = source_of(self.settings).origin, FRIDAYS_BARS[-1].start
+        origin, newest = make_source(self.settings).origin, FRIDAYS_BARS[-1].start
         write_coverage(self.postgres.engine, [Coverage("AAPL", "1m", origin, newest, newest, "end of file", None)])
 
     def store(self, bars: Sequence[Bar]) -> None:
@@ -91,23 +94,23 @@ class Platform:
         url = f"{self.settings.influxdb_url}/api/v2/write?{query}"
         headers = {"Authorization": f"Token {self.settings.influx_token.get_secret_value()}"}
         assert urllib3.request("POST", url, body="\n".join(lines).encode(), headers=headers).status == 204
-        a_while_ago = lifecycle.now() - timedelta(minutes=2)
+        a_while_ago = clock.now() - timedelta(minutes=2)
         offsets = self.kafka.end_offsets(names.topic)
-        beat = Heartbeat("", 1, State.DONE, a_while_ago, a_while_ago, offsets=offsets)
-        lifecycle.write_heartbeat(self.settings.state_of("stream"), beat)
+        beat = Heartbeat("", 1, ProgramState.DONE, a_while_ago, a_while_ago, offsets=offsets)
+        heartbeat.write_heartbeat(self.settings.state_of("stream"), beat)
 
     def beat(self) -> None:
         """The stream has moved just now."""
         state = self.settings.state_of("stream")
-        heartbeat = lifecycle.read_heartbeat(state)
-        assert heartbeat is not None
-        lifecycle.write_heartbeat(state, replace(heartbeat, written_at=lifecycle.now()))
+        beat = heartbeat.read_heartbeat(state)
+        assert beat is not None
+        heartbeat.write_heartbeat(state, replace(beat, written_at=clock.now()))
 
     def published(self) -> list[str]:
         return [str(fields_of(m.value)["timestamp"]) for m in self.kafka.messages(self.settings.names.topic)]
 
     def resources(self) -> dict[str, object]:
-        spark = SmallSparkResource.of(self.settings)
+        spark = SmallSparkResource.from_settings(self.settings)
         return {"influxdb": self.influxdb, "postgres": self.postgres, "kafka": self.kafka, "pyspark": spark}
 
     def summarise(self, first: date, last: date) -> dg.ExecuteInProcessResult:
@@ -115,7 +118,7 @@ class Platform:
             "dagster/asset_partition_range_start": f"{first}",
             "dagster/asset_partition_range_end": f"{last}",
         }
-        asset = session_summary_of(partitions_of(self.settings))
+        asset = make_session_summary(make_partitions(self.settings))
         return dg.materialize([asset], instance=self.instance, resources=self.resources(), tags=tags)
 
     def summaries(self) -> list[SessionSummary]:
@@ -126,11 +129,11 @@ class Platform:
         found = dg.evaluate_automation_conditions(definitions(), self.instance, asset_selection=ours)
         return {day for day in found.get_requested_partitions(SUMMARY_KEY) if day}
 
-    def judge(self) -> Judgement:
-        return judgement.completeness(self.settings, self.kafka, self.influxdb, self.postgres, lifecycle.now())
+    def judge(self) -> Evaluation:
+        return completeness.evaluate_sessions(self.settings, self.kafka, self.influxdb, self.postgres, clock.now())
 
     def tick(self) -> dg.SensorResult:
-        result = repair_sessions(influxdb=self.influxdb, postgres=self.postgres)
+        result = request_repairs(influxdb=self.influxdb, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult)
         return result
 

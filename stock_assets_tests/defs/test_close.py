@@ -6,9 +6,9 @@ import pytest
 
 from spark_streaming.contract.schema import Source
 from stock_assets import settings
-from stock_assets.defs.sessions import automation
-from stock_assets.market.coverage import Coverage
-from stock_assets.sources.choose import source_of
+from stock_assets.defs.sessions import conditions
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import write_coverage
 from stock_assets_tests.defs.minutes import Platform, platform
 
@@ -26,9 +26,9 @@ def simulation(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> settings.
     values = platform.settings.model_copy(
         update={"source": Source.SIMULATED, "stocks": ("AMZN",), "stack_started_at": BEGUN, "replay_file": None}
     )
-    monkeypatch.setattr(automation, "code_location", lambda: values)
+    monkeypatch.setattr(conditions, "code_location", lambda: values)
     last = MIDNIGHT - timedelta(seconds=1)
-    origin = source_of(values).origin
+    origin = make_source(values).origin
     row = Coverage("AMZN", "1s", origin, last, last, "simulated", MIDNIGHT)
     write_coverage(platform.postgres.engine, [row])
     return values
@@ -37,5 +37,5 @@ def simulation(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> settings.
 def test_a_day_is_due_after_its_end_and_none_from_before_the_beginning(
     simulation: settings.CodeLocationSettings,
 ) -> None:
-    assert automation._due_dates(MIDNIGHT - timedelta(minutes=1)) == set()
-    assert automation._due_dates(MIDNIGHT + timedelta(hours=1)) == {"2026-11-20"}
+    assert conditions._due_dates(MIDNIGHT - timedelta(minutes=1)) == set()
+    assert conditions._due_dates(MIDNIGHT + timedelta(hours=1)) == {"2026-11-20"}

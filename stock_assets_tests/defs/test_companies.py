@@ -6,15 +6,15 @@ import dagster as dg
 import pytest
 
 from stock_assets.defs.company.assets import _result
-from stock_assets.sources.again import Asked
-from stock_assets.sources.protocol import Refusal
+from stock_assets.sources.base import FetchFailure
+from stock_assets.sources.retries import FetchResult
 
-GONE = Refusal("GONE", "unknown symbol", "Yahoo knows no symbol GONE", is_final=True)
-SLOW = Refusal("AMZN", "timed out", "AMZN timed out")
+GONE = FetchFailure("GONE", "unknown symbol", "Yahoo knows no symbol GONE", is_final=True)
+SLOW = FetchFailure("AMZN", "timed out", "AMZN timed out")
 
 
 def test_a_symbol_that_the_source_does_not_know_is_named_and_fails_nothing() -> None:
-    result = _result(Asked(["AAPL"], [GONE], Counter({"ok": 1, "unknown symbol": 1})), {"dagster/row_count": 1})
+    result = _result(FetchResult(["AAPL"], [GONE], Counter({"ok": 1, "unknown symbol": 1})), {"dagster/row_count": 1})
     assert result.metadata is not None
     assert result.metadata["refused"] == dg.MetadataValue.json({"GONE": GONE.why})
     assert result.metadata["answers"] == dg.MetadataValue.json({"ok": 1, "unknown symbol": 1})
@@ -22,7 +22,7 @@ def test_a_symbol_that_the_source_does_not_know_is_named_and_fails_nothing() -> 
 
 def test_who_could_not_be_had_to_the_end_fails_the_run_and_what_was_had_is_told() -> None:
     with pytest.raises(dg.Failure, match="could not be had: AMZN timed out") as failure:
-        _result(Asked(["AAPL"], [GONE, SLOW], Counter({"ok": 1, "timed out": 4})), {"dagster/row_count": 1})
+        _result(FetchResult(["AAPL"], [GONE, SLOW], Counter({"ok": 1, "timed out": 4})), {"dagster/row_count": 1})
     assert not failure.value.allow_retries  # it has asked again already
     assert failure.value.metadata["dagster/row_count"].value == 1
     assert set(failure.value.metadata["refused"].value or {}) == {"GONE", "AMZN"}  # type: ignore[arg-type]

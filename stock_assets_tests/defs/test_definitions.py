@@ -57,18 +57,18 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
     assert jobs == {
         "publish_prices",
         "stream_prices",
-        "judge_everything",
+        "evaluate_all_checks",
         "refresh_companies",
-        "replay_prices",
+        "reprocess_prices",
         "repair_gaps",
     }
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
-        "keep_prices_flowing": "RUNNING",
-        "judge_prices": "RUNNING",
-        "report_what_happens": "RUNNING",
+        "run_programs": "RUNNING",
+        "evaluate_checks": "RUNNING",
+        "record_and_notify": "RUNNING",
         "purge_history": "RUNNING",
-        "follow_automation": "RUNNING",
-        "repair_sessions": "RUNNING",
+        "automation": "RUNNING",
+        "request_repairs": "RUNNING",
     }
 
 

@@ -10,24 +10,24 @@ import urllib3
 from sqlalchemy import text
 
 from infra.settings import StackSettings
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract import clock, heartbeat, process_lock, program_control
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 from spark_streaming.contract.schema import Source
 from stock_assets import settings
 from stock_assets.definitions import definitions
-from stock_assets.defs.prices import backlog
-from stock_assets.defs.prices.sensors import judge_prices
-from stock_assets.defs.quotes.judgement import quote_freshness, quote_lag_of
-from stock_assets.defs.runs.sensors import keep_prices_flowing
+from stock_assets.defs.prices.sensors import evaluate_checks
+from stock_assets.defs.programs.sensors import run_programs
+from stock_assets.evaluations import stream_lag
+from stock_assets.evaluations.quotes import evaluate_quote_freshness, quote_message_lag
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.market.bars import Bar
-from stock_assets.market.coverage import Coverage
 from stock_assets.market.quotes import Quote
+from stock_assets.pipeline.coverage import Coverage
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
-from stock_assets.sources.choose import source_of
+from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.migrate import upgrade
 
@@ -42,9 +42,9 @@ class Platform:
 
     def __init__(self) -> None:
         self.settings: CodeLocationSettings = settings.code_location()
-        self.kafka = KafkaResource.of(self.settings)
-        self.postgres = PostgresResource.of(self.settings)
-        self.influxdb = InfluxDBResource.of(self.settings)
+        self.kafka = KafkaResource.from_settings(self.settings)
+        self.postgres = PostgresResource.from_settings(self.settings)
+        self.influxdb = InfluxDBResource.from_settings(self.settings)
         self.instance = dg.DagsterInstance.ephemeral()
         upgrade(self.settings)
         self.reset()
@@ -54,22 +54,22 @@ class Platform:
             connection.execute(text("TRUNCATE ingest_coverage"))
         for program in ("ingest", "stream"):
             (self.settings.state_of(program) / "heartbeat.json").unlink(missing_ok=True)
-            lifecycle.clear_drain_request(self.settings.state_of(program))
+            program_control.clear_drain_request(self.settings.state_of(program))
 
     def everything_is_published(self) -> None:
-        origin = source_of(self.settings).origin
+        origin = make_source(self.settings).origin
         write_coverage(self.postgres.engine, [Coverage("AAPL", "1d", origin, START, START, "end of file", None)])
 
     def everything_is_stored(self) -> None:
         self.heartbeat("stream", offsets=self.kafka.end_offsets(self.settings.names.topic))
 
     def heartbeat(self, program: str, run_id: str = "", offsets: dict[int, int] | None = None) -> None:
-        beat = Heartbeat(run_id, 1, State.RUNNING, lifecycle.now(), lifecycle.now(), offsets=offsets or {})
-        lifecycle.write_heartbeat(self.settings.state_of(program), beat)
+        beat = Heartbeat(run_id, 1, ProgramState.RUNNING, clock.now(), clock.now(), offsets=offsets or {})
+        heartbeat.write_heartbeat(self.settings.state_of(program), beat)
 
     def tick(self) -> dg.SensorResult:
         context = dg.build_sensor_context(instance=self.instance, definitions=definitions())
-        result = keep_prices_flowing(context, kafka=self.kafka, postgres=self.postgres)
+        result = run_programs(context, kafka=self.kafka, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult)
         return result
 
@@ -78,7 +78,7 @@ class Platform:
 
     def judge(self, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
         context = dg.build_sensor_context(instance=self.instance, cursor=cursor)
-        result = judge_prices(context, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres)
+        result = evaluate_checks(context, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result
 
@@ -116,13 +116,13 @@ def test_messages_that_are_not_stored_start_the_stream_alone(platform: Platform)
 
 def test_a_living_program_is_not_started_twice_and_drained_when_its_work_is_done(platform: Platform) -> None:
     state = platform.settings.state_of("stream")
-    with lifecycle.Lock(state):
+    with process_lock.ProcessLock(state):
         platform.heartbeat("stream", offsets=platform.kafka.end_offsets(platform.settings.names.topic))
         assert platform.started() == ["publish_prices"]
-        assert not lifecycle.drain_is_requested(state)
+        assert not program_control.drain_is_requested(state)
         platform.everything_is_published()
         assert platform.started() == []
-        assert lifecycle.drain_is_requested(state)
+        assert program_control.drain_is_requested(state)
 
 
 def test_a_run_whose_program_was_killed_is_failed_and_waited_for(platform: Platform) -> None:
@@ -130,10 +130,10 @@ def test_a_run_whose_program_was_killed_is_failed_and_waited_for(platform: Platf
     job = definitions().resolve_job_def("stream_prices")
     run = platform.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     platform.heartbeat("stream", run.run_id)
-    beat = lifecycle.read_heartbeat(platform.settings.state_of("stream"))
+    beat = heartbeat.read_heartbeat(platform.settings.state_of("stream"))
     assert beat is not None
-    silent = replace(beat, written_at=lifecycle.now() - timedelta(seconds=90))
-    lifecycle.write_heartbeat(platform.settings.state_of("stream"), silent)
+    silent = replace(beat, written_at=clock.now() - timedelta(seconds=90))
+    heartbeat.write_heartbeat(platform.settings.state_of("stream"), silent)
     platform.tick()
     ended = platform.instance.get_run_by_id(run.run_id)
     assert ended is not None
@@ -167,24 +167,24 @@ def test_a_replay_under_way_is_not_judged(platform: Platform) -> None:
 def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_lived(platform: Platform) -> None:
     with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
         publisher.publish([BAR])
-    found = backlog.waiting(platform.settings, platform.kafka)
+    found = stream_lag.partition_lags(platform.settings, platform.kafka)
     long_running = platform.settings.model_copy(update={"stack_started_at": START})
     [oldest] = [min(partition.oldest_sent_at for partition in found if partition.oldest_sent_at)]
-    assert lifecycle.now() - oldest < timedelta(hours=1)
+    assert clock.now() - oldest < timedelta(hours=1)
     for seconds, passed, severity in ((30, True, "WARN"), (90, False, "WARN"), (301, False, "ERROR")):
-        verdict = backlog.keeping_up(long_running, found, oldest + timedelta(seconds=seconds))
+        verdict = stream_lag.evaluate_stream_lag(long_running, found, oldest + timedelta(seconds=seconds))
         assert (verdict.passed, verdict.severity.value) == (passed, severity)
         assert verdict.figures["lag_seconds"] == seconds
     assert len(verdict.table) == 4
     platform.everything_is_stored()
-    stored = backlog.waiting(platform.settings, platform.kafka)
-    assert backlog.keeping_up(long_running, stored, oldest + timedelta(days=1)).passed
+    stored = stream_lag.partition_lags(platform.settings, platform.kafka)
+    assert stream_lag.evaluate_stream_lag(long_running, stored, oldest + timedelta(days=1)).passed
 
 
 def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -> None:
     write_coverage(
         platform.postgres.engine,
-        [Coverage("AAPL", "1d", source_of(platform.settings).origin, START, None, "end of file", None)],
+        [Coverage("AAPL", "1d", make_source(platform.settings).origin, START, None, "end of file", None)],
     )
     platform.everything_is_stored()
     first = platform.judge()
@@ -203,13 +203,13 @@ def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -
 
 def test_quotes_that_stopped_are_late_and_a_source_without_any_is_not(platform: Platform) -> None:
     now = datetime.now(UTC)
-    assert quote_freshness(platform.settings, platform.influxdb, platform.postgres, now).passed
+    assert evaluate_quote_freshness(platform.settings, platform.influxdb, platform.postgres, now).passed
     simulated = platform.settings.model_copy(
         update={"source": Source.SIMULATED, "stack_started_at": now - timedelta(hours=1)}
     )
 
     def judged(moment: datetime) -> bool:
-        return quote_freshness(simulated, platform.influxdb, platform.postgres, moment).passed
+        return evaluate_quote_freshness(simulated, platform.influxdb, platform.postgres, moment).passed
 
     assert not judged(now)
     point = f"stock-quote-v1,symbol={simulated.stocks[0]} price=1 {int(now.timestamp() * 1000)}000007"
@@ -230,5 +230,5 @@ def test_quotes_that_are_not_stored_keep_the_stream_alive(platform: Platform) ->
     simulated = platform.settings.model_copy(update={"source": Source.SIMULATED})
     with Publisher(simulated.kafka_bootstrap_servers, simulated.names.quote_topic) as publisher:
         publisher.publish([Quote("AMZN", START, 100.0)])
-    assert quote_lag_of(simulated, platform.kafka) >= 1
-    assert quote_lag_of(platform.settings, platform.kafka) == 0
+    assert quote_message_lag(simulated, platform.kafka) >= 1
+    assert quote_message_lag(platform.settings, platform.kafka) == 0

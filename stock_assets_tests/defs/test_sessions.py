@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from spark_streaming.contract import lifecycle
-from stock_assets.defs.sessions.pictures import keep
+from spark_streaming.contract import clock
+from stock_assets.sessions.pictures import keep
 from stock_assets.store.sessions import read_repairs
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, HALT, THURSDAY, Platform, bars_of, platform
 
@@ -106,7 +106,7 @@ def test_a_day_without_a_session_can_not_be_repaired(platform: Platform) -> None
 
 
 def test_pictures_are_kept_for_some_days(tmp_path: Path) -> None:
-    moment = lifecycle.now()
+    moment = clock.now()
     keep(tmp_path, THURSDAY, b"old", 90, moment)
     keep(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=89))
     assert len(list(tmp_path.glob("*.png"))) == 2

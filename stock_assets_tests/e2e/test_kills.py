@@ -21,11 +21,11 @@ import requests
 from dagster import DagsterRunStatus, RunsFilter
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import Heartbeat, State
-from stock_assets.defs.runs.records import failure_of
-from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF
-from stock_assets.market.reconcile import Role
+from spark_streaming.contract import heartbeat, process_lock
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
+from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
+from stock_assets.operations.run_records import failure_of
+from stock_assets.pipeline.desired_state import Role
 from stock_assets_tests.infra.terminal import PORTS, until
 from stock_assets_tests.services.fixtures import free_ports, open_folder
 from stock_assets_tests.services.inbox import Inbox
@@ -60,7 +60,7 @@ class Installation:
         return dg.DagsterInstance.from_config(str(self.home / "dagster"))
 
     def heartbeat(self, role: Role) -> Heartbeat:
-        found = lifecycle.read_heartbeat(self.state(role))
+        found = heartbeat.read_heartbeat(self.state(role))
         assert found is not None
         return found
 
@@ -74,12 +74,14 @@ class Installation:
         """Role -> its run, where exactly one of each lives, does its work and has caught up; else None."""
         found = {}
         for role in Role:
-            runs, beat = self.active(role), lifecycle.read_heartbeat(self.state(role))
-            if len(runs) != 1 or beat is None or not lifecycle.is_locked(self.state(role)):
+            runs, beat = self.active(role), heartbeat.read_heartbeat(self.state(role))
+            if len(runs) != 1 or beat is None or not process_lock.is_locked(self.state(role)):
                 return None
             run_id, now = runs[0].dagster_run.run_id, datetime.now(UTC)
             alive = (
-                beat.run_id == run_id and beat.state is State.RUNNING and now - beat.written_at < timedelta(seconds=5)
+                beat.run_id == run_id
+                and beat.state is ProgramState.RUNNING
+                and now - beat.written_at < timedelta(seconds=5)
             )
             if not alive or beat.newest_event is None or now - beat.newest_event > timedelta(seconds=10):
                 return None

@@ -17,20 +17,20 @@ import pytest
 from dagster import DagsterRunStatus, RunsFilter
 from sqlalchemy import Engine
 
-from infra.local import dagster, jars
-from infra.local.progress import Progress
-from infra.local.service import Service
-from infra.local.stack import Servers, write_stack_env
+from infra.host.progress import Progress
+from infra.servers import dagster, jars
 from infra.settings import StackSettings
-from spark_streaming.contract import lifecycle
-from spark_streaming.contract.lifecycle import State
+from infra.stack.servers import Servers, write_stack_env
+from infra.supervise.service import Service
+from spark_streaming.contract import heartbeat, process_lock
+from spark_streaming.contract.heartbeat import ProgramState
 from spark_streaming.contract.schema import Source
-from stock_assets.defs.runs.records import failure_of
-from stock_assets.defs.runs.roles import JOB_OF, PROGRAM_OF
 from stock_assets.market.calendars import session_on
-from stock_assets.market.reconcile import Role
+from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
+from stock_assets.operations.run_records import failure_of
+from stock_assets.pipeline.desired_state import Role
 from stock_assets.settings import IngestSettings
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.sessions import read_summaries
 from stock_assets.store.watchlist import add_to_watchlist
@@ -73,13 +73,13 @@ class Week:
         """Role -> the run whose program is at work."""
         found = {}
         for role in Role:
-            beat = lifecycle.read_heartbeat(self._state(role))
-            if beat and beat.state is State.RUNNING and lifecycle.is_locked(self._state(role)):
+            beat = heartbeat.read_heartbeat(self._state(role))
+            if beat and beat.state is ProgramState.RUNNING and process_lock.is_locked(self._state(role)):
                 found[role] = beat.run_id
         return found
 
     def newest_stored(self) -> datetime | None:
-        beat = lifecycle.read_heartbeat(self._state(Role.STREAM))
+        beat = heartbeat.read_heartbeat(self._state(Role.STREAM))
         return beat.newest_event if beat else None
 
     def runs(self, role: Role | None = None) -> list[dg.DagsterRun]:
@@ -201,7 +201,7 @@ def _bring_up(servers: Servers) -> Engine:
         upgrade(tables)
     for name in (dagster.CODE_SERVER, dagster.DAEMON):
         servers.supervisor.start_service(name)
-    return engine_of(tables.postgres)
+    return make_engine(tables.postgres)
 
 
 def test_before_the_close_both_are_up_and_store_bar_after_bar(week: Week) -> None:

@@ -12,15 +12,15 @@ import psutil
 import pyspark
 import pytest
 
-from infra.local.service import accepts_connections
+from infra.host.ports import accepts_connections
 from infra.settings import StackSettings
-from spark_streaming.contract.lifecycle import request_drain
+from spark_streaming.contract.program_control import request_drain
 from spark_streaming.contract.schema import SourceNames
 from stock_assets_tests.services.fixtures import Bucket, free_ports
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
-from stock_assets_tests.spark_streaming.influxdb import points_in
-from stock_assets_tests.spark_streaming.kafka import bars, everything_in, send
+from stock_assets_tests.spark_streaming.influxdb_points import points_in
+from stock_assets_tests.spark_streaming.kafka_messages import bars, everything_in, send
 
 pytestmark = pytest.mark.services
 

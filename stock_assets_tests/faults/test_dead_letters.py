@@ -8,17 +8,27 @@ from typing import Any
 import pytest
 
 from infra.cli.dead_letters import send_back, settle
-from infra.cli.letters import BARS, QUOTES, Choice, Fate, fates, grouped, known_reason, shown
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
-from stock_assets.market.accounting import Message, accounts
-from stock_assets.market.letters import Letter, Outcome, Settlement, letters_of
+from stock_assets.pipeline.accounting import accounts
+from stock_assets.pipeline.dead_letters import DeadLetter, Settlement, SettlementOutcome, dead_letters_in
+from stock_assets.pipeline.kafka_records import KafkaRecord
+from stock_assets.pipeline.requeue_policy import (
+    BARS,
+    QUOTES,
+    DeadLetterFilter,
+    RequeueDecision,
+    group_dead_letters,
+    known_reason,
+    requeue_decisions,
+    shown,
+)
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, QUOTE, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
-from stock_assets_tests.spark_streaming.influxdb import figures_in, points_in
-from stock_assets_tests.spark_streaming.kafka import send
+from stock_assets_tests.spark_streaming.influxdb_points import figures_in, points_in
+from stock_assets_tests.spark_streaming.kafka_messages import send
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
@@ -27,72 +37,78 @@ def value(**changes: object) -> bytes:
     return json.dumps(BAR | changes).encode()
 
 
-def message(offset: int, partition: int = 1, **changes: object) -> Message:
-    return Message("prices", partition, offset, b"AMZN", value(**changes), {}, SENT)
+def message(offset: int, partition: int = 1, **changes: object) -> KafkaRecord:
+    return KafkaRecord("prices", partition, offset, b"AMZN", value(**changes), {}, SENT)
 
 
-def letter(offset: int = 7, **changes: object) -> Letter:
+def letter(offset: int = 7, **changes: object) -> DeadLetter:
     text = value(**changes)
-    return Letter("prices", 1, offset, "refused-by-database", "field type conflict", b"AMZN", text, SENT)
+    return DeadLetter("prices", 1, offset, "refused-by-database", "field type conflict", b"AMZN", text, SENT)
 
 
-def fate_of(one: Letter, *messages: Message) -> Fate:
-    ((_, fate),) = fates([one], Choice(), [message(one.offset), *messages], NOW, BARS)
+def fate_of(one: DeadLetter, *messages: KafkaRecord) -> RequeueDecision:
+    ((_, fate),) = requeue_decisions([one], DeadLetterFilter(), [message(one.offset), *messages], NOW, BARS)
     return fate
 
 
 def test_a_letter_whose_cause_is_gone_goes_back() -> None:
-    assert fate_of(letter()) is Fate.REPLAY
+    assert fate_of(letter()) is RequeueDecision.REPLAY
 
 
 def test_an_earlier_message_or_one_about_another_bar_is_no_correction() -> None:
     others = [message(8, interval="1d"), message(9, timestamp="2024-11-20T14:31:00Z"), message(9, symbol="AAPL")]
-    assert fate_of(letter(), message(6, close=217.3), *others) is Fate.REPLAY
+    assert fate_of(letter(), message(6, close=217.3), *others) is RequeueDecision.REPLAY
 
 
 def test_a_later_message_about_the_bar_is_not_overwritten() -> None:
-    assert fate_of(letter(), message(8, close=217.3)) is Fate.NEWER
+    assert fate_of(letter(), message(8, close=217.3)) is RequeueDecision.NEWER
 
 
 def test_offsets_of_another_partition_do_not_say_which_is_newer() -> None:
-    assert fate_of(letter(), message(2, partition=0)) is Fate.NEWER
+    assert fate_of(letter(), message(2, partition=0)) is RequeueDecision.NEWER
 
 
 def test_what_was_put_back_is_not_put_back_again_and_settled_also_where_a_correction_came_since() -> None:
-    assert fate_of(letter(), message(8)) is Fate.BACK
-    assert fate_of(letter(), message(8), message(9, close=217.3)) is Fate.BACK
-    assert fate_of(letter(), message(6)) is Fate.REPLAY
-    assert [fate for fate in Fate if fate.settles] == [Fate.REPLAY, Fate.BACK]
+    assert fate_of(letter(), message(8)) is RequeueDecision.BACK
+    assert fate_of(letter(), message(8), message(9, close=217.3)) is RequeueDecision.BACK
+    assert fate_of(letter(), message(6)) is RequeueDecision.REPLAY
+    assert [fate for fate in RequeueDecision if fate.settles] == [RequeueDecision.REPLAY, RequeueDecision.BACK]
 
 
 def test_what_is_still_invalid_stays() -> None:
-    assert fate_of(letter(high=1.0)) is Fate.STILL
-    assert fate_of(replace(letter(), value=b"\xff")) is Fate.STILL
+    assert fate_of(letter(high=1.0)) is RequeueDecision.STILL
+    assert fate_of(replace(letter(), value=b"\xff")) is RequeueDecision.STILL
 
 
 def test_a_time_that_was_in_the_future_is_so_no_more() -> None:
-    assert fate_of(letter(timestamp="2026-11-20T14:30:00Z")) is Fate.REPLAY
+    assert fate_of(letter(timestamp="2026-11-20T14:30:00Z")) is RequeueDecision.REPLAY
 
 
 def test_of_two_letters_about_one_bar_the_later_one_goes_back() -> None:
-    told = fates([letter(7), letter(8, close=217.3)], Choice(), [message(7), message(8, close=217.3)], NOW, BARS)
-    assert [fate for _, fate in told] == [Fate.NEWER, Fate.REPLAY]
+    told = requeue_decisions(
+        [letter(7), letter(8, close=217.3)], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
+    )
+    assert [fate for _, fate in told] == [RequeueDecision.NEWER, RequeueDecision.REPLAY]
 
 
 def test_a_message_that_was_refused_itself_and_stays_so_supersedes_nothing() -> None:
     messages = [message(7), message(8, high=1.0)]
-    told = fates([letter(7), letter(8, high=1.0)], Choice(), messages, NOW, BARS)
-    assert [fate for _, fate in told] == [Fate.REPLAY, Fate.STILL]
-    dismissed = replace(letter(8, close=217.3), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
-    [(_, fate)] = fates([letter(7), dismissed], Choice(), [message(7), message(8, close=217.3)], NOW, BARS)
-    assert fate is Fate.REPLAY
+    told = requeue_decisions([letter(7), letter(8, high=1.0)], DeadLetterFilter(), messages, NOW, BARS)
+    assert [fate for _, fate in told] == [RequeueDecision.REPLAY, RequeueDecision.STILL]
+    dismissed = replace(letter(8, close=217.3), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+    [(_, fate)] = requeue_decisions(
+        [letter(7), dismissed], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
+    )
+    assert fate is RequeueDecision.REPLAY
 
 
 def test_a_letter_of_another_reason_that_may_still_go_back_is_not_overwritten() -> None:
     other = replace(letter(8, close=217.3), reason="time-in-future")
     messages = [message(7), message(8, close=217.3)]
-    [(_, fate)] = fates([letter(7), other], Choice(reason="refused-by-database"), messages, NOW, BARS)
-    assert fate is Fate.NEWER
+    [(_, fate)] = requeue_decisions(
+        [letter(7), other], DeadLetterFilter(reason="refused-by-database"), messages, NOW, BARS
+    )
+    assert fate is RequeueDecision.NEWER
 
 
 def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> None:
@@ -101,29 +117,38 @@ def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> N
 
     one = replace(letter(), value=quote())
     earlier, beside, again = (
-        Message("quotes", 1, offset, b"AMZN", text, {}, SENT)
+        KafkaRecord("quotes", 1, offset, b"AMZN", text, {}, SENT)
         for offset, text in ((7, quote()), (8, quote(price=217.2)), (9, quote()))
     )
-    assert fates([one], Choice(), [earlier, beside], NOW, QUOTES) == [(one, Fate.REPLAY)]
-    assert fates([one], Choice(), [earlier, beside, again], NOW, QUOTES) == [(one, Fate.BACK)]
-    assert fates([replace(one, value=quote(price=0))], Choice(), [], NOW, QUOTES)[0][1] is Fate.STILL
+    assert requeue_decisions([one], DeadLetterFilter(), [earlier, beside], NOW, QUOTES) == [
+        (one, RequeueDecision.REPLAY)
+    ]
+    assert requeue_decisions([one], DeadLetterFilter(), [earlier, beside, again], NOW, QUOTES) == [
+        (one, RequeueDecision.BACK)
+    ]
+    assert (
+        requeue_decisions([replace(one, value=quote(price=0))], DeadLetterFilter(), [], NOW, QUOTES)[0][1]
+        is RequeueDecision.STILL
+    )
 
 
 def test_letters_are_counted_by_reason_and_state() -> None:
-    settled = replace(letter(8), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
-    counted = [(one.reason, one.state, one.count, one.newest) for one in grouped([letter(6), settled, letter(7)])]
+    settled = replace(letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+    counted = [
+        (one.reason, one.state, one.count, one.newest) for one in group_dead_letters([letter(6), settled, letter(7)])
+    ]
     assert counted == [("refused-by-database", "open", 2, SENT), ("refused-by-database", "dismissed", 1, SENT)]
 
 
 def test_settled_letters_are_left_out_unless_asked_for_or_named_by_their_place() -> None:
-    settled = replace(letter(8), settlement=Settlement(Outcome.DISMISSED, SENT, ""))
-    assert letter(7) in Choice()
-    assert settled not in Choice()
-    assert settled not in Choice(reason=settled.reason, partition=1)
-    assert settled in Choice(settled=True)
-    assert settled in Choice(partition=1, offset=8)
-    assert settled not in Choice(partition=1, offset=7)
-    assert letter(7) not in Choice(reason="no-key")
+    settled = replace(letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+    assert letter(7) in DeadLetterFilter()
+    assert settled not in DeadLetterFilter()
+    assert settled not in DeadLetterFilter(reason=settled.reason, partition=1)
+    assert settled in DeadLetterFilter(settled=True)
+    assert settled in DeadLetterFilter(partition=1, offset=8)
+    assert settled not in DeadLetterFilter(partition=1, offset=7)
+    assert letter(7) not in DeadLetterFilter(reason="no-key")
 
 
 @pytest.mark.parametrize(
@@ -159,20 +184,30 @@ def test_a_replay_stores_what_can_be_stored_now(
     send(stack.kafka_address, fresh_topic.topic, [bar("B", timestamp=later, volume=1)], datetime.now(UTC))
 
     kafka = KafkaResource(bootstrap_servers=stack.kafka_address)
-    letters = letters_of(kafka.messages(fresh_topic.dead_letter_topic))
-    told = fates(letters, Choice(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
-    assert {one.key: fate for one, fate in told} == {b"A": Fate.REPLAY, b"B": Fate.NEWER, b"C": Fate.STILL}
-    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is Fate.REPLAY])
-    again = fates(letters, Choice(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
-    assert {one.key: fate for one, fate in again} == {b"A": Fate.BACK, b"B": Fate.NEWER, b"C": Fate.STILL}
-    settle(kafka, fresh_topic.dead_letter_topic, [one for one, fate in again if fate.settles], Outcome.REPLAYED)
+    letters = dead_letters_in(kafka.messages(fresh_topic.dead_letter_topic))
+    told = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
+    assert {one.key: fate for one, fate in told} == {
+        b"A": RequeueDecision.REPLAY,
+        b"B": RequeueDecision.NEWER,
+        b"C": RequeueDecision.STILL,
+    }
+    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is RequeueDecision.REPLAY])
+    again = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
+    assert {one.key: fate for one, fate in again} == {
+        b"A": RequeueDecision.BACK,
+        b"B": RequeueDecision.NEWER,
+        b"C": RequeueDecision.STILL,
+    }
+    settle(
+        kafka, fresh_topic.dead_letter_topic, [one for one, fate in again if fate.settles], SettlementOutcome.REPLAYED
+    )
 
     assert launcher.start("--available-now").end() == 0
     points = points_in(fresh_bucket)
     volumes = {symbol: fields["volume"] for (symbol, _, _), fields in points.items()}
     assert volumes == {"A": BAR["volume"], "B": 1, "D": BAR["volume"]}
     kept = kafka.messages(fresh_topic.dead_letter_topic)
-    assert {one.key: one.state for one in letters_of(kept)} == {b"A": "replayed", b"B": "open", b"C": "open"}
+    assert {one.key: one.state for one in dead_letters_in(kept)} == {b"A": "replayed", b"B": "open", b"C": "open"}
     # What was put back has come to Kafka twice: one is stored, and the other stays a dead letter.
     stored = dict.fromkeys(volumes, (1, NOW, NOW))
     books = accounts(kafka.messages(fresh_topic.topic), kafka.messages(fresh_topic.dead_letter_topic), stored)

@@ -5,28 +5,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.local import influxdb, secrets
-from infra.local.influxdb_api import session
-from infra.local.secrets import Secrets
-from infra.local.stack import Servers
-from infra.local.supervisord import api
+from infra.host import secrets
+from infra.host.secrets import Secrets
+from infra.servers import influxdb
+from infra.servers.influxdb_api import session
 from infra.settings import StackSettings
+from infra.stack.servers import Servers
+from infra.supervise.supervisord import api
 from spark_streaming.contract.schema import SourceNames
-from spark_streaming.influxdb_sink import Target
+from spark_streaming.sink.influxdb import WriteTarget
 from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.services.fixtures import Bucket, free_ports
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.front import front_of
-from stock_assets_tests.spark_streaming.influxdb import points_in
-from stock_assets_tests.spark_streaming.kafka import bars, everything_in, send
-from stock_assets_tests.spark_streaming.test_influxdb_sink import batch, line, written
+from stock_assets_tests.spark_streaming.influxdb_points import points_in
+from stock_assets_tests.spark_streaming.kafka_messages import bars, everything_in, send
+from stock_assets_tests.spark_streaming.sink.test_influxdb import batch, line, written
 
 pytestmark = pytest.mark.services
 
 
-def target(bucket: Bucket, url: str) -> Target:
-    return Target(url, bucket.org, bucket.name, "prices", bucket.write_token, patience_seconds=30)
+def target(bucket: Bucket, url: str) -> WriteTarget:
+    return WriteTarget(url, bucket.org, bucket.name, "prices", bucket.write_token, patience_seconds=30)
 
 
 def test_an_answer_that_is_lost_after_the_server_wrote_doubles_nothing(fresh_bucket: Bucket) -> None:

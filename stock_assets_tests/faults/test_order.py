@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
-from spark_streaming.influxdb_sink import Target, write
-from spark_streaming.transform import bar_lines
+from spark_streaming.parse.bars import bar_lines
+from spark_streaming.sink.influxdb import WriteTarget, write
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.front import front_of
-from stock_assets_tests.spark_streaming.influxdb import points_in
-from stock_assets_tests.spark_streaming.kafka import Message, send
+from stock_assets_tests.spark_streaming.influxdb_points import points_in
+from stock_assets_tests.spark_streaming.kafka_messages import Message, send
 
 pytestmark = pytest.mark.services
 
@@ -73,7 +73,7 @@ def test_any_order_of_late_double_and_corrected_bars_leaves_the_newest(
     fresh_bucket: Bucket, bars: list[Bar], size: int, lines: int, again_from: int
 ) -> None:
     bucket = fresh_bucket
-    target = Target(bucket.url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, lines=lines)
+    target = WriteTarget(bucket.url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, lines=lines)
     expected = volumes_in(bucket) | newest(bars)
     list(
         write(target, bar_lines, batches(bars[:again_from], size))
@@ -87,7 +87,7 @@ def test_a_request_that_is_sent_again_does_not_undo_a_correction(fresh_bucket: B
     bars = [("A", 0, 1), ("B", 0, 1), ("A", 0, 2), ("B", 0, 2), ("A", 0, 3)]
     # Split in two, then failures in both halves, then an answer that is lost after the server wrote.
     with front_of(bucket.url, [(413, ""), (503, ""), "lost", (429, ""), (413, ""), "lost"]) as url:
-        target = Target(url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, patience_seconds=20)
+        target = WriteTarget(url, bucket.org, bucket.name, "stock-price-v1", bucket.write_token, patience_seconds=20)
         rows = [row for result in write(target, bar_lines, batches(bars, 5)) for row in result.to_pylist()]
     assert [(row["kind"], row["points"]) for row in rows] == [("task", 5)]
     assert volumes_in(bucket) == {("A", 0): 3, ("B", 0): 2}

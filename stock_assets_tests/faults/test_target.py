@@ -9,8 +9,8 @@ from spark_streaming.contract.schema import SourceNames
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
-from stock_assets_tests.spark_streaming.influxdb import points_in
-from stock_assets_tests.spark_streaming.kafka import bars, send
+from stock_assets_tests.spark_streaming.influxdb_points import points_in
+from stock_assets_tests.spark_streaming.kafka_messages import bars, send
 
 pytestmark = pytest.mark.services
 

@@ -7,15 +7,15 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
-from infra.local import kafka
+from infra.servers import kafka
 from infra.settings import StackSettings
-from spark_streaming.contract.lifecycle import State
+from spark_streaming.contract.heartbeat import ProgramState
 from spark_streaming.contract.schema import PARTITIONS, SourceNames
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher, Program
-from stock_assets_tests.spark_streaming.influxdb import points_in
-from stock_assets_tests.spark_streaming.kafka import bars, send
+from stock_assets_tests.spark_streaming.influxdb_points import points_in
+from stock_assets_tests.spark_streaming.kafka_messages import bars, send
 
 pytestmark = pytest.mark.services
 
@@ -27,7 +27,7 @@ def refused(launcher: Launcher) -> str:
 
 def ended(program: Program) -> str:
     assert program.end() == 1, program.log
-    assert program.heartbeat.state is State.FAILED
+    assert program.heartbeat.state is ProgramState.FAILED
     assert program.heartbeat.detail in program.log
     assert "Traceback" not in program.log
     return program.heartbeat.detail

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from infra.settings import StackSettings
-from stock_assets_tests.infra.looks import Market, filled
 from stock_assets_tests.infra.terminal import Terminal
+from stock_assets_tests.infra.views.looks import Market, filled
 from stock_assets_tests.services.fixtures import open_folder
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.local import influxdb_build, jars, kafka, postgres
+from infra.servers import influxdb_build, jars, kafka, postgres
 from infra.settings import ProvidedServersSettings, StackSettings
 from stock_assets.settings import CodeLocationSettings
 from stock_assets_tests.services.fixtures import settings_for

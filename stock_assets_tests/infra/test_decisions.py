@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import clock, disk, home, influxdb_build, kafka, machine, remedies, secrets, tools
-from infra.local.dagster import fill_in
-from infra.local.errors import Exit, StackError, of_the_disk
-from infra.local.secrets import Secrets
-from infra.local.service import Service
-from infra.local.stack import effective_settings, write_stack_env
-from infra.local.supervisor import socket_folder
-from infra.local.supervisord import Status, configuration, levels
-from infra.local.watchdog import Watchdog
+from infra.host import clock, disk, home, install_hints, secrets
+from infra.host.errors import Exit, StackError, of_the_disk
+from infra.host.secrets import Secrets
+from infra.servers import influxdb_build, kafka
+from infra.servers.dagster import fill_in
 from infra.settings import RunningStackSettings
+from infra.stack import requirements
+from infra.stack.servers import effective_settings, write_stack_env
+from infra.supervise import tools
+from infra.supervise.service import Service
+from infra.supervise.supervisor import socket_folder
+from infra.supervise.supervisord import Status, configuration, levels
+from infra.supervise.watchdog import Watchdog
 from stock_assets_tests.services.fixtures import no_settings_around, settings_for
 
 
@@ -159,17 +162,17 @@ def test_go_tells_its_version() -> None:
 
 
 def test_a_taken_port_names_its_holder_and_the_setting() -> None:
-    found = machine.judge_ports(
+    found = requirements.judge_ports(
         {"KAFKA_PORT": 9092, "INFLUXDB_PORT": 8086}, lambda port: port != 8086, lambda _: "influxd (pid 7)"
     )
     assert [finding.ok for finding in found] == [True, False]
     with pytest.raises(StackError, match=r"port 8086: in use by influxd \(pid 7\).* set INFLUXDB_PORT") as error:
-        machine.demand(found)
+        requirements.demand(found)
     assert error.value.code is Exit.PORT_TAKEN
 
 
 def test_one_port_for_two_services_is_refused() -> None:
-    found = machine.judge_ports({"KAFKA_PORT": 9092, "DAGSTER_PORT": 9092}, lambda _: True, str)
+    found = requirements.judge_ports({"KAFKA_PORT": 9092, "DAGSTER_PORT": 9092}, lambda _: True, str)
     assert "DAGSTER_PORT and KAFKA_PORT both name it" in found[1].detail
 
 
@@ -179,13 +182,13 @@ def test_one_port_for_two_services_is_refused() -> None:
      ({"ID": "rocky", "ID_LIKE": "rhel centos fedora"}, "fedora"), ({"ID": "arch"}, "other")],
 )  # fmt: skip
 def test_a_system_is_known_by_its_family(release: dict[str, str], system: str) -> None:
-    assert remedies.system_name(release, "linux") == system
+    assert install_hints.system_name(release, "linux") == system
 
 
 @pytest.mark.parametrize("thing", ["java", "influxd", "build"])
 @pytest.mark.parametrize("system", ["debian", "ubuntu", "fedora", "macos", "other"])
 def test_every_missing_thing_has_a_remedy_on_every_system(thing: str, system: str) -> None:
-    assert remedies.install_command(thing, system, as_root=False)
+    assert install_hints.install_command(thing, system, as_root=False)
 
 
 def test_java_properties_take_any_path() -> None:

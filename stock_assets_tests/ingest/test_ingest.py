@@ -14,16 +14,17 @@ import pytest
 from sqlalchemy import text
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.local import kafka
+from infra.servers import kafka
 from infra.settings import StackSettings, service_environment
-from spark_streaming.contract.lifecycle import EXIT_LOCKED, Heartbeat, State, is_locked, read_heartbeat
-from spark_streaming.contract.quote_validity import quote_reason
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat
+from spark_streaming.contract.process_lock import EXIT_LOCKED, is_locked
+from spark_streaming.contract.quote_validity import quote_rejection_reason
 from spark_streaming.contract.schema import Source, names_of
-from stock_assets.market.accounting import Message
+from stock_assets.pipeline.kafka_records import KafkaRecord
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import read_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 
 pytestmark = pytest.mark.services
@@ -51,7 +52,7 @@ class Producer:
             stock_quote_kafka_topic=quotes,
         )
         upgrade(self.settings)
-        self.engine = engine_of(self.settings.postgres)
+        self.engine = make_engine(self.settings.postgres)
         with self.engine.begin() as connection:
             connection.execute(text("TRUNCATE ingest_coverage"))
 
@@ -68,10 +69,10 @@ class Producer:
         self.started.append(program)
         return program
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[KafkaRecord]:
         return self.messages_of(self.settings.names.topic)
 
-    def messages_of(self, topic: str) -> list[Message]:
+    def messages_of(self, topic: str) -> list[KafkaRecord]:
         return list(KafkaResource(bootstrap_servers=self.stack.kafka_address).messages(topic))
 
     @property
@@ -123,7 +124,7 @@ def test_a_file_is_published_once_and_covered(producer_of: MakeProducer, tmp_pat
     assert coverage.next_due is None
     heartbeat = read_heartbeat(producer.state)
     assert heartbeat is not None
-    assert heartbeat.state is State.DONE
+    assert heartbeat.state is ProgramState.DONE
 
 
 def test_a_bad_file_is_an_error_without_a_traceback_and_publishes_nothing(
@@ -140,7 +141,7 @@ def test_a_bad_file_is_an_error_without_a_traceback_and_publishes_nothing(
     assert producer.messages() == []
     heartbeat = read_heartbeat(producer.state)
     assert heartbeat is not None
-    assert heartbeat.state is State.FAILED
+    assert heartbeat.state is ProgramState.FAILED
     assert "line 8" in heartbeat.detail
 
 
@@ -168,7 +169,7 @@ def test_quotes_are_published_beside_the_bars_and_told_in_the_heartbeat(producer
     assert program.returncode == 0, log
     quotes = producer.messages_of(producer.settings.names.quote_topic)
     assert {message.key for message in quotes} == {b"AMZN", b"AAPL"}
-    assert all(quote_reason(one.key, one.value, datetime.now(UTC)) is None for one in quotes)
+    assert all(quote_rejection_reason(one.key, one.value, datetime.now(UTC)) is None for one in quotes)
     heartbeat = read_heartbeat(producer.state)
     assert heartbeat is not None
     assert heartbeat.quotes is not None

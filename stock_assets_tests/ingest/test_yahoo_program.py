@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import Engine, text
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.local import kafka, postgres
+from infra.servers import kafka, postgres
 from infra.settings import StackSettings, service_environment
 from spark_streaming.contract.schema import Source, SourceNames, names_of
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import read_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.watchlist import add_to_watchlist
 from stock_assets_tests.services.proxy import ConnectProxy
@@ -52,7 +52,7 @@ def engine(stack: StackSettings, names: SourceNames) -> Iterator[Engine]:
         stock_price_kafka_topic=names.topic,
     )  # fmt: skip
     upgrade(settings)
-    engine = engine_of(settings.postgres)
+    engine = make_engine(settings.postgres)
     yield engine
     engine.dispose()
 

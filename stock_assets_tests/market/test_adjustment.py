@@ -3,12 +3,12 @@ from decimal import Decimal
 
 import pytest
 
-from stock_assets.market.adjustment import CorporateAction, Kind, adjusted, as_declared, as_traded, factor
+from stock_assets.market.adjustment import ActionKind, CorporateAction, adjusted, as_declared, as_traded, factor
 from stock_assets.market.bars import Bar
 
 # Apple: four shares for one on 31 August 2020; 0.82 USD a share on 7 August 2020, after a close of 455.61 (as traded).
-SPLIT = CorporateAction("AAPL", date(2020, 8, 31), Kind.SPLIT, Decimal(4))
-DIVIDEND = CorporateAction("AAPL", date(2020, 8, 7), Kind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61"))
+SPLIT = CorporateAction("AAPL", date(2020, 8, 31), ActionKind.SPLIT, Decimal(4))
+DIVIDEND = CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61"))
 
 
 def bar(start: str, price: float, volume: int = 1_000) -> Bar:
@@ -23,14 +23,16 @@ def test_a_bar_from_before_a_split_is_stored_as_it_was_traded() -> None:
 
 
 def test_a_bar_counts_to_the_day_of_its_exchange() -> None:
-    sydney = CorporateAction("BHP.AX", date(2026, 11, 23), Kind.SPLIT, Decimal(2))
+    sydney = CorporateAction("BHP.AX", date(2026, 11, 23), ActionKind.SPLIT, Decimal(2))
     # Monday, 10:00 in Sydney, is Sunday in UTC.
     monday = Bar("BHP.AX", "1m", datetime(2026, 11, 22, 23, tzinfo=UTC), 20, 20, 20, 20, 10)
     assert as_traded([monday], [sydney]) == [monday]
 
 
 def test_a_dividend_from_before_a_split_is_stored_as_it_was_declared() -> None:
-    yahoos = CorporateAction("AAPL", DIVIDEND.ex_date, Kind.DIVIDEND, Decimal("0.205"), "USD", Decimal("113.9025"))
+    yahoos = CorporateAction(
+        "AAPL", DIVIDEND.ex_date, ActionKind.DIVIDEND, Decimal("0.205"), "USD", Decimal("113.9025")
+    )
     assert as_declared(yahoos, [SPLIT]) == DIVIDEND
 
 
@@ -54,5 +56,5 @@ def test_an_adjusted_series_has_no_step_at_a_split_and_its_volumes_follow() -> N
 
 
 def test_a_dividend_whose_close_before_is_unknown_counts_nothing() -> None:
-    unknown = CorporateAction("AAPL", date(2020, 8, 7), Kind.DIVIDEND, Decimal("0.82"), "USD")
+    unknown = CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD")
     assert factor(date(2020, 8, 6), [unknown]) == 1

@@ -2,15 +2,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stock_assets.market.calendars import (
-    ALWAYS_OPEN,
-    date_at,
-    exchange_of,
-    is_open,
-    last_closed,
-    session_at,
-    session_on,
-)
+from stock_assets.market.calendars import date_at, is_open, last_closed, session_at, session_on
+from stock_assets.market.symbols import ALWAYS_OPEN, exchange_of
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from spark_streaming.contract.lifecycle import Heartbeat, State
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
+from stock_assets.incidents.detection import find_incidents
+from stock_assets.incidents.notifications import Notification, new_notifications
 from stock_assets.market.bars import Bar
-from stock_assets.market.cadence import requests_due
-from stock_assets.market.calendars import delay_of, exchange_of
-from stock_assets.market.coverage import Coverage
-from stock_assets.market.covering import after_answer
-from stock_assets.market.freshness import expected_newest, judge
-from stock_assets.market.notices import Notice, news
-from stock_assets.market.reconcile import Action, ActiveRun, Actual, Role, reconcile, wanted
-from stock_assets.market.records import ACTIVE, CheckVerdict, PipelineRun, going_on
-from stock_assets.market.stake import Judged, at_stake
-from stock_assets.market.troubles import troubles
-from stock_assets.sources.manners import Manners
-from stock_assets.sources.yahoo import _SOLD, YahooSource
-from stock_assets.sources.yahoo_client import YahooClient
+from stock_assets.market.symbols import delay_of, exchange_of
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.coverage_updates import after_answer
+from stock_assets.pipeline.desired_state import Action, ActiveRun, ObservedState, Role, desired_state, reconcile
+from stock_assets.pipeline.evaluation_policy import LastEvaluation, reason_to_evaluate
+from stock_assets.pipeline.fetch_planner import plan_requests
+from stock_assets.pipeline.freshness import evaluate_freshness, expected_newest
+from stock_assets.pipeline.run_records import ACTIVE, CheckVerdict, PipelineRun, keep_since
+from stock_assets.sources.yahoo.client import YahooClient
+from stock_assets.sources.yahoo.rate_limiter import RateLimiter
+from stock_assets.sources.yahoo.source import _LIMITS, YahooSource
 
 MINUTE = timedelta(minutes=1)
 DELAY, GRACE = timedelta(seconds=15), timedelta(seconds=60)
@@ -43,7 +43,7 @@ class World:
     lag: int = 0
     judged_at: list[datetime] = field(default_factory=list)
     verdict: CheckVerdict | None = None
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[Notification] = field(default_factory=list)
     actions: list[tuple[datetime, Role, Action]] = field(default_factory=list)
     last_moved: datetime | None = None
 
@@ -54,7 +54,7 @@ class World:
             history=timedelta(days=14),
             delay=DELAY,
             client=cast(YahooClient, None),  # nobody is asked: the world gives every bar that is due
-            manners=cast(Manners, None),
+            rate_limiter=cast(RateLimiter, None),
         )
 
     def live_until(self, end: datetime) -> "World":
@@ -92,11 +92,13 @@ class World:
         self._work()
         self._judge()
         verdicts = [self.verdict] if self.verdict else []
-        self.notices += news(self.notices, troubles(verdicts, self.runs, {}, "http://ui", self.now), self.now)
+        self.notices += new_notifications(
+            self.notices, find_incidents(verdicts, self.runs, {}, "http://ui", self.now), self.now
+        )
 
     def _reconcile(self) -> None:
         due = self.source.is_due(list(self.coverage.values()), self.now)
-        should_live = wanted(due, self.living(Role.PRODUCER) is not None, self.lag)
+        should_live = desired_state(due, self.living(Role.PRODUCER) is not None, self.lag)
         for decision in reconcile(should_live, {role: self._actual(role) for role in Role}, self.now):
             self.actions.append((self.now, decision.role, decision.action))
             if decision.action is Action.START:
@@ -104,12 +106,12 @@ class World:
             if decision.action is Action.DRAIN:
                 self._end(decision.role, "SUCCESS")
 
-    def _actual(self, role: Role) -> Actual:
+    def _actual(self, role: Role) -> ObservedState:
         run = self.living(role)
         failed = [r.ended_at for r in self.runs if r.role == role and r.status == "FAILURE" and r.ended_at]
-        beat = Heartbeat(run.run_id, 1, State.RUNNING, self.now, self.now) if run else None
+        beat = Heartbeat(run.run_id, 1, ProgramState.RUNNING, self.now, self.now) if run else None
         runs = [ActiveRun(run.run_id, run.created_at)] if run else []
-        return Actual(runs, run is not None, beat, sorted(failed, reverse=True))
+        return ObservedState(runs, run is not None, beat, sorted(failed, reverse=True))
 
     def _start(self, role: Role) -> None:
         run_id = f"{role}-{len(self.runs)}"
@@ -126,8 +128,8 @@ class World:
 
     def _work(self) -> None:
         if self.living(Role.PRODUCER):
-            for request in requests_due(
-                self.symbols, INTERVAL, _SOLD[INTERVAL], timedelta(days=14), DELAY, self.coverage, self.now
+            for request in plan_requests(
+                self.symbols, INTERVAL, _LIMITS[INTERVAL], timedelta(days=14), DELAY, self.coverage, self.now
             ):
                 before = self.coverage.get(request.symbol)
                 bar = Bar(request.symbol, INTERVAL, request.target, 1, 1, 1, 1, 1)
@@ -147,15 +149,15 @@ class World:
     def _judge(self) -> None:
         exchanges = {exchange_of(symbol) for symbol in self.symbols}
         busy = "at work" if any(self.living(role) for role in Role) else "messages wait" if self.lag else ""
-        last = Judged(self.judged_at[-1], self.verdict.passed) if self.verdict and self.judged_at else None
-        if not at_stake(exchanges, GRACE + DELAY, last, self.last_moved, busy, self.now):
+        last = LastEvaluation(self.judged_at[-1], self.verdict.passed) if self.verdict and self.judged_at else None
+        if not reason_to_evaluate(exchanges, GRACE + DELAY, last, self.last_moved, busy, self.now):
             return
         late = []
         for symbol in self.symbols:
             exchange = exchange_of(symbol)
             allowed = GRACE + DELAY + delay_of(exchange)
             expected = expected_newest(exchange, INTERVAL, allowed, self.coverage.get(symbol), self.now)
-            late += [] if judge(symbol, INTERVAL, self.stored.get(symbol), expected).passed else [symbol]
+            late += [] if evaluate_freshness(symbol, INTERVAL, self.stored.get(symbol), expected).passed else [symbol]
         said = CheckVerdict("prices_are_fresh", "a", "ERROR", not late, f"{late}", [], self.now, self.now)
-        self.verdict = going_on(self.verdict, said)
+        self.verdict = keep_since(self.verdict, said)
         self.judged_at.append(self.now)

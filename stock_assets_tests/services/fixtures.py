@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import influxdb, jars, kafka
-from infra.local.ports import port_is_free
-from infra.local.progress import Progress
-from infra.local.stack import Servers, write_stack_env
+from infra.host.ports import port_is_free
+from infra.host.progress import Progress
+from infra.servers import influxdb, jars, kafka
 from infra.settings import StackSettings
+from infra.stack.servers import Servers, write_stack_env
 from spark_streaming.contract.schema import Source, SourceNames
 from stock_assets.settings import CodeLocationSettings
 

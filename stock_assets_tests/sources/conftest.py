@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stock_assets_tests.services.yahoo import Market, YahooServer
-from stock_assets_tests.sources.asked import Asked
+from stock_assets_tests.sources.yahoo.asked import Asked
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import StackSettings
-from spark_streaming.contract.lifecycle import Heartbeat, read_heartbeat
+from spark_streaming.contract.heartbeat import Heartbeat, read_heartbeat
 from spark_streaming.contract.schema import SourceNames
 from stock_assets_tests.services.fixtures import Bucket
 

@@ -8,17 +8,16 @@ from sqlalchemy import Engine, inspect, text
 
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
-from stock_assets.market.adjustment import CorporateAction, Kind, factor
-from stock_assets.market.bars import CompanyInfo
-from stock_assets.market.completeness import Repair
-from stock_assets.market.coverage import Coverage, Gap
+from stock_assets.market.adjustment import ActionKind, CorporateAction, factor
+from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.sessions import SessionSummary
+from stock_assets.pipeline.completeness import SessionRepair
+from stock_assets.pipeline.coverage import Coverage, PermanentGap
 from stock_assets.settings import IngestSettings
-from stock_assets.store.actions import read_actions, write_actions
-from stock_assets.store.answers import count_answers, write_gaps
 from stock_assets.store.companies import read_companies, write_companies
+from stock_assets.store.corporate_actions import read_actions, write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.sessions import (
     read_repairs,
@@ -28,13 +27,9 @@ from stock_assets.store.sessions import (
     write_repairs,
     write_summaries,
 )
+from stock_assets.store.source_stats import count_answers, write_gaps
 from stock_assets.store.tables import metadata
-from stock_assets.store.watchlist import (
-    add_to_watchlist,
-    read_watchlist,
-    remove_from_watchlist,
-    seed_watchlist,
-)
+from stock_assets.store.watchlist import add_to_watchlist, read_watchlist, remove_from_watchlist, seed_watchlist
 
 pytestmark = pytest.mark.services
 
@@ -48,7 +43,7 @@ def engine(postgres_server: StackSettings) -> Iterator[Engine]:
     settings = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
     upgrade(settings)
     upgrade(settings)
-    engine = engine_of(settings.postgres)
+    engine = make_engine(settings.postgres)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE watchlist"))
     yield engine
@@ -103,11 +98,13 @@ def test_coverage_is_replaced_and_read_back_as_it_was(engine: Engine) -> None:
 
 def test_the_view_of_adjustment_factors_says_what_the_pure_function_says(engine: Engine) -> None:
     actions = [
-        CorporateAction("AAPL", date(2020, 2, 7), Kind.DIVIDEND, Decimal("0.77"), "USD", Decimal("325.21")),
-        CorporateAction("AAPL", date(2020, 8, 7), Kind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61")),
-        CorporateAction("AAPL", date(2020, 8, 31), Kind.SPLIT, Decimal(4)),
+        CorporateAction("AAPL", date(2020, 2, 7), ActionKind.DIVIDEND, Decimal("0.77"), "USD", Decimal("325.21")),
+        CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61")),
+        CorporateAction("AAPL", date(2020, 8, 31), ActionKind.SPLIT, Decimal(4)),
     ]
-    write_actions(engine, [*actions, CorporateAction("IBM", date(2020, 8, 7), Kind.DIVIDEND, Decimal("1.63"), "USD")])
+    write_actions(
+        engine, [*actions, CorporateAction("IBM", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("1.63"), "USD")]
+    )
     with engine.connect() as connection:
         query = text("SELECT * FROM adjustment_factor WHERE symbol = :s ORDER BY valid_until")
         rows = connection.execute(query, {"s": "AAPL"}).all()
@@ -126,9 +123,9 @@ def test_the_view_of_adjustment_factors_says_what_the_pure_function_says(engine:
 
 
 def test_a_corrected_dividend_replaces_the_other_and_keeps_its_close(engine: Engine) -> None:
-    first = CorporateAction("AAPL", FRIDAY, Kind.DIVIDEND, Decimal("0.24"), "USD", Decimal("270.5"))
+    first = CorporateAction("AAPL", FRIDAY, ActionKind.DIVIDEND, Decimal("0.24"), "USD", Decimal("270.5"))
     write_actions(engine, [first])
-    write_actions(engine, [CorporateAction("AAPL", FRIDAY, Kind.DIVIDEND, Decimal("0.26"))])
+    write_actions(engine, [CorporateAction("AAPL", FRIDAY, ActionKind.DIVIDEND, Decimal("0.26"))])
     [kept] = read_actions(engine, "AAPL")
     assert (kept.value, kept.currency, kept.close_before) == (Decimal("0.26"), "USD", Decimal("270.5"))
 
@@ -144,7 +141,7 @@ def test_answers_are_counted_by_hour_and_kind(engine: Engine) -> None:
 
 def test_a_gap_is_written_down_once(engine: Engine) -> None:
     for end in (13, 14):
-        write_gaps(engine, [Gap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer sold")])
+        write_gaps(engine, [PermanentGap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer sold")])
     with engine.connect() as connection:
         assert connection.execute(text("SELECT ends_at FROM ingest_gap")).scalars().all() == [NOON.replace(hour=14)]
 
@@ -165,7 +162,7 @@ def test_a_session_is_summarised_again_in_its_row_and_one_without_bars_has_no_pr
 
 
 def test_the_source_is_asked_again_once_for_a_session(engine: Engine) -> None:
-    wanted = Repair(FRIDAY, "AMZN", "1m", NOON, 380)
+    wanted = SessionRepair(FRIDAY, "AMZN", "1m", NOON, 380)
     request_repairs(engine, [wanted])
     assert read_repairs(engine, unfinished=True) == {wanted.key: wanted}
     done = replace(wanted, asked_at=NOON, bars_given=10, finished_at=NOON)

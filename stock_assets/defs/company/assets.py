@@ -5,14 +5,14 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import now
+from spark_streaming.contract.clock import now
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
-from stock_assets.sources.again import Asked, ask_again
-from stock_assets.sources.choose import source_of
-from stock_assets.store.actions import write_actions
-from stock_assets.store.answers import count_answers
+from stock_assets.sources.factory import make_source
+from stock_assets.sources.retries import FetchResult, fetch_with_retries
 from stock_assets.store.companies import read_companies, write_companies
+from stock_assets.store.corporate_actions import write_actions
+from stock_assets.store.source_stats import count_answers
 
 STOCK_INFO_KEY = dg.AssetKey(["postgres", "stock_info"])
 ACTIONS_KEY = dg.AssetKey(["postgres", "corporate_action"])
@@ -41,8 +41,8 @@ T = TypeVar("T")
 )
 def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
     """Ask the source about its symbols and keep what it says; who failed is asked for again, and nobody else."""
-    source, engine = source_of(code_location()), postgres.engine
-    asked = ask_again(
+    source, engine = make_source(code_location()), postgres.engine
+    asked = fetch_with_retries(
         ask=lambda symbols: source.companies(symbols, now()),
         symbols=source.symbols,
         keep=lambda company: write_companies(engine, [company]),
@@ -73,8 +73,8 @@ def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) ->
 )
 def corporate_action(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
     """Ask the source for the splits and dividends of its symbols."""
-    source, engine = source_of(code_location()), postgres.engine
-    asked = ask_again(
+    source, engine = make_source(code_location()), postgres.engine
+    asked = fetch_with_retries(
         ask=lambda symbols: source.actions(symbols, now()),
         symbols=source.symbols,
         keep=lambda actions: write_actions(engine, actions),
@@ -86,7 +86,7 @@ def corporate_action(context: dg.AssetExecutionContext, postgres: PostgresResour
     return _result(asked, {"dagster/row_count": rows})
 
 
-def _result(asked: Asked[T], metadata: dict[str, Any]) -> dg.MaterializeResult[None]:
+def _result(asked: FetchResult[T], metadata: dict[str, Any]) -> dg.MaterializeResult[None]:
     """What the run says of itself; a symbol that the source doesn't know is named, and no failure of the run.
 
     Raises:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import dagster as dg
 
 from stock_assets.defs.company.assets import STOCK_INFO_KEY
-from stock_assets.market.coverage import UNKNOWN_SYMBOL, Coverage
+from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL, Coverage
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
-from stock_assets.sources.choose import source_of
+from stock_assets.sources.factory import make_source
 from stock_assets.store.companies import read_companies
 from stock_assets.store.coverage import read_coverage
 
@@ -23,7 +23,7 @@ from stock_assets.store.coverage import read_coverage
 def company_facts_are_complete(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Look for symbols without a row, and for facts that are not known."""
     rows = {row["symbol"]: row for row in read_companies(postgres.engine)}
-    symbols, resting = source_of(code_location()).symbols, _resting(read_coverage(postgres.engine))
+    symbols, resting = make_source(code_location()).symbols, _resting(read_coverage(postgres.engine))
     without = [symbol for symbol in symbols if symbol not in rows and symbol not in resting]
     summary = f"no row of {', '.join(without)}" if without else "every symbol has a row"
     if unknown := [symbol for symbol in symbols if symbol in resting]:

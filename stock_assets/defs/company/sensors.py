@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-follow_automation = dg.AutomationConditionSensorDefinition(
-    "follow_automation",
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
     target=dg.AssetSelection.all(),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from stock_assets.defs.programs import run_program
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT, QUOTE_TOPIC
+from stock_assets.operations.program_runs import run_program
 from stock_assets.settings import code_location
 
 TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_prices"])

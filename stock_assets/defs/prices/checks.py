@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import now
-from stock_assets.defs.letters import judge_letters, letters_of_bars
-from stock_assets.defs.prices import backlog, books, judgement
+from spark_streaming.contract.clock import now
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
+from stock_assets.evaluations import accounting, prices, stream_lag
+from stock_assets.evaluations.dead_letters import bar_dead_letters, evaluate_dead_letters
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -21,7 +21,7 @@ _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
 )
 def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
     """Judge each symbol's newest bar."""
-    return judgement.freshness(code_location(), influxdb, postgres, now()).as_result()
+    return prices.evaluate_price_freshness(code_location(), influxdb, postgres, now()).as_result()
 
 
 @dg.asset_check(
@@ -31,7 +31,7 @@ def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Judge how long the oldest message that is not yet stored has been waiting."""
     settings = code_location()
-    return backlog.keeping_up(settings, backlog.waiting(settings, kafka), now()).as_result()
+    return stream_lag.evaluate_stream_lag(settings, stream_lag.partition_lags(settings, kafka), now()).as_result()
 
 
 @dg.asset_check(
@@ -41,7 +41,7 @@ def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
 )
 def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Close the books."""
-    return books.accounting(code_location(), kafka, influxdb).as_result()
+    return accounting.evaluate_accounting(code_location(), kafka, influxdb).as_result()
 
 
 @dg.asset_check(
@@ -54,7 +54,7 @@ def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) ->
 )
 def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Look for jumps, and for prices that stand still."""
-    return judgement.plausibility(influxdb).as_result()
+    return prices.evaluate_plausibility(influxdb).as_result()
 
 
 @dg.asset_check(
@@ -63,4 +63,4 @@ def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
 )
 def no_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""
-    return judge_letters(kafka, letters_of_bars(code_location().names)).as_result()
+    return evaluate_dead_letters(kafka, bar_dead_letters(code_location().names)).as_result()

@@ -5,16 +5,16 @@ from datetime import date
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import now
+from spark_streaming.contract.clock import now
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
-from stock_assets.defs.sessions.automation import SUMMARY_KEY, follow_the_close
-from stock_assets.defs.sessions.gather import watched
-from stock_assets.defs.sessions.partitions import DATE, session_dates
-from stock_assets.defs.sessions.summaries import sessions_to_summarise, sheet_metadata, store_of, summarise
+from stock_assets.defs.sessions.conditions import SUMMARY_KEY, after_each_close
 from stock_assets.market.sessions import SessionSummary
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.spark import SmallSparkResource
+from stock_assets.sessions.dates import DATE, session_dates
+from stock_assets.sessions.summaries import sessions_to_summarise, sheet_metadata, store_of, summarise
+from stock_assets.sessions.watched import watched_coverage
 from stock_assets.settings import code_location
 from stock_assets.store.sessions import write_summaries
 
@@ -22,7 +22,7 @@ _SHOWN = 50  # rows of a table in the UI
 _AT_ONCE = 2_500  # sessions that Spark is asked about in one go: a year of ten symbols
 
 
-def session_summary_of(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def make_session_summary(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """The asset, partitioned by session date."""
 
     @dg.asset(
@@ -30,7 +30,7 @@ def session_summary_of(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         deps=[MEASUREMENT_KEY],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=follow_the_close(),
+        automation_condition=after_each_close(),
         group_name="sessions",
         kinds={"postgres", "spark"},
         retry_policy=dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL),
@@ -50,7 +50,7 @@ def session_summary_of(partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
         """Put the stored bars of the partitions' sessions together."""
         settings, moment = code_location(), now()
         dates = session_dates(context.partition_keys)
-        stored, coverage = influxdb.stored(), watched(settings, postgres, moment)
+        stored, coverage = influxdb.stored(), watched_coverage(settings, postgres, moment)
         sessions = sessions_to_summarise(settings, dates, coverage, stored, moment)
         context.log.info("%d sessions of %d days", len(sessions), len(dates))
         spark, rows = pyspark.spark_session, []

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import now
-from stock_assets.defs.sessions import judgement
-from stock_assets.defs.sessions.automation import SUMMARY_KEY
+from spark_streaming.contract.clock import now
+from stock_assets.defs.sessions.conditions import SUMMARY_KEY
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.sessions import completeness
 from stock_assets.settings import code_location
 
 
@@ -23,4 +23,4 @@ def session_is_complete(
     kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
     """Judge, and have what is missing asked for again. It runs with each summary, and by hand."""
-    return judgement.completeness(code_location(), kafka, influxdb, postgres, now()).as_result()
+    return completeness.evaluate_sessions(code_location(), kafka, influxdb, postgres, now()).as_result()

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from spark_streaming.contract.lifecycle import now
-from stock_assets.defs.sessions.repairs import finished, repair_gaps
+from spark_streaming.contract.clock import now
+from stock_assets.defs.sessions.jobs import finished, repair_gaps
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
@@ -19,7 +19,7 @@ from stock_assets.store.sessions import read_repairs, write_repairs
         "comes of it. Once what the source gave is stored, the summary is made again."
     ),
 )
-def repair_sessions(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.SensorResult:
+def request_repairs(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.SensorResult:
     """The table `session_repair` is its memory: it holds across restarts."""
     going_on = read_repairs(postgres.engine, unfinished=True)
     done = finished(code_location(), influxdb, list(going_on.values()), now())

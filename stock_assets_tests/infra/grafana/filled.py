@@ -19,31 +19,32 @@ from sqlalchemy import Engine, text
 
 from infra.grafana.databases import Databases
 from infra.grafana.queries import View
-from infra.local import influxdb, kafka, postgres, secrets
-from infra.local.growth import line
-from infra.local.secrets import Secrets
+from infra.host import secrets
+from infra.host.secrets import Secrets
+from infra.servers import influxdb, kafka, postgres
 from infra.settings import StackSettings, service_environment
+from infra.stack.storage_metrics import line
 from spark_streaming.contract.schema import MEASUREMENT, MarketPhase, Source, names_of
-from stock_assets.market.adjustment import CorporateAction, Kind
-from stock_assets.market.bars import CompanyInfo
+from stock_assets.market.adjustment import ActionKind, CorporateAction
 from stock_assets.market.calendars import sessions_between
-from stock_assets.market.coverage import Coverage
+from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.quotes import Quote
-from stock_assets.market.records import CheckVerdict, PipelineRun
 from stock_assets.market.sessions import SessionSummary
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.run_records import CheckVerdict, PipelineRun
 from stock_assets.settings import IngestSettings
-from stock_assets.store.actions import write_actions
-from stock_assets.store.answers import count_answers
 from stock_assets.store.companies import write_companies
+from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.records import write_runs, write_verdicts
+from stock_assets.store.run_records import write_runs, write_verdicts
 from stock_assets.store.sessions import write_summaries
+from stock_assets.store.source_stats import count_answers
 from stock_assets.store.tables import metadata
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.conftest import environment_of
-from stock_assets_tests.spark_streaming.kafka import send
+from stock_assets_tests.spark_streaming.kafka_messages import send
 
 END = datetime(2013, 3, 2, tzinfo=UTC)  # the bundled bars end on 2013-03-01
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -84,7 +85,7 @@ def filled(stack: StackSettings, connector_jars: Path, folder: Path) -> Iterator
     """Fill them; the tables are empty again after it."""
     topic = f"test-{uuid.uuid4().hex[:12]}"
     settings = IngestSettings(stocks_home=stack.stocks_home, source=Source.REPLAY, stock_price_kafka_topic=topic)
-    engine = engine_of(settings.postgres)
+    engine = make_engine(settings.postgres)
     upgrade(settings)
     _empty(engine)
     bucket = _bucket(stack)
@@ -173,8 +174,8 @@ def _seed_postgres(engine: Engine) -> None:
         ],
     )  # fmt: skip
     write_companies(engine, [_company(symbol, friday) for symbol in SYMBOLS])
-    dividend = CorporateAction("AAPL", date(2013, 2, 27), Kind.DIVIDEND, Decimal("2.65"), "USD", Decimal(449))
-    write_actions(engine, [CorporateAction("AAPL", date(2013, 2, 26), Kind.SPLIT, Decimal(7)), dividend])
+    dividend = CorporateAction("AAPL", date(2013, 2, 27), ActionKind.DIVIDEND, Decimal("2.65"), "USD", Decimal(449))
+    write_actions(engine, [CorporateAction("AAPL", date(2013, 2, 26), ActionKind.SPLIT, Decimal(7)), dividend])
     fresh = [
         {"symbol": row.symbol, "interval": row.interval, "newest": "2013-03-01 14:30:00Z", "late_by": "",
          "expected": "2013-03-01 14:30:00Z", "verdict": "fresh", "market": "closed"}

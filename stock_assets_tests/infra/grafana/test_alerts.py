@@ -12,13 +12,13 @@ from infra.grafana.databases import Frame
 from infra.grafana.queries import Language, Query, View
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import MEASUREMENT, Source
-from stock_assets.market.coverage import Coverage
-from stock_assets.market.records import CheckVerdict
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.run_records import CheckVerdict
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import write_coverage
-from stock_assets.store.engine import engine_of
+from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.records import write_verdicts
+from stock_assets.store.run_records import write_verdicts
 from stock_assets_tests.infra.grafana.filled import Filled, databases_of
 from stock_assets_tests.infra.grafana.test_provisioning import rules
 from stock_assets_tests.services.fixtures import Bucket
@@ -75,7 +75,7 @@ class World:
 def world(postgres_server: StackSettings, fresh_bucket: Bucket) -> Iterator[World]:
     settings = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
     upgrade(settings)
-    engine = engine_of(settings.postgres)
+    engine = make_engine(settings.postgres)
     _empty(engine)
     yield World(Filled(fresh_bucket, engine, databases_of(postgres_server, Source.SIMULATED, fresh_bucket)))
     _empty(engine)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from infra.cli.main import app
 from infra.grafana.provisioning import DASHBOARDS
-from infra.local.secrets import Secrets
+from infra.host.secrets import Secrets
 from infra.settings import StackSettings
 from stock_assets.settings import CodeLocationSettings
 from stock_assets_tests.infra.grafana.api_server import TOKEN, Server

@@ -1,0 +1,151 @@
+"""Servers of a benchmark's own: Kafka and InfluxDB in a temporary home, on free ports, gone when it ends."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from infra.bench import bars
+from infra.host.errors import Exit, StackError, last_lines
+from infra.host.progress import Progress
+from infra.servers import influxdb, jars, kafka
+from infra.settings import HOST, StackSettings, service_environment
+from infra.stack.servers import Servers
+from spark_streaming.contract.schema import Source, SourceNames, names_of
+
+_PUBLISH_SECONDS = 900
+_SHARD_SECONDS = 365 * 24 * 3600
+
+
+class BenchSettings(StackSettings):
+    """Settings that neither the environment nor a `.env` has a say in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, and nothing else."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket and its tokens."""
+
+    url: str
+    org: str
+    name: str
+    write_token: str
+    read_token: str
+
+
+@dataclass(frozen=True)
+class BenchEnvironment:
+    """The running servers."""
+
+    settings: StackSettings
+    servers: Servers
+    connector: Path
+
+    @property
+    def server_pid(self) -> int:
+        """Of InfluxDB."""
+        return next(status.pid for status in self.servers.supervisor.statuses() if status.name == influxdb.NAME)
+
+    def topic(self) -> SourceNames:
+        """A new topic, as the stack makes it."""
+        names = names_of(Source.YAHOO, f"bench-{uuid.uuid4().hex[:8]}")
+        kafka.create_topics(self.settings, names)
+        return names
+
+    def bucket(self) -> Bucket:
+        """A new bucket, as the stack makes it."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        tokens = influxdb.operator(self.settings).tokens_of(name, _SHARD_SECONDS)
+        url = self.settings.effective_influxdb_url
+        return Bucket(url, self.settings.influx_org, name, tokens.write, tokens.read)
+
+    def publish(self, names: SourceNames, messages: Path) -> None:
+        """Publish a file of `key<tab>value` lines.
+
+        Raises:
+            StackError: it failed.
+        """
+        log = messages.with_suffix(".log")
+        arguments = (self.settings.kafka_address, names.topic, messages, self.connector)
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", bars.__name__, *map(str, arguments)],
+                env=service_environment(), stdout=output, stderr=output, timeout=_PUBLISH_SECONDS, check=False,
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise StackError(f"the bars could not be published:\n{last_lines(log)}", Exit.FAILED)
+
+    def stream_environment(self, names: SourceNames, bucket: Bucket, state: Path, **more: str) -> dict[str, str]:
+        """What `python -m spark_streaming` is given: as yahoo, whose names have no suffix, it takes any."""
+        return service_environment() | {
+            "SOURCE": "yahoo",
+            "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_address,
+            "STOCK_PRICE_KAFKA_TOPIC": names.topic,
+            "INFLUXDB_URL": bucket.url,
+            "INFLUX_ORG": bucket.org,
+            "INFLUX_TOKEN": bucket.write_token,
+            "INFLUXDB_BUCKET": bucket.name,
+            "SPARK_JARS": str(self.connector),
+            "STREAM_STATE": str(state),
+            **more,
+        }
+
+    @contextmanager
+    def stream(self, names: SourceNames, bucket: Bucket, state: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """The stream at work while the block runs, its log in `state`."""
+        with (state / "log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "spark_streaming"],
+                env=self.stream_environment(names, bucket, state), stdin=subprocess.DEVNULL, stderr=output,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@contextmanager
+def bench_environment(progress: Progress) -> Iterator[BenchEnvironment]:
+    """Bring the servers up; use it in the main thread."""
+    home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
+    ports = dict(
+        zip(("kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port"), free_ports(4), strict=True)
+    )
+    settings = BenchSettings(stocks_home=home, stocks_cache=StackSettings().stocks_cache, **ports)  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        connector = jars.resolve(jars.CONNECTOR, settings.stocks_cache, progress)
+        servers = Servers(settings, progress)
+        stack.callback(servers.supervisor.stop)
+        stack.callback(servers.supervisor.stop_services)
+        servers.supervisor.start()
+        servers.bring_up_kafka([])
+        servers.bring_up_influxdb([])
+        yield BenchEnvironment(settings, servers, connector)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 on which nothing listens now."""
+    with ExitStack() as stack:  # held together, so that none is given twice
+        held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]

@@ -1,0 +1,113 @@
+"""The logs of a home: which there are, what is thrown away, and how one is followed.
+
+supervisord rotates what the services write; this is about the rest.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from spark_streaming.contract.heartbeat import read_heartbeat
+
+_HOUR, _DAY = 3600, 86_400
+_KEPT_RUNS, _KEPT_TICKS = 14 * _DAY, 2 * _DAY  # seconds; a sensor writes a file each time it looks: 8,000 a day
+_LARGE = 5 * 2**20  # bytes
+_PROGRAMS = {"producer": "ingest", "stream": "stream"}
+
+
+def keep_last(log: Path) -> None:
+    """Put a log aside as `….1`, in the place of the one before."""
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+@dataclass
+class Upkeep:
+    """Throws old logs away, once an hour; to be asked as often as one likes."""
+
+    done_at: float = 0.0
+
+    def do(self, home: Path, now: float) -> None:
+        """`now` is in seconds since 1970."""
+        if now - self.done_at >= _HOUR:
+            self.done_at = now
+            throw_away(home / "dagster" / "logs", now)
+
+
+def throw_away(folder: Path, now: float) -> None:
+    """Delete the logs of Dagster's runs after two weeks, and those of its sensors' ticks after two days."""
+    for place, _, names in os.walk(folder, topdown=False):
+        kept = _KEPT_TICKS if "__repository__" in Path(place).parts else _KEPT_RUNS
+        for name in names:
+            file = Path(place, name)
+            if now - file.stat().st_mtime > kept:
+                file.unlink()
+        if place != str(folder) and not any(Path(place).iterdir()):
+            Path(place).rmdir()
+
+
+def put_large_aside(folder: Path) -> None:
+    """Put aside what has grown large of the logs that only grow a little at each start; none of them is open."""
+    for name in ("kafka-format.log", "influxdb-build.log"):
+        log = folder / name
+        if log.exists() and log.stat().st_size > _LARGE:
+            keep_last(log)
+
+
+def found(home: Path, state: Path) -> dict[str, Path]:
+    """The logs of a home by the names of those who write them: services, programs and the supervisor.
+
+    `state` is the folder of the programs' state. Of a program it is the newest run's.
+    """
+    logs = {file.stem: file for file in sorted((home / "logs").glob("*.log"))}
+    for name, folder in _PROGRAMS.items():
+        heartbeat = read_heartbeat(state / folder)
+        if heartbeat and heartbeat.run_id:
+            for file in (home / "dagster" / "logs" / heartbeat.run_id / "compute_logs").glob("*.err"):
+                logs[name] = file
+    return logs
+
+
+class Tail:
+    """The lines that are added to a log, also across its rotation; of what it has already, the `past` last ones."""
+
+    def __init__(self, past: int) -> None:
+        self._past = past
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def read(self, path: Path) -> list[str]:
+        """What was added since the last call, whole lines; a file that took the place of the one before from its start.
+
+        Raises:
+            FileNotFoundError: there is no such log any more.
+        """
+        lines = self._added()
+        if self._file is None:
+            lines = self._opened(path)
+            lines = lines[max(0, len(lines) - self._past) :]
+        elif path != self._path or not _is_same(path, self._file):
+            self._file.close()
+            lines += self._opened(path)
+        return [line.decode(errors="replace") for line in lines]
+
+    def _opened(self, path: Path) -> list[bytes]:
+        self._path, self._file, self._rest = path, path.open("rb"), b""
+        return self._added()
+
+    def _added(self) -> list[bytes]:
+        if self._file is None:
+            return []
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return lines
+
+
+def _is_same(path: Path, file: BinaryIO) -> bool:
+    """Whether `path` is still the file that was opened, and has not been cut."""
+    try:
+        now = path.stat()
+    except FileNotFoundError:  # between two steps of a rotation
+        return True
+    return os.path.samestat(now, os.fstat(file.fileno())) and now.st_size >= file.tell()

@@ -1,0 +1,56 @@
+"""Ports of this machine: which are free, and who has the others."""
+
+import socket
+from pathlib import Path
+
+import psutil
+
+from infra.settings import HOST
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server of ours could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def port_owner(port: int) -> str:
+    """Who has it, as far as this user may know: "influxd (pid 4711)"."""
+    holder = _holder(port)
+    try:
+        return f"{holder.name()} (pid {holder.pid})" if holder else "another program"
+    except psutil.Error:
+        return "another program"
+
+
+def is_held_for(home: Path, port: int) -> bool:
+    """Whether the one who has it is a server of the state folder `home`."""
+    holder = _holder(port)
+    try:
+        return holder is not None and any(str(home) in part for part in holder.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _holder(port: int) -> psutil.Process | None:
+    try:
+        found = [c for c in psutil.net_connections("tcp") if c.pid and c.laddr and c.laddr.port == port]
+        # A server first; but the near end of anyone's connection keeps a port too.
+        found.sort(key=lambda connection: connection.status != psutil.CONN_LISTEN)
+        return psutil.Process(found[0].pid) if found else None
+    except (psutil.Error, OSError):  # macOS asks for root
+        return None
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False

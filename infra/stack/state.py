@@ -1,0 +1,78 @@
+"""What a running `stocks up` tells about itself, for `stocks status` and `stocks down` in other terminals."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from infra.host.private_files import private_folder, write_private
+from spark_streaming.contract.process_lock import is_locked
+
+
+class Phase(StrEnum):
+    """Where `stocks up` is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A service as the table shows it."""
+
+    name: str
+    address: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A `stocks up`, as it described itself last."""
+
+    pid: int
+    phase: Phase
+    source: str
+    socket: str  # of supervisord
+    ui: str  # address of Dagster's UI; empty without Dagster
+    services: tuple[Listed, ...]
+    message: str = ""  # why it failed
+    restarts: dict[str, int] = field(default_factory=dict)  # service -> how often it has died
+
+
+def run_folder(home: Path) -> Path:
+    """The folder of the lock and of what `stocks up` tells."""
+    return home / "run"
+
+
+def is_up(home: Path) -> bool:
+    """Whether a platform is up for `home`: a `stocks up` runs, or others run the servers that were provisioned."""
+    return is_locked(run_folder(home)) or _mark(home).exists()
+
+
+def mark_provisioned(home: Path) -> None:
+    """Remember that others run the servers."""
+    private_folder(run_folder(home))
+    _mark(home).touch()
+
+
+def _mark(home: Path) -> Path:
+    return run_folder(home) / "provisioned"
+
+
+def write(home: Path, running: Running) -> None:
+    """Replace what was told before."""
+    write_private(private_folder(run_folder(home)) / "up.json", json.dumps(asdict(running)))
+
+
+def read(home: Path) -> Running | None:
+    """What was told last; None where no stack has ever run. Whether it still runs, the lock knows."""
+    try:
+        values = json.loads((run_folder(home) / "up.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    values["phase"] = Phase(values["phase"])
+    values["services"] = tuple(Listed(**service) for service in values["services"])
+    return Running(**values)

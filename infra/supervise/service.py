@@ -1,0 +1,76 @@
+"""What the supervisor has to know about one server."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.supervise import child_launcher
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server of the stack: how it is started, stopped and known to be ready."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]  # all of it: nothing is inherited
+    directory: Path
+    address: str  # for people: host:port, or a URL
+    log: Path
+    ready: Callable[[], bool]
+    needs: tuple[str, ...] = ()  # started after these, stopped before them
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: int = 20  # then SIGKILL
+    ready_seconds: int = 120
+    user: str | None = None  # another user than the caller; from root only
+    may_read_all: bool = False  # that user may enter folders that are closed to it
+    starts_others: bool = False  # its descendants are ended with it
+
+
+def guarded(
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
+    may_read_all: bool = False,
+    group_seconds: int | None = None,
+    parent: int | None = None,
+) -> str:
+    """The guard's SPEC, as JSON; `parent` is the process that will start the guard, by default this one."""
+    return json.dumps(
+        {
+            "command": command,
+            "environment": dict(environment),
+            "directory": str(directory),
+            "parent": os.getpid() if parent is None else parent,
+            "signal": int(stop_signal),
+            "user": user,
+            "may_read_all": may_read_all,
+            "group_seconds": group_seconds,
+        }
+    )
+
+
+def guard_command(spec: str) -> list[str]:
+    """The command that starts what `spec` (JSON, or the path of a file of it) tells."""
+    return [sys.executable, "-I", "-S", child_launcher.__file__, spec]
+
+
+def spec_of(service: Service, parent: int) -> str:
+    """The guard's SPEC of a service that the process `parent` will start, as JSON."""
+    return guarded(
+        service.command,
+        service.environment,
+        service.directory,
+        stop_signal=service.stop_signal,
+        user=service.user,
+        may_read_all=service.may_read_all,
+        group_seconds=max(1, service.stop_seconds - 5) if service.starts_others else None,
+        parent=parent,
+    )

@@ -1,0 +1,40 @@
+"""What the states of the services mean: which one died, which one can't be kept alive."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from infra.supervise.supervisord import Status
+
+DEATHS, WITHIN_SECONDS = 5, 75.0  # five tries with supervisord's pauses take a minute
+
+
+@dataclass
+class Watchdog:
+    """Fed with what supervisord says, once a second or so. A stopped service is nobody's death."""
+
+    pids: dict[str, int] = field(default_factory=dict)
+    deaths: dict[str, list[float]] = field(default_factory=dict)
+
+    def see(self, statuses: Iterable[Status], now: float) -> list[str]:
+        """What has happened since the last call, a sentence each; `now` is a monotonic clock, in seconds."""
+        said = []
+        for status in statuses:
+            before, self.pids[status.name] = self.pids.get(status.name, 0), status.pid
+            if before and status.pid != before and status.state not in ("STOPPING", "STOPPED"):
+                self.deaths.setdefault(status.name, []).append(now)
+                what = f"started again as {status.pid}" if status.pid else "will be started again"
+                said.append(f"{status.name} (pid {before}) died; it {what}")
+        return said
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each service has died."""
+        return {name: len(deaths) for name, deaths in self.deaths.items()}
+
+    def given_up(self, statuses: Iterable[Status], now: float) -> str | None:
+        """The service that can't be kept alive: it never came up again, or died five times in about a minute."""
+        for status in statuses:
+            recent = [death for death in self.deaths.get(status.name, []) if now - death < WITHIN_SECONDS]
+            if status.state == "FATAL" or len(recent) >= DEATHS:
+                return status.name
+        return None

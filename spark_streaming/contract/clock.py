@@ -1,0 +1,8 @@
+"""The clock of all programs."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,79 @@
+"""The lock on a program's state folder: it guarantees that there is one writer."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another one is at work, try later
+
+
+_ASKING_SECONDS = 0.2  # someone who only asks whether it is locked holds it for an instant
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another process holds the lock of this state folder."""
+
+
+class ProcessLock:
+    """An exclusive lock on a state folder, held until the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock at once.
+
+        Raises:
+            AlreadyRunningError: another process holds it; the message names its pid.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _lock_within(self._file, _ASKING_SECONDS):
+            holder = os.read(self._file, 32).decode() or "unknown"
+            os.close(self._file)
+            self._file = None
+            raise AlreadyRunningError(
+                f"{self._path} is held by process {holder}: one program writes here at a time. Stop that one first."
+            )
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _lock_within(file: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a program holds the lock of `folder` right now."""
+    try:
+        file = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask don't see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,0 +1,115 @@
+"""Records that can't become points go to the dead-letter topic, byte for byte, with the reason in headers."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import arrow_udf
+
+from spark_streaming.contract import schema
+from spark_streaming.contract.validity import Reason
+from spark_streaming.feed import Feed
+from spark_streaming.parse.bars import BOUNDED
+from spark_streaming.sink.write_policy import RefusedRecord
+
+_LARGEST_BYTES = 64 * 1024 * 1024  # a record before it is compressed
+
+
+class LostRecordsError(RuntimeError):
+    """Records that were to be dead-lettered could not all be read again."""
+
+
+def publish(
+    spark: SparkSession,
+    kafka: Mapping[str, str],
+    feed: Feed,
+    ranges: Mapping[int, tuple[int, int]],
+    refused: Sequence[RefusedRecord],
+    expected: int,
+) -> None:
+    """Publish what is invalid between the offsets of `ranges`, and what InfluxDB refused, to the dead-letter topic.
+
+    Only now are these records read in full: the first reading knows no more of them than where they are.
+
+    Args:
+        spark: the session.
+        kafka: Spark's options for reading Kafka.
+        feed: where the records are, what is wrong with them, and where they go.
+        ranges: partition -> first and last offset to look at; holds the refused ones too.
+        refused: by InfluxDB.
+        expected: how many records there are to publish.
+
+    Raises:
+        LostRecordsError: another number than `expected` was found.
+    """
+    records = (
+        spark.read.format("kafka")
+        .options(**kafka)
+        .option("assign", json.dumps({feed.topic: sorted(ranges)}))
+        .option("startingOffsets", json.dumps({feed.topic: {str(p): first for p, (first, _) in ranges.items()}}))
+        .option("endingOffsets", json.dumps({feed.topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
+        .load()
+    )
+    letters = _letters(_rejected(spark, records, feed, refused)).persist()
+    try:
+        found = letters.count()
+        if found != expected:
+            raise LostRecordsError(
+                f"{expected} records of {feed.topic} are to go to {feed.dead_letter_topic}, and {found} were found "
+                f"between the offsets {dict(ranges)}. Has the topic been cut, or made anew?"
+            )
+        letters.write.format("kafka").options(
+            **{
+                "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
+                # Kafka's limit holds for what is compressed: what came compressed may be larger, and has to go so.
+                "kafka.compression.type": "gzip",
+                "kafka.max.request.size": str(_LARGEST_BYTES),
+                "kafka.buffer.memory": str(_LARGEST_BYTES),
+                "topic": feed.dead_letter_topic,
+            }
+        ).save()
+    finally:
+        letters.unpersist()
+
+
+def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequence[RefusedRecord]) -> DataFrame:
+    """The records that are to be dead-lettered, with their columns reason and error."""
+    judge = arrow_udf(feed.verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
+    bounded = [F.expr(expression) for expression in BOUNDED]
+    judged = records.withColumn("reason", judge(*bounded, F.col("timestamp")))
+    meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))
+    if not refused:
+        return judged.where("reason IS NOT NULL").withColumn("error", F.element_at(meanings, F.col("reason")))
+    rows = pa.table(
+        {
+            "partition": pa.array([one.partition for one in refused], pa.int32()),
+            "offset": pa.array([one.offset for one in refused], pa.int64()),
+            "refusal": pa.array([one.error for one in refused], pa.string()),
+        }
+    )
+    joined = judged.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
+    by_database = F.when(F.col("refusal").isNotNull(), F.lit(str(Reason.REFUSED_BY_DATABASE)))
+    reason = F.coalesce(by_database, F.col("reason"))
+    return (
+        joined.withColumn("reason", reason)
+        .where("reason IS NOT NULL")
+        .withColumn("error", F.coalesce("refusal", F.element_at(meanings, F.col("reason"))))
+    )
+
+
+def _letters(rejected: DataFrame) -> DataFrame:
+    """Rows for Spark's Kafka sink."""
+    headers = {
+        schema.HEADER_REASON: "reason",
+        schema.HEADER_ERROR: "error",
+        schema.HEADER_TOPIC: "topic",
+        schema.HEADER_PARTITION: "CAST(partition AS string)",
+        schema.HEADER_OFFSET: "CAST(offset AS string)",
+        schema.HEADER_TIMESTAMP: "CAST(unix_millis(timestamp) AS string)",
+    }
+    structs = ", ".join(
+        f"named_struct('key', '{name}', 'value', CAST({text} AS binary))" for name, text in headers.items()
+    )
+    return rejected.selectExpr("key", "value", f"array({structs}) AS headers")

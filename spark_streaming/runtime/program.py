@@ -1,0 +1,163 @@
+"""From the lock to the last heartbeat: one run of the stream."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from spark_streaming.contract.heartbeat import ProgramState
+from spark_streaming.contract.heartbeat_writer import HeartbeatWriter
+from spark_streaming.contract.process_lock import ProcessLock
+from spark_streaming.contract.program_control import clear_drain_request, end_with_parent
+from spark_streaming.runtime.progress import Totals
+from spark_streaming.runtime.signals import StopSignals
+from spark_streaming.runtime.stop_policy import StopPolicy, StreamRun
+from spark_streaming.runtime.supervision import StreamFailedError, supervise, watch_topic
+from spark_streaming.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext
+    from pyspark.sql import SparkSession
+
+    from spark_streaming.feed import Feed
+    from spark_streaming.runtime.metrics import MetricsWriter
+    from spark_streaming.runtime.quotes_query import QuotesQuery
+    from spark_streaming.runtime.topic_watcher import TopicWatcher
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+
+
+def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | None") -> None:
+    """Stream until asked to end, or, with `available_now`, until all that Kafka has at the start is stored.
+
+    Args:
+        settings: of the stream.
+        available_now: see above.
+        pipes: the Dagster run that started it; is told the totals at the end.
+
+    Raises:
+        AlreadyRunningError: another one is at work on the same state.
+        StreamFailedError: the query failed. Nothing is lost: the next start goes on after the last whole batch.
+    """
+    signals = StopSignals()
+    signals.listen()
+    totals = Totals()
+    started = time.monotonic()
+    folder = settings.stream_state
+    with (
+        ProcessLock(folder),
+        HeartbeatWriter(folder, pipes.run_id if pipes else "", totals.figures) as heartbeat_writer,
+        _failures_told(heartbeat_writer),
+    ):
+        heartbeat_writer.set_state(ProgramState.STARTING, "Spark is starting")
+        if settings.parent_pid is not None:
+            end_with_parent(settings.parent_pid)
+        clear_drain_request(folder)
+        # Spark takes a second to import: the lock and the heartbeat are first.
+        from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+        from spark_streaming.feed import bar_feed
+        from spark_streaming.runtime.metrics import MetricsWriter
+        from spark_streaming.runtime.spark_session import open_session
+
+        feed = bar_feed(settings)
+        this = StreamRun(settings, available_now, feed, totals, heartbeat_writer, signals)
+        with watch_topic(settings, feed, totals) as watch:
+            spark = open_session(settings)
+            signals.listen()
+            try:
+                with (
+                    MetricsWriter(settings.target, totals, settings.program) as metrics,
+                    _beside(spark, settings, available_now) as beside,
+                ):
+                    heartbeat_writer.quotes = lambda: beside.beat if beside else None
+                    _stream(this, spark, watch, metrics, beside)
+            except (Py4JError, OSError) as error:
+                if signals.received is None:
+                    raise
+                log.warning("a signal has ended Spark itself; the next start does the running batch again: %s", error)
+            finally:
+                _close(spark)
+        log.info("ended after %d batches: %d stored, %d rejected", totals.batches, totals.points, totals.rejected)
+        if pipes is not None:
+            seconds = time.monotonic() - started
+            _report(pipes, feed, totals, seconds)
+            if beside is not None:
+                _report(pipes, beside.feed, beside.totals, seconds)
+
+
+@contextmanager
+def _failures_told(heartbeat_writer: HeartbeatWriter) -> Iterator[None]:
+    try:
+        yield
+    except StreamFailedError as error:  # says all there is to say
+        heartbeat_writer.set_state(ProgramState.FAILED, str(error))
+        raise
+
+
+def _stream(
+    this: StreamRun,
+    spark: "SparkSession",
+    watch: "TopicWatcher",
+    metrics: "MetricsWriter",
+    beside: "QuotesQuery | None",
+) -> None:
+    from spark_streaming.runtime.query import StreamQuery
+
+    feed = this.feed
+    stream = StreamQuery(spark, this.settings, feed, this.totals, metrics, watch.partitions, this.available_now)
+    log.info("streaming %s of %s", feed.description, this.settings.influxdb_url)
+    this.heartbeat_writer.set_state(ProgramState.RUNNING, feed.description)
+    supervise(feed, stream, watch, StopPolicy(this, beside).why)
+    if beside is not None and this.available_now and this.signals.received is None:
+        _let_end(beside, this.signals)
+
+
+def _let_end(beside: "QuotesQuery", signals: StopSignals) -> None:
+    beside.begin()
+    while not beside.is_done and signals.received is None:
+        time.sleep(_LOOK_SECONDS)
+    if beside.error is not None:
+        raise beside.error
+
+
+@contextmanager
+def _beside(spark: "SparkSession", settings: StreamSettings, available_now: bool) -> "Iterator[QuotesQuery | None]":
+    from spark_streaming.feed import quote_feed
+    from spark_streaming.runtime.quotes_query import QuotesQuery
+
+    feed = quote_feed(settings)
+    if feed is None:
+        yield None
+        return
+    with QuotesQuery(spark, settings, feed, available_now) as beside:
+        yield beside
+
+
+def _close(spark: "SparkSession") -> None:
+    try:
+        spark.stop()
+    except Exception as error:  # a signal to the whole group may have ended the JVM first, and all is written by now
+        log.warning("Spark was gone before it was stopped: %s", error)
+
+
+def _report(pipes: "PipesContext", feed: "Feed", totals: Totals, seconds: float) -> None:
+    """Tell Dagster the totals: the materialization of what the feed makes."""
+    newest = totals.newest
+    pipes.report_asset_materialization(
+        asset_key=feed.asset,
+        metadata={
+            "points": totals.points,
+            "dead_lettered": totals.rejected,
+            "batches": totals.batches,
+            "end_offsets": {"raw_value": {str(p): offset for p, offset in totals.offsets.items()}, "type": "json"},
+            "newest_event": {"raw_value": newest.timestamp(), "type": "timestamp"} if newest else "none",
+            "seconds": round(seconds, 1),
+            "points_per_second": round(totals.points / totals.seconds) if totals.seconds else 0,
+            "bucket": feed.target.bucket,
+            "measurement": feed.target.measurement,
+        },
+    )

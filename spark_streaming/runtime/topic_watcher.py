@@ -1,0 +1,127 @@
+"""Looks at the topic beside Spark: at the start, each second, and once more where the query has failed."""
+
+import json
+import logging
+import shutil
+from types import TracebackType
+from typing import Self
+
+from kafka.errors import KafkaError
+
+from spark_streaming.contract.periodic import Periodic
+from spark_streaming.feed import Feed
+from spark_streaming.kafka.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from spark_streaming.kafka.topics import TopicReader, TopicState, topic_problem
+from spark_streaming.runtime.progress import Totals
+from spark_streaming.settings import StreamSettings
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0  # what the lag is behind at most
+
+
+class UnusableTopicError(RuntimeError):
+    """The stream can't go on in this topic without losing something; the message has the remedy."""
+
+
+class TopicWatcher:
+    """Keeps the lag fresh while a batch takes its time, and finds what must end the stream (`problem`)."""
+
+    def __init__(self, settings: StreamSettings, feed: Feed, totals: Totals) -> None:
+        self.problem: str | None = None
+        self._feed = feed
+        self._totals = totals
+        self._begun_file = feed.folder / "topic.json"
+        self._target = f"{settings.influxdb_url} {settings.influx_org} {settings.names.bucket}"
+        self._thread = Periodic(_LOOK_SECONDS, self._look, "watch")
+        try:
+            self._reader = TopicReader(settings.kafka_bootstrap_servers, feed.topic)
+        except KafkaError as error:
+            raise UnusableTopicError(
+                f"Kafka at {settings.kafka_bootstrap_servers} doesn't answer ({error}). Does it run, and is "
+                "KAFKA_BOOTSTRAP_SERVERS its address?"
+            ) from None
+
+    def __enter__(self) -> Self:
+        """Hold the topic against the checkpoint, and look at it from now on.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+            UnusableTopicError: the stream can't go on in this topic.
+        """
+        self._follow_target()
+        checkpoint = self._checkpoint()
+        topic = self._reader.look()
+        if checkpoint is None:
+            if topic is None:
+                raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
+            self._begun_file.write_text(json.dumps({"id": topic.id, "target": self._target}))
+            begin = {**topic.begin, **self._feed.begin}
+            checkpoint = Checkpoint(begin, begin)
+        found = self._problem(checkpoint, topic)
+        if found is not None:
+            raise UnusableTopicError(found)
+        self._totals.begin(checkpoint.done)
+        self._thread.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.__exit__()
+        self._reader.close()
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those that the stream reads: no others, even where the topic gets more."""
+        return sorted(self._totals.offsets)
+
+    def cause(self) -> str | None:
+        """What of the topic or the checkpoint has made the query fail; None where they are not at fault."""
+        try:
+            checkpoint = self._checkpoint()
+            return self._problem(checkpoint, self._reader.look()) if checkpoint else None
+        except CheckpointError as error:
+            return str(error)
+        except KafkaError:
+            return None
+
+    def _checkpoint(self) -> Checkpoint | None:
+        return read_checkpoint(self._feed.checkpoint, self._feed.topic)
+
+    def _follow_target(self) -> None:
+        """Forget how far the stream has come in another database: this one has none of it."""
+        begun = self._begun_with()
+        before = begun.get("target", self._target)  # none of an older version
+        if begun and "target" not in begun:
+            self._begun_file.write_text(json.dumps(begun | {"target": self._target}))
+        if before != self._target:
+            moved = f"{self._feed.name} went to {before} and now go to {self._target}"
+            log.warning("%s: the topic is read from its start", moved)
+            if self._feed.checkpoint.exists():
+                shutil.rmtree(self._feed.checkpoint)
+
+    def _problem(self, checkpoint: Checkpoint, topic: TopicState | None) -> str | None:
+        return topic_problem(checkpoint, self._begun_with().get("id"), topic, self._feed.checkpoint)
+
+    def _begun_with(self) -> dict[str, str]:
+        """Topic and database that the checkpoint is of; empty where it is of an older version, or the file is gone."""
+        try:
+            return dict(json.loads(self._begun_file.read_text()))
+        except (OSError, ValueError, TypeError):  # offsets still tell of the topic
+            return {}
+
+    def _look(self) -> None:
+        # The stream goes on meanwhile: what it had done before is held against the topic's end, what it has done after
+        # against its begin. The other way round it could seem to have read what is not there, or to miss what it read.
+        planned = self._totals.figures()["offsets"]
+        try:
+            topic = self._reader.look()
+        except KafkaError as error:
+            self._totals.see({})  # the lag is unknown
+            log.warning("Kafka doesn't tell where the topic ends: %s", error)
+            return
+        done = self._totals.figures()["offsets"]
+        self.problem = self.problem or self._problem(Checkpoint(done, planned), topic)
+        if topic is not None:
+            self._totals.see(topic.end)

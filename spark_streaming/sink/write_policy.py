@@ -1,0 +1,91 @@
+"""What each answer of InfluxDB means for the lines that were sent: a pure function."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+LONGEST_BACKOFF_SECONDS = 60.0
+_FIRST_BACKOFF_SECONDS = 0.25
+# InfluxDB's own words for "these lines, never". Another server's 400 (a proxy's, say) must not cost a single bar.
+_GUILTY = {400: "invalid", 422: "unprocessable entity"}
+
+
+@dataclass(frozen=True)
+class WriteResponse:
+    """What came back for one request: a status, or, where none came, `status` None and the error."""
+
+    status: int | None
+    message: str = ""
+    code: str = ""  # InfluxDB's own error code
+    retry_after: float | None = None  # seconds
+
+
+class WriteStep(StrEnum):
+    """What is to be done next with the lines."""
+
+    DONE = "done"
+    HALVE = "halve"
+    REFUSE = "refuse"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class WriteDecision:
+    """A step, and for WAIT how long."""
+
+    step: WriteStep
+    seconds: float = 0.0
+
+
+def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecision:
+    """What to do with `lines` lines after `answer`, the outcome of try number `attempt` (from 0).
+
+    Lines are refused only where InfluxDB itself says that the data is at fault, and one by one: a batch that it
+    refuses is halved until the guilty lines are alone. Writing a line again changes nothing. All else is waited for:
+    a wrong token or a missing bucket can be put right, and the lines with it.
+    """
+    if answer.status == 204:
+        return WriteDecision(WriteStep.DONE)
+    if answer.status == 413 and lines > 1:
+        return WriteDecision(WriteStep.HALVE)
+    if answer.status in _GUILTY and answer.code == _GUILTY[answer.status]:
+        return WriteDecision(WriteStep.HALVE if lines > 1 else WriteStep.REFUSE)
+    backoff = min(LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt, 16))
+    return WriteDecision(WriteStep.WAIT, max(answer.retry_after or 0.0, backoff))
+
+
+def parse_response(status: int, body: bytes, retry_after: str | None, now: datetime) -> WriteResponse:
+    """An answer from its parts, as HTTP gives them."""
+    try:
+        error = json.loads(body) if body else {}
+    except ValueError:
+        error = {}
+    if not isinstance(error, dict):
+        error = {}
+    message = str(error.get("message") or body.decode(errors="replace"))[:2000]
+    return WriteResponse(status, message, str(error.get("code", "")), retry_seconds(retry_after, now))
+
+
+def retry_seconds(header: str | None, now: datetime) -> float | None:
+    """`Retry-After` in seconds, from either of its forms; None where it says nothing that can be understood."""
+    if not header:
+        return None
+    if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]*)?", header):
+        return max(0.0, float(header))
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
+
+
+@dataclass(frozen=True)
+class RefusedRecord:
+    """A Kafka record whose line InfluxDB refused; `error` is InfluxDB's message."""
+
+    partition: int
+    offset: int
+    error: str

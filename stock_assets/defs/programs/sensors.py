@@ -1,0 +1,116 @@
+"""Keeps exactly one producer and one stream alive while there is work, and none when there is none."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from spark_streaming.contract import clock, heartbeat, process_lock, program_control
+from stock_assets.defs.prices.jobs import publish_prices, stream_prices
+from stock_assets.evaluations.quotes import quote_message_lag
+from stock_assets.evaluations.stream_lag import message_lag
+from stock_assets.operations.program_runs import SENT_AWAY
+from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
+from stock_assets.operations.workers import worker_is_gone
+from stock_assets.pipeline.desired_state import (
+    FORGET_FAILURES,
+    Action,
+    ActiveRun,
+    ObservedState,
+    Role,
+    RunDecision,
+    desired_state,
+    reconcile,
+)
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.sources.factory import make_source
+from stock_assets.store.coverage import read_coverage
+
+_QUEUED = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED)
+_ACTIVE = (*_QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+
+
+@dg.sensor(
+    jobs=[publish_prices, stream_prices],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Compares what should live (coverage, messages not yet stored), what Dagster believes (runs) and what is true "
+        "(locks, heartbeats); starts, drains, ends or waits. Stop it to stop the platform's work."
+    ),
+)
+def run_programs(
+    context: dg.SensorEvaluationContext, kafka: KafkaResource, postgres: PostgresResource
+) -> dg.SensorResult:
+    """Gather, ask `reconcile`, act."""
+    settings, moment = code_location(), clock.now()
+    actual = {role: _actual(context.instance, settings, role, moment) for role in Role}
+    due = make_source(settings).is_due(read_coverage(postgres.engine), moment)
+    should_live = desired_state(
+        due, actual[Role.PRODUCER].locked, message_lag(settings, kafka) + quote_message_lag(settings, kafka)
+    )
+    decisions = reconcile(should_live, actual, moment)
+    for decision in decisions:
+        _act(context, settings, decision)
+    starts = [d for d in decisions if d.action is Action.START]
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                job_name=JOB_OF[d.role], tags={"stocks/source": settings.source.value, "stocks/reason": d.reason}
+            )
+            for d in starts
+        ],
+        skip_reason=None if starts else "; ".join(f"{d.role}: {d.action}, {d.reason}" for d in decisions),
+    )
+
+
+def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> ObservedState:
+    records = instance.get_run_records(RunsFilter(job_name=JOB_OF[role], statuses=list(_ACTIVE)))
+    failed = instance.get_run_records(
+        RunsFilter(job_name=JOB_OF[role], statuses=[DagsterRunStatus.FAILURE], updated_after=now - FORGET_FAILURES),
+        limit=20,
+    )
+    state = settings.state_of(PROGRAM_OF[role])
+    locked = process_lock.is_locked(state)
+    return ObservedState(
+        runs=[_active(instance, record, now, look_for_worker=not locked) for record in records],
+        locked=locked,
+        heartbeat=heartbeat.read_heartbeat(state),
+        failures=_ends(failed),
+    )
+
+
+def _active(instance: DagsterInstance, record: dg.RunRecord, now: datetime, *, look_for_worker: bool) -> ActiveRun:
+    run = record.dagster_run
+    if run.status in _QUEUED:  # it has no process yet and can't be dead
+        return ActiveRun(run.run_id, now)
+    return ActiveRun(run.run_id, _started(record), look_for_worker and worker_is_gone(instance, run.run_id))
+
+
+def _started(record: dg.RunRecord) -> datetime:
+    """When its process was started: a run may have lain in the queue for long before."""
+    return datetime.fromtimestamp(record.start_time, UTC) if record.start_time else record.update_timestamp
+
+
+def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
+    """When runs have crashed: not those that another one at work has sent away."""
+    return [
+        datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time and not r.dagster_run.tags.get(SENT_AWAY)
+    ]
+
+
+def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: RunDecision) -> None:
+    if decision.action is Action.DRAIN:
+        program_control.request_drain(settings.state_of(PROGRAM_OF[decision.role]))
+    if decision.action is Action.KEEP:  # there is work again: an earlier request is not meant any more
+        program_control.clear_drain_request(settings.state_of(PROGRAM_OF[decision.role]))
+    if decision.action is Action.FAIL:
+        run = context.instance.get_run_by_id(decision.run_id)
+        if run is not None and not run.is_finished:
+            context.instance.report_run_failed(run, decision.reason)
+            context.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    if decision.action not in (Action.KEEP, Action.REST):
+        context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)

@@ -1,0 +1,135 @@
+"""The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from spark_streaming.contract.schema import Source
+from stock_assets.evaluations.evaluation import STARTUP_GRACE, Evaluation, format_time
+from stock_assets.market.calendars import is_open
+from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
+from stock_assets.market.symbols import delay_of, exchange_for
+from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL, Coverage
+from stock_assets.pipeline.freshness import Freshness, evaluate_freshness, expected_newest
+from stock_assets.resources.influxdb import InfluxDBResource, Series
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.sources.factory import make_source
+from stock_assets.store.coverage import read_coverage
+
+_WARN = dg.AssetCheckSeverity.WARN
+_PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
+
+
+def evaluation_clock(settings: CodeLocationSettings, coverage: Sequence[Coverage], now: datetime) -> datetime:
+    """The time by which bars are judged: a replay's clock is its newest published bar."""
+    if settings.source is not Source.REPLAY:
+        return now
+    return max((row.newest_bar for row in coverage if row.newest_bar), default=now)
+
+
+def evaluate_price_freshness(
+    settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
+) -> Evaluation:
+    """Whether the newest bar that should be stored by now is."""
+    coverage = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
+    clock = evaluation_clock(settings, coverage, now)
+    rows = freshness_rows(settings, coverage, influxdb.newest(), now)
+    late = [row for row in rows if not row.passed]
+    if not rows:
+        summary = "no bar has been published yet, so none is expected"
+    elif late:
+        summary = f"{len(late)} of {len(rows)} are late: " + ", ".join(row.symbol for row in late[:10])
+    else:
+        summary = f"the newest bar of all {len(rows)} symbols is there"
+    worst = max((row.late_by.total_seconds() for row in rows), default=0)
+    table = [_freshness_row(settings, row, clock) for row in rows]
+    return Evaluation(
+        "prices_are_fresh", not late, summary, table, {"late_symbols": len(late), "latest_by_seconds": worst}
+    )
+
+
+def freshness_rows(
+    settings: CodeLocationSettings, coverage: Sequence[Coverage], newest: Mapping[Series, datetime], now: datetime
+) -> list[Freshness]:
+    """The verdict on each row of `coverage`, by symbol; `newest` is the newest bar that is stored of each series."""
+    clock = evaluation_clock(settings, coverage, now)
+    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < STARTUP_GRACE
+    rows = []
+    for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
+        stored = newest.get((row.symbol, row.interval))
+        expected = None if starting and stored is None else _expected(settings, row, clock)
+        rows.append(evaluate_freshness(row.symbol, row.interval, stored, expected))
+    return rows
+
+
+def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) -> datetime | None:
+    if row.last_answer.startswith(UNKNOWN_SYMBOL):
+        return row.newest_bar  # it rests: the source knows it no longer
+    exchange = bar_exchange(settings, row.symbol)
+    grace = timedelta(seconds=settings.freshness_grace_seconds)
+    if settings.source is Source.YAHOO:
+        grace += timedelta(seconds=settings.yahoo_delay_seconds) + delay_of(exchange)
+    return expected_newest(exchange, row.interval, grace, row, clock)
+
+
+def bar_exchange(settings: CodeLocationSettings, symbol: str) -> str:
+    """The calendar by which a symbol's bars come: a simulation never closes."""
+    return exchange_for(settings.source, symbol)
+
+
+def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": row.symbol,
+            "interval": row.interval,
+            "newest": format_time(row.newest),
+            "expected": format_time(row.expected),
+            "late_by": str(row.late_by) if row.late_by else "",
+            "verdict": row.verdict.value,
+            "market": "open" if is_open(bar_exchange(settings, row.symbol), clock) else "closed",
+        }
+    )
+
+
+def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
+    """Whether a price jumped or stood still so long that a person should look; both may be real."""
+    series = influxdb.closes(_PLAUSIBLE_BARS)
+    jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
+    frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
+    said = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
+    said += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
+    nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored to look at"
+    summary = ", ".join(said) or nothing
+    table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
+    figures = {"jumps": len(jumped), "standstills": len(frozen)}
+    return Evaluation("prices_are_plausible", not said, summary, table, figures, _WARN)
+
+
+def _standstill_row(stop: Standstill) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": stop.symbol,
+            "interval": stop.interval,
+            "bar": format_time(stop.begin),
+            "close_before": stop.close,
+            "close": stop.close,
+            "change_percent": 0.0,
+            "bars": stop.bars,
+        }
+    )
+
+
+def _jump_row(jump: Jump) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "symbol": jump.symbol,
+            "interval": jump.interval,
+            "bar": format_time(jump.start),
+            "close_before": jump.before,
+            "close": jump.after,
+            "change_percent": round(jump.change * 100, 1),
+            "bars": 1,
+        }
+    )

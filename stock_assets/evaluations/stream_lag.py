@@ -1,0 +1,72 @@
+"""What waits to be stored, and whether the stream keeps up with it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from spark_streaming.contract.heartbeat import behind, read_heartbeat
+from spark_streaming.contract.process_lock import is_locked
+from spark_streaming.contract.schema import Source
+from stock_assets.evaluations.evaluation import STARTUP_GRACE, Evaluation, format_time
+from stock_assets.pipeline.lag import SEVERE_FACTOR, PartitionLag, lag_time
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.settings import CodeLocationSettings
+
+
+def partition_lags(settings: CodeLocationSettings, kafka: KafkaResource) -> list[PartitionLag]:
+    """What of each partition the stream has not yet done with, by its own last word."""
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    return kafka.waiting(settings.names.topic, heartbeat.offsets if heartbeat else {})
+
+
+def evaluate_stream_lag(settings: CodeLocationSettings, found: Sequence[PartitionLag], now: datetime) -> Evaluation:
+    """Whether no message has been waiting to be stored for longer than a bar may take."""
+    behind, messages = lag_time(found, now), sum(partition.messages for partition in found)
+    allowed = timedelta(seconds=settings.freshness_grace_seconds)
+    starting = now - settings.stack_started_at < STARTUP_GRACE
+    severity = dg.AssetCheckSeverity.ERROR if behind > SEVERE_FACTOR * allowed else dg.AssetCheckSeverity.WARN
+    if messages:
+        summary = f"{messages:,} messages wait to be stored, the oldest for {behind.total_seconds():,.0f} s"
+    else:
+        summary = "every message is stored"
+    return Evaluation(
+        "stream_keeps_up",
+        behind <= allowed or starting,
+        summary,
+        [_waiting_row(partition, now) for partition in found],
+        {"lag_seconds": behind.total_seconds(), "lag_messages": messages},
+        severity,
+    )
+
+
+def _waiting_row(partition: PartitionLag, now: datetime) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "partition": partition.partition,
+            "next_offset": partition.next_offset,
+            "end_offset": partition.end_offset,
+            "waiting": partition.messages,
+            "oldest_sent_at": format_time(partition.oldest_sent_at),
+            "lag_seconds": round(partition.age(now).total_seconds(), 1),
+        }
+    )
+
+
+def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
+    """Messages in the topic that the stream has not yet done with, by its own last word."""
+    heartbeat = read_heartbeat(settings.state_of("stream"))
+    done = heartbeat.offsets if heartbeat else {}
+    ends = kafka.end_offsets(settings.names.topic)
+    return behind(ends, done)
+
+
+def is_replaying(settings: CodeLocationSettings, lag_time: int, now: datetime) -> bool:
+    """Whether recorded bars are on their way at a speed at which "late" means nothing."""
+    if settings.source is not Source.REPLAY:
+        return False
+    if is_locked(settings.state_of("ingest")):
+        return True
+    producer = read_heartbeat(settings.state_of("ingest"))
+    grace = timedelta(seconds=settings.freshness_grace_seconds)
+    return lag_time > 0 and (producer is None or now - producer.written_at < grace)

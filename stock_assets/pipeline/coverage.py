@@ -1,0 +1,45 @@
+"""What a source has already been asked, and answered, for one symbol and interval."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while a symbol rests
+MORE_TO_COME = "more to come"  # how it ends while a long history is fetched in parts
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One row of `ingest_coverage`. Every time is UTC.
+
+    `origin` says what the answers came from: a file and its version, a seed. Another origin starts anew.
+    `next_due` is when the source will have more to give; None once it has given all that it has.
+    """
+
+    symbol: str
+    interval: str
+    origin: str
+    covered_until: datetime  # bars that start up to here have been asked for and, where they exist, published
+    newest_bar: datetime | None
+    last_answer: str
+    next_due: datetime | None
+    failures: int = 0  # failed answers in a row
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentGap:
+    """Bars that start from `begins_at` to before `ends_at` (UTC), are not stored and can't be had any more."""
+
+    symbol: str
+    interval: str
+    begins_at: datetime
+    ends_at: datetime
+    why: str
+
+
+def has_history(row: Coverage | None) -> bool:
+    """Whether a symbol's first history is there, or can't be had: it rests."""
+    if row is None:
+        return False
+    if row.last_answer.startswith(UNKNOWN_SYMBOL):
+        return True
+    return row.newest_bar is not None and not row.last_answer.endswith(MORE_TO_COME)

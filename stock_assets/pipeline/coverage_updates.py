@@ -1,0 +1,81 @@
+"""What an answer, or a refusal, changes in a symbol's coverage. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from stock_assets.market.bars import Bar, interval_length
+from stock_assets.market.symbols import delay_of, exchange_of
+from stock_assets.pipeline.coverage import MORE_TO_COME, Coverage, PermanentGap
+from stock_assets.pipeline.fetch_planner import CORRECTION_PERIOD, BarRequest, next_final_time
+
+LONGEST_REST = timedelta(days=1)  # of a symbol that the source doesn't know
+_FIRST_REST = timedelta(minutes=10)
+_LONGEST_PAUSE = timedelta(hours=1)  # after any other refusal
+_FIRST_PAUSE = timedelta(seconds=10)
+_EMPTY_PARTS = 3  # so often an empty part of a history is asked for again: the share may not have been listed yet
+
+
+def is_suspiciously_empty(request: BarRequest, before: Coverage | None, bars: Sequence[Bar]) -> bool:
+    """Whether an answer without a bar is a refusal: of a time in which there were some, or of all there is."""
+    if bars:
+        return False
+    if before is not None and before.newest_bar is not None:
+        return before.newest_bar >= request.begin
+    failures = before.failures if before is not None else 0
+    return request.end > request.target or failures < _EMPTY_PARTS
+
+
+def after_answer(
+    request: BarRequest, before: Coverage | None, bars: Sequence[Bar], origin: str, delay: timedelta, now: datetime
+) -> Coverage:
+    """What is covered once these bars are published; `delay` is what the source adds to a bar's end."""
+    exchange = exchange_of(request.symbol)
+    known = [before.newest_bar] if before is not None and before.newest_bar is not None else []
+    newest = max([bar.start for bar in bars] + known, default=None)
+    answer = f"{len(bars)} bars"
+    if request.unavailable_since is not None:
+        answer += f"; not sold any more: since {request.unavailable_since:%Y-%m-%d %H:%MZ}"
+    length = interval_length(request.interval) or timedelta(days=1)
+    if request.end <= request.target:  # a part of a long history: the next one at once
+        answer += f"; {MORE_TO_COME}"
+        last = request.end - length
+        return Coverage(request.symbol, request.interval, origin, last, newest, answer, now)
+    # What the source doesn't have now, it may have in a few minutes: later requests overlap, and after the close there
+    # is one more.
+    over = request.target + length + delay + delay_of(exchange)  # another bar may have become final since
+    due = next_final_time(exchange, request.interval, delay, min(over, now), extended=request.extended)
+    settled = request.end + delay + delay_of(exchange) + CORRECTION_PERIOD
+    if now < settled < due:
+        due = settled
+    return Coverage(request.symbol, request.interval, origin, request.target, newest, answer, due)
+
+
+def permanent_gap(request: BarRequest) -> PermanentGap | None:
+    """The bars that the source no longer sells, where it should still be asked for some."""
+    if request.unavailable_since is None:
+        return None
+    return PermanentGap(
+        request.symbol, request.interval, request.unavailable_since, request.begin, "the source no longer sold them"
+    )
+
+
+def after_failure(
+    request: BarRequest,
+    before: Coverage | None,
+    answer: str,
+    origin: str,
+    pause: timedelta,
+    now: datetime,
+    *,
+    own: bool,
+) -> Coverage:
+    """When to ask again, `pause` from now; `own` refusals are the symbol's, not one of all symbols together."""
+    row = before or Coverage(request.symbol, request.interval, origin, request.begin, None, "", None)
+    return replace(row, last_answer=answer, next_due=now + pause, failures=row.failures + own)
+
+
+def retry_delay(failures: int, *, is_unknown: bool) -> timedelta:
+    """How long a symbol rests after so many refusals in a row, this one counted: ever longer."""
+    first, longest = (_FIRST_REST, LONGEST_REST) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
+    return min(first * (1 << min(max(failures, 1) - 1, 12)), longest)

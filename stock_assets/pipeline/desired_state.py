@@ -1,0 +1,166 @@
+"""What should live, what Dagster believes and what is true -> what to do about it. Pure; the sensor acts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
+
+STARTUP_GRACE = timedelta(seconds=120)  # from a run's launch to its program's first heartbeat; Spark needs 15-40 s
+SILENCE = timedelta(seconds=60)  # programs write a heartbeat every two seconds
+FIRST_BACKOFF = timedelta(seconds=10)
+LONGEST_BACKOFF = timedelta(minutes=10)
+FORGET_FAILURES = timedelta(hours=1)
+_GATHERING = timedelta(seconds=60)  # what a tick may take: a run may have failed since `now`
+ROLL_OVER_AGE = timedelta(hours=1)  # a run that has just begun doesn't end at midnight
+
+
+class Role(StrEnum):
+    """The long-lived programs."""
+
+    PRODUCER = "producer"
+    STREAM = "stream"
+
+
+class Action(StrEnum):
+    """What the sensor does about a role."""
+
+    START = "start"
+    KEEP = "keep"
+    DRAIN = "drain"  # ask the program to do what is left and to end
+    FAIL = "fail"  # the run's process is gone: say so in Dagster
+    WAIT = "wait"
+    REST = "rest"  # nothing to do, nothing lives
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Whether a role has work, and which."""
+
+    work: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A run that Dagster has not ended yet; queued ones count."""
+
+    run_id: str
+    launched_at: datetime
+    worker_is_gone: bool = False  # its process has died; False while that isn't known
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedState:
+    """What is there: in Dagster's books and on the machine."""
+
+    runs: Sequence[ActiveRun]
+    locked: bool  # a program of this role lives, whoever started it
+    heartbeat: Heartbeat | None
+    failures: Sequence[datetime]  # when earlier runs failed, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class RunDecision:
+    """An action, its reason for people, and the run that it is about."""
+
+    role: Role
+    action: Action
+    reason: str
+    run_id: str = ""
+
+
+def desired_state(due: bool, producer_lives: bool, lag: int) -> dict[Role, DesiredState]:
+    """What should live: the producer while its source is due, the stream while it lives or messages wait (`lag`)."""
+    if due or producer_lives:
+        stream = DesiredState(True, "the producer is at work")
+    elif lag:
+        stream = DesiredState(True, f"{lag:,} messages are not stored yet")
+    else:
+        stream = DesiredState(False, "everything published is stored")
+    why = "the source has bars that are not published" if due else "all that the source has is published"
+    return {Role.PRODUCER: DesiredState(due, why), Role.STREAM: stream}
+
+
+def reconcile(
+    desired_state: Mapping[Role, DesiredState], actual: Mapping[Role, ObservedState], now: datetime
+) -> list[RunDecision]:
+    """One decision a role, and one more for each run whose process is gone."""
+    return [decision for role in desired_state for decision in _decide(role, desired_state[role], actual[role], now)]
+
+
+def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
+    """How long to wait after the newest of `failures`: doubled for each one of the last hour."""
+    recent = _recent(failures, now)
+    if not recent:
+        return timedelta(0)
+    return min(FIRST_BACKOFF * (1 << min(len(recent) - 1, 10)), LONGEST_BACKOFF)
+
+
+def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
+    """Those of the last hour. Where the clock was set back some are still to come: nobody waits for them."""
+    return [failed for failed in failures if -_GATHERING < now - failed < FORGET_FAILURES]
+
+
+def _decide(role: Role, desired_state: DesiredState, actual: ObservedState, now: datetime) -> list[RunDecision]:
+    dead = [run for run in actual.runs if _is_dead(run, actual, now)]
+    decisions = [
+        RunDecision(
+            role,
+            Action.FAIL,
+            f"the {role} of this run is gone without a word since {_last_word(run, actual)}",
+            run.run_id,
+        )
+        for run in dead
+    ]
+    living = [run for run in actual.runs if run not in dead]
+    if living or actual.locked:
+        ours = living[0].run_id if living else ""
+        if desired_state.work and actual.locked and any(_rolls_over(run, now) for run in living):
+            return [*decisions, RunDecision(role, Action.DRAIN, "its UTC day is over: the next run goes on", ours)]
+        if desired_state.work:
+            return [*decisions, RunDecision(role, Action.KEEP, desired_state.reason, ours)]
+        if actual.locked:
+            return [*decisions, RunDecision(role, Action.DRAIN, desired_state.reason, ours)]
+        return [*decisions, RunDecision(role, Action.KEEP, "it is starting", ours)]
+    if not desired_state.work:
+        return [*decisions, RunDecision(role, Action.REST, desired_state.reason)]
+    recent = _recent(actual.failures, now)
+    until = max(recent, default=now) + backoff(recent, now)
+    if until > now:
+        return [
+            *decisions,
+            RunDecision(
+                role, Action.WAIT, f"{len(recent)} failed within the hour; the next try is at {until:%H:%M:%S} UTC"
+            ),
+        ]
+    return [*decisions, RunDecision(role, Action.START, desired_state.reason)]
+
+
+def _rolls_over(run: ActiveRun, now: datetime) -> bool:
+    """Whether a run is of another UTC day than now. A market that never closes would make one that never ends."""
+    return run.launched_at.date() < now.date() and now - run.launched_at > ROLL_OVER_AGE
+
+
+def _is_dead(run: ActiveRun, actual: ObservedState, now: datetime) -> bool:
+    """Whether nothing on the machine stands behind a run any more. The lock is what can't lie."""
+    if actual.locked:
+        return _is_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
+    if run.worker_is_gone:
+        return True
+    if _is_of(run, actual.heartbeat) and actual.heartbeat is not None:
+        ended = actual.heartbeat.state in (ProgramState.DONE, ProgramState.FAILED)
+        # Its run has yet to write its last events: leave it the time.
+        return now - actual.heartbeat.written_at > (STARTUP_GRACE if ended else SILENCE)
+    return now - run.launched_at > STARTUP_GRACE
+
+
+def _is_of(run: ActiveRun, heartbeat: Heartbeat | None) -> bool:
+    return heartbeat is not None and heartbeat.run_id == run.run_id
+
+
+def _last_word(run: ActiveRun, actual: ObservedState) -> str:
+    if actual.heartbeat is not None and _is_of(run, actual.heartbeat):
+        return f"{actual.heartbeat.written_at:%H:%M:%S} UTC"
+    return f"its launch at {run.launched_at:%H:%M:%S} UTC"

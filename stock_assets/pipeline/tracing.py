@@ -1,0 +1,119 @@
+"""Where a bar is, from the source's answer to the database."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
+from stock_assets.market.calendars import session_on
+from stock_assets.market.symbols import exchange_of
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.dead_letters import dead_letters_in
+from stock_assets.pipeline.kafka_records import KafkaRecord, fields_of, symbol_of
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """From `begin` to before `end`, in UTC."""
+
+    begin: datetime
+    end: datetime
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.begin <= moment < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """A message about a bar, and what became of it. `fate` is for people."""
+
+    start: datetime
+    interval: str
+    partition: int
+    offset: int
+    sent_at: datetime | None
+    fate: str
+    is_lost: bool
+
+
+def trace_range(symbol: str, when: str) -> TimeRange:
+    """A date is the session of that day at the symbol's exchange, a time is that second.
+
+    Raises:
+        ValueError: neither a date nor a time; or no session on that day.
+    """
+    if len(when) == len("2013-03-01"):
+        session = session_on(exchange_of(symbol), date.fromisoformat(when))
+        midnight = datetime.combine(session.day, time(), UTC)
+        # Bars before the open and after the close, where a source has them, are of that day too.
+        return TimeRange(min(session.opened, midnight), max(session.closed, midnight + timedelta(days=1)))
+    moment = datetime.fromisoformat(when)
+    if moment.tzinfo is None:
+        raise ValueError(f"{when} names no time zone; write {when}Z for UTC")
+    return TimeRange(moment.astimezone(UTC), moment.astimezone(UTC) + timedelta(seconds=1))
+
+
+def describe_coverage(coverage: Sequence[Coverage], span: TimeRange) -> list[str]:
+    """What the source was asked and answered, a sentence an interval."""
+    if not coverage:
+        return ["the source has never been asked for this symbol"]
+    told = []
+    for row in coverage:
+        asked = f"asked up to {row.covered_until:%Y-%m-%d %H:%MZ}, answer {row.last_answer!r}"
+        said = f"{row.interval} bars, {row.origin}: {asked}"
+        newest = f", newest bar {row.newest_bar:%Y-%m-%d %H:%MZ}" if row.newest_bar else ", no bar"
+        if row.covered_until >= span.begin:
+            told.append(said + newest)
+        elif row.next_due is None:
+            told.append(f"{said}{newest}; it has given all that it has, and nothing of that day")
+        else:
+            told.append(f"{said}{newest}; not asked for that day yet, next due {row.next_due:%Y-%m-%d %H:%MZ}")
+    return told
+
+
+def trace_messages(
+    symbol: str,
+    span: TimeRange,
+    messages: Iterable[KafkaRecord],
+    dead_letters: Iterable[KafkaRecord],
+    stored: Mapping[tuple[str, datetime], Mapping[str, float]],
+    done: Mapping[int, int],
+) -> list[TracedMessage]:
+    """Every message about a bar of `symbol` in `span`, in the order of bars and offsets.
+
+    `stored` is (interval, start) -> fields of the point; `done` is partition -> offset that the stream has yet to do.
+    """
+    dead = {(letter.partition, letter.offset): letter for letter in dead_letters_in(dead_letters)}
+    ours = [
+        (start, m) for m in messages if symbol_of(m) == symbol and (start := _start(m)) is not None and start in span
+    ]
+    good = [(start, m) for start, m in ours if (m.partition, m.offset) not in dead]
+    newest = {(str(fields_of(m.value).get("interval")), start): (m.partition, m.offset) for start, m in good}
+    found = []
+    for start, message in sorted(ours, key=lambda pair: (pair[0], pair[1].partition, pair[1].offset)):
+        interval = str(fields_of(message.value).get("interval"))
+        at = (message.partition, message.offset)
+        lost = False
+        if at in dead:
+            letter = dead[at]
+            fate = f"dead-lettered: {letter.reason}. {letter.error}".strip()
+            fate += f" It was {letter.settlement}" if letter.settlement else ""
+        elif newest[interval, start] != at:
+            fate = "superseded by a later message"
+        elif (interval, start) in stored:
+            fields = stored[interval, start]
+            names = [name for name in (*PRICE_FIELDS, VOLUME_FIELD) if name in fields]
+            fate = "stored: " + ", ".join(f"{name} {fields[name]:,}" for name in names)
+        elif message.offset >= done.get(message.partition, 0):
+            fate = "on its way: the stream has not come to it yet"
+        else:
+            fate, lost = "neither stored nor dead-lettered: replay the topic from its start", True
+        found.append(TracedMessage(start, interval, *at, message.sent_at, fate, lost))
+    return found
+
+
+def _start(message: KafkaRecord) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(fields_of(message.value).get("timestamp"))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

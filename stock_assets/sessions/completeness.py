@@ -1,0 +1,140 @@
+"""The verdict on the newest sessions, and the request for a repair that follows from a bad one."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from stock_assets.evaluations.evaluation import Evaluation
+from stock_assets.market.sessions import Key, SeriesSession
+from stock_assets.pipeline.completeness import Completeness, SessionRepair, evaluate_session, missing_bars
+from stock_assets.pipeline.kafka_records import fields_of
+from stock_assets.resources.influxdb import InfluxDBResource
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.sessions import watched
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.store.sessions import read_repairs, request_repairs
+
+_NAMED_GAPS = 5
+
+
+def evaluate_sessions(
+    settings: CodeLocationSettings,
+    kafka: KafkaResource,
+    influxdb: InfluxDBResource,
+    postgres: PostgresResource,
+    now: datetime,
+) -> Evaluation:
+    """Whether the newest session of each symbol has all its bars; where not, the source is asked again."""
+    coverage = {(row.symbol, row.interval): row for row in watched.watched_coverage(settings, postgres, now)}
+    stored_all = watched.all_is_stored(settings, kafka)
+    newest = _newest(watched.settled(settings, list(coverage.values()), stored_all, influxdb.oldest(), now))
+    first = min((one.session.day for one in newest), default=now.date())
+    repairs = read_repairs(postgres.engine, first)
+    stored = {one: stored_bars(influxdb, one) for one in newest}
+    lacking = [one for one in newest if missing_bars(one, stored[one])]
+    given = given_bars(kafka, settings, lacking)
+    rows = [
+        evaluate_session(
+            one, stored[one], given.get(one, set()), coverage[one.symbol, one.interval], repairs.get(one.key)
+        )
+        for one in newest
+    ]
+    request_repairs(
+        postgres.engine,
+        [SessionRepair(*row.of.key, requested_at=now, bars_stored=row.stored) for row in rows if row.ours],
+    )
+    return _evaluation(rows, read_repairs(postgres.engine, first))
+
+
+def stored_bars(influxdb: InfluxDBResource, one: SeriesSession) -> set[datetime]:
+    """The starts of the session's bars in InfluxDB."""
+    return influxdb.starts(one.symbol, one.interval, one.session.opened, one.session.closed)
+
+
+def given_bars(
+    kafka: KafkaResource, settings: CodeLocationSettings, sessions: Sequence[SeriesSession]
+) -> dict[SeriesSession, set[datetime]]:
+    """The starts of the sessions' bars in the topic: what the source has given.
+
+    Reads the topic from the first session's open on, since no bar is sent before it begins; of a session of years ago,
+    as in a replay, that is all of it.
+    """
+    found: dict[SeriesSession, set[datetime]] = {one: set() for one in sessions}
+    if not sessions:
+        return found
+    of_series: dict[tuple[str, str], list[SeriesSession]] = defaultdict(list)
+    for one in sessions:
+        of_series[one.symbol, one.interval].append(one)
+    since = min(one.session.opened for one in sessions) - timedelta(minutes=1)  # clocks differ
+    for message in kafka.messages(settings.names.topic, since):
+        fields = fields_of(message.value)
+        for one in of_series.get((str(fields.get("symbol")), str(fields.get("interval"))), ()):
+            start = _moment(fields.get("timestamp"))
+            if start is not None and one.session.opened <= start < one.session.closed:
+                found[one].add(start)
+    return found
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _newest(settled: Iterable[SeriesSession]) -> list[SeriesSession]:
+    newest: dict[tuple[str, str], SeriesSession] = {}
+    for one in settled:
+        before = newest.get((one.symbol, one.interval))
+        if before is None or one.session.day > before.session.day:
+            newest[one.symbol, one.interval] = one
+    return [newest[series] for series in sorted(newest)]
+
+
+def _evaluation(rows: Sequence[Completeness], repairs: Mapping[Key, SessionRepair]) -> Evaluation:
+    ours = [row for row in rows if row.ours]
+    missing = sum(row.expected - row.stored for row in rows)
+    lost = sum(row.ours for row in rows)
+    if not rows:
+        summary = "no session is over and stored yet"
+    elif ours:
+        summary = f"{lost:,} bars of {len(ours)} sessions are missing: " + ", ".join(
+            f"{row.of.symbol} {row.of.session.day}" for row in ours[:10]
+        )
+    elif missing:
+        summary = f"{len(rows)} sessions are complete but for {missing:,} bars that the source has none of"
+    else:
+        summary = f"all bars of {len(rows)} sessions are stored"
+    figures = {"bars_missing": missing, "bars_missing_of_ours": lost}
+    table = [_row(row, repairs.get(row.of.key)) for row in rows]
+    return Evaluation("session_is_complete", not ours, summary, table, figures)
+
+
+def _row(row: Completeness, repair: SessionRepair | None) -> dg.TableRecord:
+    gaps = [str(gap) for gap in row.gaps[:_NAMED_GAPS]]
+    more = len(row.gaps) - len(gaps)
+    return dg.TableRecord(
+        {
+            "session": f"{row.of.session.day}",
+            "symbol": row.of.symbol,
+            "interval": row.of.interval,
+            "expected": row.expected,
+            "given": row.given,
+            "stored": row.stored,
+            "gaps": "; ".join(gaps + ([f"and {more} more"] if more else [])),
+            "repair": _told(repair),
+        }
+    )
+
+
+def _told(repair: SessionRepair | None) -> str:
+    if repair is None:
+        return ""
+    if repair.asked_at is None:
+        return f"asked for since {repair.requested_at:%Y-%m-%d %H:%MZ}"
+    gave = f"asked again at {repair.asked_at:%Y-%m-%d %H:%MZ}, {repair.bars_given} bars given"
+    return gave if repair.finished_at else f"{gave}, not all stored yet"

@@ -1,0 +1,62 @@
+"""What the decisions about sessions are made from: coverage, calendars, and how far the stream is."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from spark_streaming.contract.process_lock import is_locked
+from spark_streaming.contract.schema import Source
+from stock_assets.evaluations.prices import bar_exchange
+from stock_assets.evaluations.stream_lag import message_lag
+from stock_assets.market.sessions import SeriesSession, has_sessions
+from stock_assets.pipeline.coverage import Coverage
+from stock_assets.pipeline.session_schedule import has_begun, newest_replayed, settled_sessions
+from stock_assets.resources.influxdb import Series
+from stock_assets.resources.kafka import KafkaResource
+from stock_assets.resources.postgres import PostgresResource
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.sources.factory import make_source
+from stock_assets.store.coverage import read_coverage
+
+
+def watched_coverage(settings: CodeLocationSettings, postgres: PostgresResource, now: datetime) -> list[Coverage]:
+    """The coverage of the symbols in use, of those whose bars lie in sessions."""
+    rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
+    return [row for row in rows if has_sessions(row.interval) and calendar_of(settings, row.symbol)]
+
+
+def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
+    """The exchange of a symbol; None of one whose exchange is not known: it has no sessions here."""
+    try:
+        return bar_exchange(settings, symbol)
+    except ValueError:
+        return None
+
+
+def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:
+    """Whether the stream has done with all that was published."""
+    return message_lag(settings, kafka) == 0
+
+
+def settled(
+    settings: CodeLocationSettings,
+    rows: Sequence[Coverage],
+    stored: bool,
+    oldest: Mapping[Series, datetime] | None,
+    now: datetime,
+) -> list[SeriesSession]:
+    """The sessions of the last days that are over and whose bars have come, or have had the time to.
+
+    `stored` is whether all that was published is stored; `oldest` says where the stored bars of each series begin: what
+    was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once
+    all is stored: its other ones are a backfill, for a person to ask for.
+    """
+    exchanges = {row.symbol: exchange for row in rows if (exchange := calendar_of(settings, row.symbol))}
+    if settings.source is Source.REPLAY:
+        ended = all(row.next_due is None for row in rows) and not is_locked(settings.state_of("ingest"))
+        return newest_replayed(rows, exchanges) if ended and stored else []
+    return [
+        one
+        for row in rows
+        for one in settled_sessions(row, exchanges[row.symbol], stored, now)
+        if oldest is None or has_begun(one.session, oldest.get((row.symbol, row.interval)), row)
+    ]

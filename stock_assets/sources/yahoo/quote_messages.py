@@ -1,0 +1,106 @@
+"""What Yahoo says about quotes, understood: frames of its WebSocket, and rows of its quote address."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from yfinance.pricing_pb2 import PricingData
+
+from spark_streaming.contract.schema import MarketPhase
+from stock_assets.market.quotes import Quote
+
+# PricingData.market_hours. Source: the numbers that Yahoo's own page gives its MarketHoursType.
+_PHASES = {
+    0: MarketPhase.PRE,
+    1: MarketPhase.REGULAR,
+    2: MarketPhase.POST,
+    3: MarketPhase.EXTENDED,
+    4: MarketPhase.OVERNIGHT,
+}
+# `marketState` of the quote address -> where the newest price stands in its row.
+_ROWS = {"PRE": ("preMarket", MarketPhase.PRE), "POST": ("postMarket", MarketPhase.POST)}
+
+
+class UnreadableFrameError(ValueError):
+    """A frame that is no quote, though it says that it is one."""
+
+
+def quote_from_frame(frame: str | bytes) -> Quote | None:
+    """The quote in a frame: JSON around base64 around protobuf. None where the frame is about something else.
+
+    Protobuf leaves zeros out, so what isn't there is zero. Of prices and sizes zero means that there is none; a change
+    of zero is a change, and phase zero is the time before the open.
+
+    Raises:
+        UnreadableFrameError: it can't be read, or lacks what makes a quote.
+    """
+    try:
+        envelope = json.loads(frame)
+        if envelope.get("type", "pricing") != "pricing":
+            return None
+        data = PricingData.FromString(base64.b64decode(envelope["message"], validate=True))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, DecodeError) as error:
+        raise UnreadableFrameError(f"{type(error).__name__}: {error}") from None
+    price = _price(data.price)
+    if not data.id or price is None or data.time <= 0:
+        raise UnreadableFrameError(f"no quote: id {data.id!r}, price {data.price}, time {data.time}")
+    return Quote(
+        data.id,
+        _moment(data.time / 1000),
+        price,
+        bid=_price(data.bid),
+        ask=_price(data.ask),
+        last_size=data.last_size if data.last_size > 0 else None,
+        day_volume=data.day_volume if data.day_volume > 0 else None,
+        change_percent=_decimal(data.change_percent),
+        market_phase=_PHASES.get(data.market_hours),
+    )
+
+
+def quote_from_row(row: Mapping[str, Any]) -> Quote | None:
+    """The quote in a row of /v7/finance/quote; None where it has no price.
+
+    Raises:
+        UnreadableFrameError: a field is not of the type that it must have.
+    """
+    part, phase = _ROWS.get(row.get("marketState", ""), ("regularMarket", MarketPhase.REGULAR))
+    if f"{part}Price" not in row:  # nobody has traded since the close
+        part, phase = "regularMarket", MarketPhase.REGULAR
+    try:
+        if not row.get(f"{part}Price") or not row.get(f"{part}Time"):
+            return None
+        volume, change = row.get("regularMarketVolume"), row.get(f"{part}ChangePercent")
+        return Quote(
+            str(row["symbol"]),
+            _moment(int(row[f"{part}Time"])),
+            float(row[f"{part}Price"]),
+            bid=float(row["bid"]) if row.get("bid") else None,
+            ask=float(row["ask"]) if row.get("ask") else None,
+            day_volume=int(volume) if volume else None,
+            change_percent=None if change is None else float(change),
+            market_phase=phase,
+        )
+    except (ValueError, TypeError, LookupError) as error:
+        raise UnreadableFrameError(f"{type(error).__name__}: {error}") from None
+
+
+def _moment(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UnreadableFrameError(f"time {seconds}: {error}") from None
+
+
+def _price(value: float) -> float | None:
+    price = _decimal(value)
+    return price if price is not None and price > 0 else None
+
+
+def _decimal(value: float) -> float | None:
+    """A 32-bit float as the decimal that it stands for: 217.1, and not 217.10000610351562."""
+    return float(str(np.float32(value))) if math.isfinite(value) else None

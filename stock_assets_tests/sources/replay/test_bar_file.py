@@ -1,0 +1,220 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stock_assets.sources.replay.bar_file import BarFileError, FileLayout, check_timezone, parse_columns, read_chunks
+
+HEADER = "symbol,interval,timestamp,open,high,low,close,volume\n"
+GOOD = "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
+NEXT = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100\n"
+
+
+def read(path: Path, text: str, **options: str) -> pd.DataFrame:
+    path.write_text(text)
+    layout = FileLayout(path, {}, **options)  # type: ignore[arg-type]
+    return pd.concat([piece.bars for piece in read_chunks(layout)])
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return tmp_path / "bars.csv"
+
+
+def test_bars_come_typed_and_in_utc(csv: Path) -> None:
+    bars = read(csv, HEADER + GOOD + "AAPL,1m,2026-11-20T09:31:00-05:00,10,11,9,10.5,100\n")
+    assert list(bars["start"]) == [pd.Timestamp("2026-11-20T14:30Z"), pd.Timestamp("2026-11-20T14:31Z")]
+    assert bars["volume"].dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("AAPL,1m,2026-11-20T14:31:00Z,ten,11,9,10.5,100", r"line 3: open 'ten' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,NaN,11,9,10.5,100", r"line 3: open 'NaN' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,inf,9,10.5,100", r"line 3: high 'inf' is no finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,0,10.5,100", r"line 3: low '0' is no price"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,10.2,9,10.5,100", r"line 3: high '10.2' is a high below"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,10.2,10.5,100", r"line 3: low '10.2' is a low above"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5", r"line 3: volume '1.5' is no volume"),
+        ("AAPL,1m,noon,10,11,9,10.5,100", r"line 3: timestamp 'noon' is no time"),
+        ("AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100", r"line 3: .* comes after a newer bar; sort"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* is that of line 2 again; keep one"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.6,100", r"line 3: .* is that of line 2 again, with other values"),
+        ("AAPL,1m,1969-12-31T23:59:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is before 1970"),
+        ("AAPL,1m,2126-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is more than a day ahead"),
+        ("AAPL,1 minute,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: interval '1 minute' can't be used"),
+        ("AAPL\\,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: symbol .* ends in a backslash"),
+        ("AAPL,1m,,10,11,9,10.5,100", r"line 3: timestamp '' is no time"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,-1", r"line 3: volume '-1' is no volume"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, told: str) -> None:
+    with pytest.raises(BarFileError, match=told):
+        read(csv, HEADER + GOOD + line + "\n")
+
+
+def test_a_high_that_rounding_put_below_the_close_is_good(csv: Path) -> None:
+    assert len(read(csv, HEADER + "AAPL,1m,2026-11-20T14:30:00Z,10,10.4999998,9,10.5,100\n")) == 1
+
+
+def test_a_missing_column_is_named_with_what_is_there(csv: Path) -> None:
+    with pytest.raises(BarFileError, match=r"no column for volume; it has .*'close'\]: name it with --columns volume="):
+        read(csv, "symbol,interval,timestamp,open,high,low,close\n")
+
+
+def test_a_naive_time_needs_its_zone(csv: Path) -> None:
+    text = HEADER + "AAPL,1m,2026-11-20 09:30:00,10,11,9,10.5,100\n"
+    with pytest.raises(BarFileError, match="names no time zone; give --timezone"):
+        read(csv, text)
+    [start] = read(csv, text, timezone="America/New_York")["start"]
+    assert start == datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+
+
+def test_an_hour_that_came_twice_is_ambiguous(csv: Path) -> None:
+    text = HEADER + "AAPL,1m,2026-11-01 01:30:00,10,11,9,10.5,100\n"
+    with pytest.raises(BarFileError, match="is ambiguous in America/New_York"):
+        read(csv, text, timezone="America/New_York")
+
+
+def test_a_date_alone_starts_when_its_exchange_opened(csv: Path) -> None:
+    text = "Date,Open,High,Low,Close,Volume,Adj Close\n2013-03-01,10,11,9,10.5,100,3\n"
+    [start] = read(csv, text, symbol="AAPL", interval="1d")["start"]
+    assert start == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
+    with pytest.raises(BarFileError, match="2013-03-02 was no trading day of XNYS"):
+        read(csv, text.replace("2013-03-01", "2013-03-02"), symbol="AAPL", interval="1d")
+
+
+def test_columns_go_by_the_names_that_are_told(csv: Path) -> None:
+    text = "when,o,h,l,c,v\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
+    columns = parse_columns("timestamp=when,open=o,high=h,low=l,close=c,volume=v")
+    csv.write_text(text)
+    [piece] = read_chunks(FileLayout(csv, columns, symbol="X", interval="1m"))
+    assert piece.bars.iloc[0]["close"] == 10.5
+    with pytest.raises(BarFileError, match="no column 'zzz' for open"):
+        next(iter(read_chunks(FileLayout(csv, {**columns, "open": "zzz"}, symbol="X", interval="1m"))))
+    with pytest.raises(BarFileError, match="colour is none of a bar's names"):
+        parse_columns("colour=blue")
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.to_datetime(["2026-11-20T14:30Z"]),
+            "open": [10.0],
+            "high": 11.0,
+            "low": 9.0,
+            "close": 10.5,
+            "volume": 7,
+        }
+    )
+    frame.to_parquet(tmp_path / "bars.parquet")
+    [piece] = read_chunks(FileLayout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
+    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
+
+
+def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) -> None:
+    with pytest.raises(BarFileError, match="there is no such file"):
+        list(read_chunks(FileLayout(tmp_path / "none.csv", {})))
+    with pytest.raises(BarFileError, match="it has no rows"):
+        read(csv, HEADER)
+    with pytest.raises(BarFileError, match="it can't be read"):
+        read(csv, "")
+
+
+def test_the_first_bad_line_is_named_whatever_is_wrong_with_it(csv: Path) -> None:
+    late = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5\n"
+    early = "AAPL,1m,2026-11-20T14:32:00Z,ten,11,9,10.5,1\n"
+    with pytest.raises(BarFileError, match=r"line 3: volume '1.5' .*and 1 more lines"):
+        read(csv, HEADER + GOOD + late + early)
+
+
+def test_blank_lines_say_nothing_and_count(csv: Path) -> None:
+    assert len(read(csv, HEADER + GOOD + "\n" + NEXT + "\n\n")) == 2
+    with pytest.raises(BarFileError, match="line 4: open"):
+        read(csv, HEADER + GOOD + "\n" + NEXT.replace("10,11", "x,11"))
+
+
+def test_invalid_lines_are_left_out_and_listed_where_that_is_asked_for(csv: Path) -> None:
+    bad = [
+        "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n",
+        "AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100\n",
+        "AAPL,1m,2026-11-20T14:30:30Z,NaN,11,9,10.5,100\n",
+    ]
+    csv.write_text(HEADER + GOOD + "".join(bad) + NEXT)
+    [piece] = read_chunks(FileLayout(csv, {}, skip_invalid=True))
+    assert list(piece.bars["start"].dt.minute) == [30, 31]
+    assert [refusal.line for refusal in piece.left_out] == [3, 4, 5]
+
+
+def test_a_file_of_nothing_but_invalid_lines_is_an_error_even_then(csv: Path) -> None:
+    csv.write_text(HEADER + GOOD.replace("10,11", "x,11"))
+    with pytest.raises(BarFileError, match="none of its 1 rows is a bar"):
+        list(read_chunks(FileLayout(csv, {}, skip_invalid=True)))
+
+
+def test_the_order_of_time_holds_across_the_pieces_of_a_large_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_PIECE", 1)
+    assert len(read(csv, HEADER + GOOD + NEXT)) == 2
+    with pytest.raises(BarFileError, match=r"line 4: .* comes after a newer bar"):
+        read(csv, HEADER + GOOD + NEXT + GOOD)
+
+
+def test_an_unknown_time_zone_is_named() -> None:
+    with pytest.raises(BarFileError, match="New_Amsterdam: there is no such time zone"):
+        check_timezone("America/New_Amsterdam")
+
+
+DAYS = "Date,Open,High,Low,Close,Volume\n2013-02-28,10,11,9,10.5,100\n"
+
+
+def test_a_bad_day_among_days_changes_no_other_and_is_named(csv: Path) -> None:
+    csv.write_text(DAYS + "n/a,10,11,9,10.5,100\n2013-03-01 00:00:00,10,11,9,10.5,100\n")
+    layout = FileLayout(csv, {}, symbol="AAPL", interval="1d", timezone="America/New_York", skip_invalid=True)
+    [piece] = read_chunks(layout)
+    assert [start.hour for start in piece.bars["start"]] == [14, 14]
+    assert [refusal.line for refusal in piece.left_out] == [3]
+    with pytest.raises(BarFileError, match="line 3: Date 'n/a' is no time"):
+        list(read_chunks(replace(layout, skip_invalid=False)))
+
+
+def test_a_comma_at_the_end_of_each_row_is_no_column(csv: Path) -> None:
+    bars = read(csv, "Date,Open,High,Low,Close,Volume,\n2013-02-28,10,11,9,10.5,100,\n", symbol="AAPL", interval="1d")
+    assert bars.iloc[0]["open"] == 10
+
+
+def test_a_bar_of_1985_has_its_session(csv: Path) -> None:
+    [start] = read(csv, DAYS.replace("2013-02-28", "1985-01-02"), symbol="IBM", interval="1d")["start"]
+    assert start == datetime(1985, 1, 2, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("AAPL,1m,2026-11-20T14:31:00.5Z,10,11,9,10.5,100", "is not a whole second"),
+        ("^GDAXI,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", "have no calendar here yet"),
+    ],
+)
+def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, line: str, told: str) -> None:
+    with pytest.raises(BarFileError, match=told):
+        read(csv, HEADER + GOOD + line + "\n")
+
+
+@pytest.mark.parametrize("times", [[date(2013, 3, 1)], [pd.Timestamp("2013-03-01")]])
+def test_the_days_of_a_parquet_file_are_days(tmp_path: Path, times: list[object]) -> None:
+    prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7}
+    pd.DataFrame({"date": times, **prices}).to_parquet(tmp_path / "days.parquet")
+    [piece] = read_chunks(FileLayout(tmp_path / "days.parquet", {}, symbol="AAPL", interval="1d"))
+    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2013-03-01T14:30Z")
+
+
+def test_numbers_for_times_and_missing_symbols_are_refused(tmp_path: Path) -> None:
+    prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7, "interval": "1m"}
+    pd.DataFrame({"time": [1_362_148_200], "symbol": ["X"], **prices}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(BarFileError, match="line 1: time '1362148200' is no time"):
+        list(read_chunks(FileLayout(tmp_path / "a.parquet", {})))
+    pd.DataFrame({"time": ["2026-11-20T14:31:00Z"], "symbol": [None], **prices}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(BarFileError, match="line 1: symbol 'None' is missing"):
+        list(read_chunks(FileLayout(tmp_path / "b.parquet", {})))

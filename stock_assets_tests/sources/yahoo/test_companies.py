@@ -1,0 +1,103 @@
+"""Companies, splits and dividends of source yahoo, and prices from before a split."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from stock_assets.market.companies import CompanyInfo
+from stock_assets.sources.base import FetchFailure
+from stock_assets.sources.yahoo.errors import AnswerKind
+from stock_assets_tests.services.yahoo import Market, YahooServer
+from stock_assets_tests.sources.yahoo.asked import FRIDAY_EVENING, LAST_BAR, Asked
+
+
+def test_an_unknown_symbol_has_neighbours(asked: Asked, market: Market) -> None:
+    market.facts |= {"AMD": {}, "AMZN": {}, "IBM": {}}
+    client = asked.source.client
+    assert client.nearest("AMZN")[0] == ("AMZN", "AMZN Inc.")
+    assert [symbol for symbol, _ in client.nearest("AMZM")] == ["AMD", "AMZN"]
+
+
+def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:
+    market.facts["AMZN"] = {
+        "marketCap": 2_345_678_901_234,
+        "trailingPE": "Infinity",
+        "forwardPE": 27.5,
+        "currency": "USD",
+        "country": "United States",
+        "fullTimeEmployees": 1_546_000,
+        "beta": 1.3,
+        "trailingAnnualDividendYield": 0.0042,
+        "dividendYield": 0.43,
+        "earningsTimestamp": 1793221200,  # 28 October 2026: the last ones
+        "earningsTimestampStart": 1801256400,  # 29 January 2027
+        "earningsTimestampEnd": 1801688400,
+    }
+    amazon, apple = asked.source.companies(asked.source.symbols, FRIDAY_EVENING)
+    assert isinstance(amazon, CompanyInfo)
+    assert (amazon.marketcap, amazon.trailingpe, amazon.sector) == (2_345_678_901_234, None, None)
+    assert str(amazon.forwardpe) == "27.5"
+    assert (amazon.country, amazon.website, amazon.employees) == ("United States", None, 1_546_000)
+    assert (str(amazon.beta), str(amazon.dividendyield)) == ("1.3", "0.0042")
+    assert amazon.nextearnings == date(2027, 1, 29)
+    assert amazon.entry_date == date(2026, 11, 20)
+    assert isinstance(apple, FetchFailure)
+    assert (apple.symbol, apple.kind, apple.is_final) == ("AAPL", AnswerKind.UNKNOWN_SYMBOL, True)
+
+
+SPLIT_MORNING = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+
+
+def test_splits_and_dividends_are_given_beside_the_bars_as_declared(asked: Asked, market: Market) -> None:
+    thursday = datetime(2026, 11, 19, 14, 30, tzinfo=UTC)
+    market.splits["AMZN"] = {SPLIT_MORNING: (4, 1)}
+    market.dividends["AMZN"] = {thursday: 0.205}  # in shares of Monday
+    asked.clock.time, asked.source.history = datetime(2026, 11, 23, 23, tzinfo=UTC), timedelta(days=5)
+    asked.until_it_rests()
+    split, dividend = (action for batch in asked.batches for action in batch.actions)
+    assert (str(split.kind), split.ex_date, split.value) == ("split", date(2026, 11, 23), Decimal(4))
+    assert (str(dividend.kind), dividend.ex_date, dividend.currency) == ("dividend", date(2026, 11, 19), "USD")
+    assert float(dividend.value) == pytest.approx(0.82)
+    traded = 100 + (20 * 60 + 58) / 100 + len("AMZN")  # at 20:58 in UTC
+    assert float(split.close_before or 0) == pytest.approx(traded, abs=1e-3)
+    assert float(dividend.close_before or 0) == pytest.approx(traded, abs=1e-3)
+
+
+def test_prices_from_before_a_split_are_those_that_were_traded(
+    asked: Asked, market: Market, server: YahooServer, tmp_path: Path
+) -> None:
+    before = {bar.start: bar for bar in asked.until_it_rests() if bar.symbol == "AMZN"}
+    market.splits["AMZN"] = {SPLIT_MORNING: (4, 1)}
+    bars = asked.once(SPLIT_MORNING + timedelta(minutes=2, seconds=16))
+    # Yahoo has divided Friday's prices by four, and that is no correction.
+    assert [bar.start for bar in bars if bar.symbol == "AMZN"] == [SPLIT_MORNING]
+    fresh = Asked(server, tmp_path, "AMZN")
+    fresh.clock.time = asked.clock.time
+    again = {bar.start: bar for bar in fresh.until_it_rests() if bar.symbol == "AMZN" and bar.start in before}
+    assert LAST_BAR in again
+    assert all(bar.close == pytest.approx(before[start].close, abs=1e-3) for start, bar in again.items())
+    assert {bar.volume for bar in again.values()} == {1000}
+
+
+def test_a_part_of_a_long_history_knows_of_splits_after_it(asked: Asked, market: Market) -> None:
+    asked.source.interval, asked.source.history = "1m", timedelta(days=12)
+    market.splits["AMZN"] = {datetime(2026, 11, 18, 14, 30, tzinfo=UTC): (2, 1)}
+    bars = {bar.start: bar for bar in asked.until_it_rests() if bar.symbol == "AMZN"}
+    first = min(bars)
+    assert first == datetime(2026, 11, 6, 14, 30, tzinfo=UTC)
+    assert bars[first].close == pytest.approx(market.close("AMZN", first) * 2)
+    assert len(bars) == 11 * 390
+    assert len([symbol for symbol, _ in market.charts() if symbol == "AMZN"]) == 5  # three parts, two questions
+
+
+def test_the_newest_splits_and_dividends_are_asked_for_by_the_day(asked: Asked, market: Market) -> None:
+    market.dividends["AMZN"] = {datetime(2026, 5, 7, 14, 30, tzinfo=UTC): 0.5}
+    market.unknown.add("AAPL")
+    amazon, apple = asked.source.actions(asked.source.symbols, FRIDAY_EVENING)
+    assert not isinstance(amazon, FetchFailure)
+    [dividend] = amazon
+    assert (dividend.ex_date, float(dividend.value)) == (date(2026, 5, 7), 0.5)
+    assert dividend.close_before is not None
+    assert isinstance(apple, FetchFailure)

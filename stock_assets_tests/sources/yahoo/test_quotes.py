@@ -1,0 +1,238 @@
+"""Yahoo's quotes over a real WebSocket, TLS and protobuf, from a server that does what servers and networks do."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from spark_streaming.contract.quote_validity import quote_rejection_reason
+from spark_streaming.contract.schema import MarketPhase
+from stock_assets.market.quotes import Quote
+from stock_assets.sources.yahoo.client import YahooClient
+from stock_assets.sources.yahoo.quote_messages import UnreadableFrameError, quote_from_frame, quote_from_row
+from stock_assets.sources.yahoo.quotes import CLOSED, RetryTimes, YahooQuotes
+from stock_assets.sources.yahoo.rate_limiter import RateLimiter
+from stock_assets.sources.yahoo.websocket import YahooWebSocket
+from stock_assets_tests.services.waiting import eventually
+from stock_assets_tests.services.yahoo import YahooServer
+from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off, closing, frame_of, saying
+
+OPEN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)  # a Friday, half an hour after New York's open
+MS = int(OPEN.timestamp() * 1000)
+HASTY = RetryTimes(first_backoff=0.02, longest_backoff=0.1, steady=60, poll_after=3, poll_every=0.05, watchlist=0.05)
+
+
+@dataclass
+class Client:
+    """The source in a thread of its own, and what it has given."""
+
+    source: YahooQuotes
+    watched: list[str]
+    time: list[datetime]
+    quotes: list[Quote] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        for batch in self.source.batches(self.stop):
+            self.quotes.extend(batch)
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+    def prices(self) -> list[float]:
+        return [quote.price for quote in self.quotes]
+
+
+@pytest.fixture
+def stream() -> Iterator[StreamServer]:
+    server = StreamServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(stream: StreamServer, server: YahooServer, tmp_path: Path) -> Iterator[Client]:
+    watched, time = ["AMZN", "AAPL"], [OPEN]
+    source = YahooQuotes(
+        watched=lambda: list(watched),
+        stream=YahooWebSocket(stream.address, stream.context, resubscribe_seconds=60, stall_seconds=60),
+        client=YahooClient(tmp_path, server.session),
+        rate_limiter=RateLimiter(tmp_path / "turns.json", per_minute=60_000),
+        patience=HASTY,
+        now=lambda: time[0],
+    )
+    made = Client(source, watched, time)
+    yield made
+    made.end()
+
+
+def test_a_frame_is_read_with_the_prices_that_were_meant() -> None:
+    frame = frame_of(
+        "AMZN", MS + 123, 217.1, bid=217.05, ask=217.15, last_size=100, day_volume=2**40, change_percent=-0.42,
+        market_hours=1,
+    )  # fmt: skip
+    quote = quote_from_frame(frame)
+    at = OPEN + timedelta(milliseconds=123)
+    assert quote == Quote("AMZN", at, 217.1, 217.05, 217.15, 100, 2**40, -0.42, MarketPhase.REGULAR)
+    assert json.loads(quote.value)["timestamp"] == "2026-11-20T15:00:00.123Z"
+    assert json.loads(quote.value)["day_volume"] == 2**40
+    assert quote_rejection_reason(quote.key, quote.value, OPEN) is None
+
+
+def test_zeros_that_are_left_out_are_an_unchanged_price_before_the_open_and_no_size() -> None:
+    quote = quote_from_frame(frame_of("AMZN", MS, 217.1))
+    assert quote == Quote("AMZN", OPEN, 217.1, change_percent=0.0, market_phase=MarketPhase.PRE)
+    assert set(json.loads(quote.value)) == {"symbol", "timestamp", "price", "change_percent", "market_phase"}
+    assert quote_rejection_reason(quote.key, quote.value, OPEN) is None
+
+
+GARBAGE: dict[str, str | bytes] = {
+    "no JSON": "{",
+    "no object": "[1]",
+    "no message": '{"type": "pricing"}',
+    "no base64": '{"type": "pricing", "message": "***"}',
+    "half a protobuf": json.dumps({"type": "pricing", "message": json.loads(frame_of("AMZN", MS, 1))["message"][:12]}),
+    "bytes": b"\x00\xff",
+    "no price": frame_of("AMZN", MS, 0),
+    "no symbol": frame_of("", MS, 1),
+    "a price that is no number": frame_of("AMZN", MS, float("nan")),
+    "a time beyond all calendars": frame_of("AMZN", 2**60, 1),
+}
+
+
+@pytest.mark.parametrize("frame", GARBAGE.values(), ids=GARBAGE.keys())
+def test_what_is_no_quote_is_said_to_be_none(frame: str | bytes) -> None:
+    with pytest.raises(UnreadableFrameError):
+        quote_from_frame(frame)
+
+
+def test_a_garbage_frame_is_counted_and_the_next_one_is_read(stream: StreamServer, client: Client) -> None:
+    stream.acts = [saying(*GARBAGE.values(), '{"type": "welcome"}', frame_of("AMZN", MS, 217.1))]
+    client.start()
+    eventually(lambda: client.prices() == [217.1])
+    assert client.source.status.count == {"unreadable": len(GARBAGE), "other_frames": 1}
+    assert len(stream.visits) == 1
+
+
+def test_two_ticks_of_one_millisecond_are_two_quotes_and_a_repeated_one_is_one(
+    stream: StreamServer, client: Client
+) -> None:
+    ticks = [frame_of("AMZN", MS, price) for price in (217.1, 217.2, 217.2)]
+    stream.acts = [saying(*ticks, frame_of("AAPL", MS, 5))]
+    client.start()
+    eventually(lambda: client.prices() == [217.1, 217.2, 5.0])
+    assert client.source.status.how == "WebSocket"
+
+
+@pytest.mark.parametrize("leaving", [closing, breaking_off])
+def test_after_a_close_it_connects_and_subscribes_anew(
+    stream: StreamServer, client: Client, leaving: Callable[..., Callable[..., None]]
+) -> None:
+    stream.acts = [leaving(frame_of("AMZN", MS, 1)), leaving(frame_of("AMZN", MS, 2)), saying(frame_of("AMZN", MS, 3))]
+    client.start()
+    eventually(lambda: client.prices() == [1, 2, 3])
+    assert [visit.subscribed[0] for visit in stream.visits] == [["AAPL", "AMZN"]] * 3
+    assert client.source.status.count["connections_lost"] == 2
+
+
+def test_a_silent_connection_is_given_up(stream: StreamServer, client: Client) -> None:
+    client.source.stream.stall_seconds = 0.3
+    stream.acts = [saying(), saying(frame_of("AMZN", MS, 1))]
+    client.start()
+    eventually(lambda: client.prices() == [1])
+    assert client.source.status.count["stalls"] >= 1
+
+
+def test_it_subscribes_again_and_again(stream: StreamServer, client: Client) -> None:
+    client.source.stream.resubscribe_seconds = 0.1
+    client.start()
+    eventually(lambda: bool(stream.visits) and len(stream.visits[0].subscribed) >= 3)
+    assert len(stream.visits) == 1
+
+
+def test_a_change_of_the_watchlist_changes_what_is_subscribed(stream: StreamServer, client: Client) -> None:
+    client.start()
+    eventually(lambda: bool(stream.visits))
+    client.watched[:] = ["AAPL", "BTC-USD"]
+    eventually(lambda: stream.visits[0].subscribed[-1] == ["AAPL", "BTC-USD"])
+    assert stream.visits[0].unsubscribed == [["AMZN"]]
+
+
+def test_it_is_connected_only_while_a_market_is_open(stream: StreamServer, client: Client) -> None:
+    client.time[0] = OPEN - timedelta(hours=2)
+    client.start()
+    eventually(lambda: client.source.status.how == CLOSED)
+    assert stream.visits == []
+    client.time[0] = OPEN
+    eventually(lambda: len(stream.visits) == 1)
+    client.time[0] = OPEN + timedelta(hours=8)
+    eventually(lambda: client.source.status.how == CLOSED)
+    eventually(lambda: stream.visits[0].connection.close_code == 1000)
+
+
+def test_with_extended_hours_it_is_connected_before_the_open_too(stream: StreamServer, client: Client) -> None:
+    client.source.extended = True
+    client.time[0] = OPEN - timedelta(hours=2)
+    client.start()
+    eventually(lambda: bool(stream.visits))
+
+
+def test_only_symbols_of_open_markets_are_subscribed(stream: StreamServer, client: Client) -> None:
+    client.watched[:] = ["AMZN", "SAP.DE", "BTC-USD"]
+    client.time[0] = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # Frankfurt trades, New York sleeps
+    client.start()
+    eventually(lambda: bool(stream.visits))
+    assert stream.visits[0].subscribed[0] == ["BTC-USD", "SAP.DE"]
+
+
+def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
+    stream: StreamServer, server: YahooServer, client: Client
+) -> None:
+    row = {"marketState": "REGULAR", "regularMarketPrice": 217.5, "regularMarketTime": MS // 1000, "bid": 217.4}
+    server.market.quotes = {"AMZN": row | {"regularMarketVolume": 48210, "regularMarketChangePercent": 0.1}}
+    stream.refusals = 12
+    stream.acts = [saying(frame_of("AMZN", MS + 5, 218))]
+    client.start()
+    eventually(lambda: "polled" in client.source.status.how)
+    eventually(lambda: client.prices() == [217.5, 218])
+    assert client.quotes[0] == Quote(
+        "AMZN", OPEN, 217.5, bid=217.4, day_volume=48210, change_percent=0.1, market_phase=MarketPhase.REGULAR
+    )
+    eventually(lambda: client.source.status.how == "WebSocket")
+    assert client.source.status.count["polls"] >= 1
+
+
+def test_where_nothing_can_be_had_it_says_so_and_goes_on(
+    stream: StreamServer, server: YahooServer, client: Client
+) -> None:
+    server.market.quotes = {}
+    server.market.refuse_quotes = True
+    stream.refusals = 1_000
+    client.start()
+    try:
+        eventually(lambda: "neither" in client.source.status.how)
+        assert client.source.status.count["polls_failed"] >= 1
+    finally:
+        server.market.refuse_quotes = False
+    stream.acts = [saying(frame_of("AMZN", MS, 1))]
+    stream.refusals = 0
+    eventually(lambda: client.prices() == [1])
+
+
+def test_a_row_after_the_close_is_of_that_time() -> None:
+    row = {"symbol": "AMZN", "marketState": "POST", "regularMarketPrice": 1, "regularMarketTime": 1}
+    later = {"postMarketPrice": 2.5, "postMarketTime": MS // 1000, "postMarketChangePercent": 0.2}
+    assert quote_from_row(row | later) == Quote("AMZN", OPEN, 2.5, change_percent=0.2, market_phase=MarketPhase.POST)
+    assert quote_from_row({"symbol": "AMZN", "marketState": "CLOSED"}) is None
+    with pytest.raises(UnreadableFrameError):
+        quote_from_row(row | {"regularMarketPrice": "dear"})
