@@ -1,5 +1,6 @@
 """The fixtures that every test may ask for."""
 
+from stock_assets_tests.services.dagster_instance import instance, instance_of_the_run
 from stock_assets_tests.services.fixtures import (
     connector_jars,
     fresh_bucket,
@@ -17,6 +18,8 @@ __all__ = [
     "fresh_bucket",
     "fresh_topic",
     "influxdb_server",
+    "instance",
+    "instance_of_the_run",
     "kafka_server",
     "make_bucket",
     "postgres_server",

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from stock_assets.pipeline.desired_state import Action, Role
-from stock_assets_tests.market.trading_days import World, at
+from stock_assets_tests.pipeline.trading_days import World, at
 
 SHARES = ("AMZN", "AAPL")
 
