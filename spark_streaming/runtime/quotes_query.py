@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.heartbeat import FeedHeartbeat
 from spark_streaming.runtime.progress import Totals
 from spark_streaming.runtime.supervision import StreamFailedError, supervise, watch_topic
@@ -89,7 +90,7 @@ class QuotesQuery:
                     return
                 ran = (datetime.now(UTC) - began).total_seconds()
                 failures = 1 if ran > _LONGEST_BACKOFF_SECONDS else failures + 1
-                pause = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16), _LONGEST_BACKOFF_SECONDS)
+                pause = delay_seconds(failures, _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS)
                 known = isinstance(error, StreamFailedError)
                 log.error("quotes have failed, and begin again in %.0f s: %s", pause, error, exc_info=not known)
                 self._ended.wait(pause)

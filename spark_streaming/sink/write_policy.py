@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
+from spark_streaming.contract.backoff import delay_seconds
+
 LONGEST_BACKOFF_SECONDS = 60.0
 _FIRST_BACKOFF_SECONDS = 0.25
 # InfluxDB's own words for "these lines, never". Another server's 400 (a proxy's, say) must not cost a single bar.
@@ -53,7 +55,7 @@ def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecisi
         return WriteDecision(WriteStep.HALVE)
     if answer.status in _GUILTY and answer.code == _GUILTY[answer.status]:
         return WriteDecision(WriteStep.HALVE if lines > 1 else WriteStep.REFUSE)
-    backoff = min(LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt, 16))
+    backoff = delay_seconds(attempt + 1, _FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
     return WriteDecision(WriteStep.WAIT, max(answer.retry_after or 0.0, backoff))
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from spark_streaming.contract.backoff import delay_seconds
+
 FIRST_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(hours=1)
 
@@ -98,9 +100,11 @@ def after_attempt(
     told = tuple(dict.fromkeys([*notice.told, *(target for target, error in outcome.items() if not error)]))
     if set(targets) <= set(told):
         return replace(notice, told=told, delivered_at=now, attempts=notice.attempts + 1, next_try_at=None, error="")
-    pause = min(FIRST_RETRY * (1 << min(notice.attempts, 10)), LONGEST_RETRY)
+    pause = delay_seconds(notice.attempts + 1, FIRST_RETRY.total_seconds(), LONGEST_RETRY.total_seconds())
     error = "; ".join(sorted({error for error in outcome.values() if error}))
-    return replace(notice, told=told, attempts=notice.attempts + 1, next_try_at=now + pause, error=error)
+    return replace(
+        notice, told=told, attempts=notice.attempts + 1, next_try_at=now + timedelta(seconds=pause), error=error
+    )
 
 
 def _begun(

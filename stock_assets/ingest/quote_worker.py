@@ -8,6 +8,7 @@ from typing import Self
 
 from kafka.errors import KafkaError
 
+from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.heartbeat import FeedHeartbeat
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.market.quotes import Quote
@@ -87,7 +88,7 @@ class QuoteWorker:
     def _fail(self, error: Exception) -> None:
         self._failure = f"{type(error).__name__}: {error}"
         self._failures += 1
-        self._stop.wait(min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 16), _LONGEST_BACKOFF_SECONDS))
+        self._stop.wait(delay_seconds(self._failures, _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS))
 
     def _close(self) -> None:
         if self._publisher is not None:

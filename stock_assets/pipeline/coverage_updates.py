@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from spark_streaming.contract.backoff import delay_seconds
 from stock_assets.market.bars import Bar, interval_length
 from stock_assets.market.symbols import delay_of, exchange_of
 from stock_assets.pipeline.coverage import MORE_TO_COME, Coverage, PermanentGap
@@ -78,4 +79,4 @@ def after_failure(
 def retry_delay(failures: int, *, is_unknown: bool) -> timedelta:
     """How long a symbol rests after so many refusals in a row, this one counted: ever longer."""
     first, longest = (_FIRST_REST, LONGEST_REST) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
-    return min(first * (1 << min(max(failures, 1) - 1, 12)), longest)
+    return timedelta(seconds=delay_seconds(failures, first.total_seconds(), longest.total_seconds()))

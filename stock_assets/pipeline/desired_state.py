@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 
 STARTUP_GRACE = timedelta(seconds=120)  # from a run's launch to its program's first heartbeat; Spark needs 15-40 s
@@ -95,7 +96,8 @@ def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
     recent = _recent(failures, now)
     if not recent:
         return timedelta(0)
-    return min(FIRST_BACKOFF * (1 << min(len(recent) - 1, 10)), LONGEST_BACKOFF)
+    seconds = delay_seconds(len(recent), FIRST_BACKOFF.total_seconds(), LONGEST_BACKOFF.total_seconds())
+    return timedelta(seconds=seconds)
 
 
 def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
