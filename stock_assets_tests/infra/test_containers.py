@@ -198,7 +198,7 @@ def test_what_is_installed_has_more_than_python_files(tmp_path: Path) -> None:
     for pattern in (
         "infra/dagster/dagster.yaml",
         "infra/grafana/provisioning/datasources/stocks.yaml",
-        "spark_streaming/log4j2.properties",
+        "spark_streaming/runtime/log4j2.properties",
         "stock_assets/store/migrations/script.py.mako",
         "stock_assets/store/migrations/versions/0001_*.py",
     ):
