@@ -1,4 +1,4 @@
-"""How fast the dashboards' queries are: a year of 1-minute bars of 50 symbols, asked as Grafana asks."""
+"""How fast the dashboards' queries are on a year of 1-minute bars of 50 symbols, sent as Grafana sends them."""
 
 import random
 import statistics
@@ -33,11 +33,11 @@ from stock_assets.store.sessions import write_summaries
 SYMBOLS = [f"S{number:02}" for number in range(50)]
 _LAST = date(2026, 11, 20)
 _YEAR = timedelta(days=365)
-_TIMES = 3
+_RUNS = 3
 _NEVER = "2100-01-01T00:00:00Z"
 _LINES = 20_000  # a request
 
-# What is looked at: dashboard, days, how many symbols are chosen, and variables that are not asked for.
+# Name of a view -> dashboard, days of its range, number of selected symbols, values of variables that are not queried.
 _VIEWS: dict[str, tuple[str, float, int, dict[str, str]]] = {
     "Market, 5 days, 4 symbols": ("market", 5, 4, {}),
     "Market, 31 days, 4 symbols": ("market", 31, 4, {}),
@@ -49,27 +49,27 @@ _VIEWS: dict[str, tuple[str, float, int, dict[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One query: how long each try took, and how many values came back."""
+class QueryTimes:
+    """One query: how long each run of it took, and how many values it returned."""
 
     milliseconds: list[float]
     values: int
 
     @property
     def median(self) -> float:
-        """Of the tries, in milliseconds."""
+        """Of the runs, in milliseconds."""
         return statistics.median(self.milliseconds)
 
 
-def measure(stand: BenchEnvironment, progress: Progress) -> dict[str, dict[str, float | str]]:
-    """View -> its slowest query (median of three tries and the worst, in milliseconds), and all queries together."""
+def measure(bench: BenchEnvironment, progress: Progress) -> dict[str, dict[str, float | str]]:
+    """Return view -> its slowest query (median and worst of three runs, in ms), and the sum of all queries."""
     with progress.step("starting PostgreSQL"):
-        stand.servers.bring_up_postgres([Source.YAHOO])
-    bucket, sessions = stand.bucket(), sessions_between("XNYS", _LAST - _YEAR, _LAST)
+        bench.servers.bring_up_postgres([Source.YAHOO])
+    bucket, sessions = bench.bucket(), sessions_between("XNYS", _LAST - _YEAR, _LAST)
     with progress.step(f"storing {len(SYMBOLS) * 390 * len(sessions):,} bars and their sessions"):
-        _fill(bucket, _engine(stand), sessions)
-    databases, stop = _databases(stand, bucket), sessions[-1].closed
-    told = {}
+        _fill(bucket, _engine(bench), sessions)
+    databases, stop = _databases(bench, bucket), sessions[-1].closed
+    report = {}
     for name, (board, days, symbols, more) in _VIEWS.items():
         with progress.step(name):
             variables: dict[str, str | Sequence[str]] = {
@@ -80,32 +80,32 @@ def measure(stand: BenchEnvironment, progress: Progress) -> dict[str, dict[str, 
             }
             view = View(stop - timedelta(days=days), stop, bucket.name, bucket.org, variables)
             view = databases.opened(load(DASHBOARDS / f"{board}.json"), view)
-            told[name] = _told({query: _asked(databases, query, view) for query in _panels(board)})
-    return told
+            report[name] = _summary({query: _timed(databases, query, view) for query in _panels(board)})
+    return report
 
 
 def _panels(board: str) -> Iterator[Query]:
     return (query for query in queries_of(load(DASHBOARDS / f"{board}.json")) if query.place.startswith("panel"))
 
 
-def _asked(databases: Databases, query: Query, view: View) -> Asked:
+def _timed(databases: Databases, query: Query, view: View) -> QueryTimes:
     taken, values = [], 0
-    for _ in range(_TIMES):
+    for _ in range(_RUNS):
         begin = time.perf_counter()
         frames = databases.answer(query, view)
         taken.append(1000 * (time.perf_counter() - begin))
         values = sum(frame.rows * max(1, len(frame.columns) - 1) for frame in frames)
-    return Asked(taken, values)
+    return QueryTimes(taken, values)
 
 
-def _told(asked: dict[Query, Asked]) -> dict[str, float | str]:
-    slowest = max(asked, key=lambda query: asked[query].median)
+def _summary(times: dict[Query, QueryTimes]) -> dict[str, float | str]:
+    slowest = max(times, key=lambda query: times[query].median)
     return {
         "slowest": f"{slowest.place}, {slowest.ref_id}",
-        "median_ms": round(asked[slowest].median),
-        "worst_ms": round(max(asked[slowest].milliseconds)),
-        "all_ms": round(sum(one.median for one in asked.values())),
-        "values": sum(one.values for one in asked.values()),
+        "median_ms": round(times[slowest].median),
+        "worst_ms": round(max(times[slowest].milliseconds)),
+        "all_ms": round(sum(one.median for one in times.values())),
+        "values": sum(one.values for one in times.values()),
     }
 
 
@@ -127,12 +127,12 @@ def _fill(bucket: Bucket, engine: Engine, sessions: Sequence[Session]) -> None:
 
 
 def _year(symbol: str, sessions: Sequence[Session]) -> tuple[list[str], list[SessionSummary]]:
-    """A random walk of a bar a minute, as line protocol, and what its sessions come to."""
-    chance, price = random.Random(symbol), 100.0  # noqa: S311
+    """Return a random walk of 1-minute bars as line protocol, and the summaries of its sessions."""
+    generator, price = random.Random(symbol), 100.0  # noqa: S311
     lines, summaries = [], []
     for session in sessions:
         begin, minutes = int(session.opened.timestamp()), int((session.closed - session.opened).total_seconds() / 60)
-        closes = [price := price * (1 + chance.gauss(0, 0.0005)) for _ in range(minutes)]
+        closes = [price := price * (1 + generator.gauss(0, 0.0005)) for _ in range(minutes)]
         for minute, close in enumerate(closes):
             fields = f"open={close:.4f},high={close + 0.02:.4f},low={close - 0.02:.4f},close={close:.4f},volume=1000i"
             lines.append(f"{MEASUREMENT},interval=1m,symbol={symbol} {fields} {begin + 60 * minute}")
@@ -146,24 +146,24 @@ def _year(symbol: str, sessions: Sequence[Session]) -> tuple[list[str], list[Ses
     return lines, summaries
 
 
-def _engine(stand: BenchEnvironment) -> Engine:
-    password = Secrets(stand.settings.stocks_home).read(secrets.POSTGRES_PASSWORD) or ""
+def _engine(bench: BenchEnvironment) -> Engine:
+    password = Secrets(bench.settings.stocks_home).read(secrets.POSTGRES_PASSWORD) or ""
     settings = IngestSettings(
-        stocks_home=stand.settings.stocks_home,
+        stocks_home=bench.settings.stocks_home,
         source=Source.YAHOO,
         stocks=tuple(SYMBOLS),
         postgres_host=HOST,
-        postgres_port=stand.settings.postgres_port,
-        postgres_user=stand.settings.postgres_user,
-        postgres_dbname=stand.settings.postgres_dbname,
+        postgres_port=bench.settings.postgres_port,
+        postgres_user=bench.settings.postgres_user,
+        postgres_dbname=bench.settings.postgres_dbname,
         postgres_password=SecretStr(password),
     )
     upgrade(settings)
     return make_engine(settings.postgres)
 
 
-def _databases(stand: BenchEnvironment, bucket: Bucket) -> Databases:
-    settings = stand.settings
+def _databases(bench: BenchEnvironment, bucket: Bucket) -> Databases:
+    settings = bench.settings
     password = Secrets(settings.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
     reader = postgres.reader_of(settings.names_of(Source.YAHOO))
     where = f"host={HOST} port={settings.postgres_port} dbname={settings.postgres_dbname} user={reader}"

@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own: Kafka and InfluxDB in a temporary home, on free ports, gone when it ends."""
+"""Servers for a benchmark: Kafka and InfluxDB in a temporary home, on free ports, deleted when it ends."""
 
 import shutil
 import socket
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -26,7 +27,7 @@ _SHARD_SECONDS = 365 * 24 * 3600
 
 
 class BenchSettings(StackSettings):
-    """Settings that neither the environment nor a `.env` has a say in."""
+    """Settings that are read from neither the environment nor a `.env`."""
 
     @classmethod
     def settings_customise_sources(
@@ -37,7 +38,7 @@ class BenchSettings(StackSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is given, and nothing else."""
+        """Use the arguments of the constructor alone."""
         return (init_settings,)
 
 
@@ -54,7 +55,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """The running servers."""
+    """The running servers of a benchmark, and what it makes on them."""
 
     settings: StackSettings
     servers: Servers
@@ -62,17 +63,17 @@ class BenchEnvironment:
 
     @property
     def server_pid(self) -> int:
-        """Of InfluxDB."""
+        """The process id of InfluxDB."""
         return next(status.pid for status in self.servers.supervisor.statuses() if status.name == influxdb.NAME)
 
     def topic(self) -> SourceNames:
-        """A new topic, as the stack makes it."""
+        """Create a new topic, as the stack does, and return its names."""
         names = names_of(Source.YAHOO, f"bench-{uuid.uuid4().hex[:8]}")
         kafka.create_topics(self.settings, names)
         return names
 
     def bucket(self) -> Bucket:
-        """A new bucket, as the stack makes it."""
+        """Create a new bucket, as the stack does."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         tokens = influxdb.operator(self.settings).tokens_of(name, _SHARD_SECONDS)
         url = self.settings.effective_influxdb_url
@@ -82,7 +83,7 @@ class BenchEnvironment:
         """Publish a file of `key<tab>value` lines.
 
         Raises:
-            StackError: it failed.
+            StackError: not all of them were published.
         """
         log = messages.with_suffix(".log")
         arguments = (self.settings.kafka_address, names.topic, messages, self.connector)
@@ -95,7 +96,10 @@ class BenchEnvironment:
             raise StackError(f"the bars could not be published:\n{last_lines(log)}", Exit.FAILED)
 
     def stream_environment(self, names: SourceNames, bucket: Bucket, state: Path, **more: str) -> dict[str, str]:
-        """What `python -m spark_streaming` is given: as yahoo, whose names have no suffix, it takes any."""
+        """Return the environment of `python -m spark_streaming`.
+
+        The source is yahoo, whose topics and buckets have no suffix, so that any name can be given.
+        """
         return service_environment() | {
             "SOURCE": "yahoo",
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_address,
@@ -111,7 +115,7 @@ class BenchEnvironment:
 
     @contextmanager
     def stream(self, names: SourceNames, bucket: Bucket, state: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """The stream at work while the block runs, its log in `state`."""
+        """Run the stream while the block runs, with its log in `state`."""
         with (state / "log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "spark_streaming"],
@@ -126,7 +130,7 @@ class BenchEnvironment:
 
 @contextmanager
 def bench_environment(progress: Progress) -> Iterator[BenchEnvironment]:
-    """Bring the servers up; use it in the main thread."""
+    """Start the servers, and stop them at the end of the block; use it in the main thread."""
     home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
     ports = dict(
         zip(("kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port"), free_ports(4), strict=True)
@@ -144,8 +148,18 @@ def bench_environment(progress: Progress) -> Iterator[BenchEnvironment]:
         yield BenchEnvironment(settings, servers, connector)
 
 
+def require_checkout(module: str) -> None:
+    """Demand that a module of the tests can be imported.
+
+    Raises:
+        StackError: it can't be, because the package was installed without the tests.
+    """
+    if find_spec(module.partition(".")[0]) is None:
+        raise StackError("the test server for Yahoo is part of the tests: run this in a checkout", Exit.USAGE)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nothing listens now."""
-    with ExitStack() as stack:  # held together, so that none is given twice
+    """Return ports of 127.0.0.1 on which nothing listens now."""
+    with ExitStack() as stack:  # all are open at once, so that none is returned twice
         held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in held]

@@ -1,6 +1,6 @@
-"""How soon after its end one producer has each symbol's bar in Kafka, from a server that answers as Yahoo does.
+"""How soon after the end of a bar one producer has it in Kafka, for each symbol, from a test server for Yahoo.
 
-The server is the tests' own, so this needs the checkout. Its symbols trade around the clock: it can be measured at any
+The server is part of the tests, so this needs a checkout. Its symbols trade around the clock: it can be measured at any
 hour.
 """
 
@@ -15,13 +15,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 
-from infra.bench.environment import BenchSettings, free_ports
+from infra.bench.environment import BenchSettings, free_ports, require_checkout
 from infra.bench.latency import stamp_on_append
 from infra.host.errors import Exit, StackError, last_lines
 from infra.host.progress import Progress
@@ -31,22 +30,21 @@ from spark_streaming.contract.schema import Source
 
 _SERVER = "stock_assets_tests.services.yahoo_alone"
 _MINUTE = timedelta(minutes=1)
-_BEFORE = timedelta(minutes=5)  # so much history has each symbol
-_HISTORY_SECONDS = 300  # until every symbol has its first bar
-_LAST_SECONDS = 60  # what the last bar may take
+_BEFORE = timedelta(minutes=5)  # length of each symbol's history
+_HISTORY_SECONDS = 300  # time limit until every symbol has its first bar
+_LAST_SECONDS = 60  # time limit for the last bar, after its end
 
 
 def measure(progress: Progress, symbols: int, bars: int, concurrency: int) -> dict[str, float]:
-    """The report on `bars` bars in a row of so many symbols.
+    """Return the figures of `bars` consecutive bars of `symbols` symbols.
 
     Raises:
-        StackError: it is no checkout, or something did not begin.
+        StackError: this is no checkout, a program did not start, or bars are missing.
     """
-    if find_spec(_SERVER.partition(".")[0]) is None:
-        raise StackError("the server that stands for Yahoo is the tests' own: run this in a checkout", Exit.USAGE)
+    require_checkout(_SERVER)
     names = [f"S{number:04d}-USD" for number in range(symbols)]
     with _servers(progress, names) as settings, _yahoo() as yahoo:
-        given = {
+        values = {
             "BAR_INTERVAL": "1m",
             "HISTORY_DAYS": "1",
             "YAHOO_REQUESTS_PER_MINUTE": "10000000",
@@ -54,7 +52,7 @@ def measure(progress: Progress, symbols: int, bars: int, concurrency: int) -> di
             "YAHOO_PROXY": yahoo["proxy"],
             "YAHOO_CA_FILE": yahoo["ca_file"],
         }
-        write_stack_env(settings, given)
+        write_stack_env(settings, values)
         _migrate(settings)
         with _producer(settings) as process:
             arrivals = _Arrivals(settings)
@@ -66,27 +64,29 @@ def measure(progress: Progress, symbols: int, bars: int, concurrency: int) -> di
                 arrivals.read_until((first + bars * _MINUTE).timestamp() + _LAST_SECONDS, process)
             cpu, minutes = _cpu_of(process) - cpu, (time.monotonic() - began) / 60
     starts = [first + number * _MINUTE for number in range(bars)]
-    told = judge({start: arrivals.seen.get(start, {}) for start in starts}, symbols)
-    return told | {"producer_cpu_ms_a_bar": round(cpu / minutes / symbols * 1000, 1)}
+    figures = arrival_delays({start: arrivals.seen.get(start, {}) for start in starts}, symbols)
+    return figures | {"producer_cpu_ms_a_bar": round(cpu / minutes / symbols * 1000, 1)}
 
 
-def judge(seen: Mapping[datetime, Mapping[str, float]], symbols: int) -> dict[str, float]:
-    """Seconds from a bar's end to its append in Kafka; `seen` maps start -> symbol -> time of append since 1970.
+def arrival_delays(seen: Mapping[datetime, Mapping[str, float]], symbols: int) -> dict[str, float]:
+    """Return percentiles of the seconds from the end of a bar to its append in Kafka.
+
+    `seen` maps start -> symbol -> time of append in seconds since 1970.
 
     Raises:
         StackError: bars are missing.
     """
-    missing = sum(symbols - len(of) for of in seen.values())
+    missing = sum(symbols - len(appends) for appends in seen.values())
     if missing:
-        raise StackError(f"{missing} of {symbols * len(seen)} bars did not come in time", Exit.FAILED)
-    took = sorted(at - (start + _MINUTE).timestamp() for start, of in seen.items() for at in of.values())
+        raise StackError(f"{missing} of {symbols * len(seen)} bars did not arrive in time", Exit.FAILED)
+    took = sorted(at - (start + _MINUTE).timestamp() for start, appends in seen.items() for at in appends.values())
     cuts = statistics.quantiles(took, n=100)
     figures = {"first_s": took[0], "p50_s": cuts[49], "p99_s": cuts[98], "last_s": took[-1]}
     return {"symbols": symbols, "bars": len(seen)} | {name: round(figure, 2) for name, figure in figures.items()}
 
 
 class _Arrivals:
-    """Reads the topic; Kafka itself says when a message was appended."""
+    """Reads the topic; Kafka stamps each message with the time of its append."""
 
     def __init__(self, settings: StackSettings) -> None:
         self.seen: dict[datetime, dict[str, float]] = defaultdict(dict)
@@ -98,7 +98,7 @@ class _Arrivals:
 
     def wait_for(self, symbols: set[str], process: psutil.Popen, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not symbols <= {symbol for of in self.seen.values() for symbol in of}:
+        while not symbols <= {symbol for appends in self.seen.values() for symbol in appends}:
             if time.monotonic() > end:
                 raise StackError(f"not every symbol had a bar within {seconds:.0f} s", Exit.FAILED)
             self._read(process)
@@ -155,7 +155,7 @@ def _yahoo() -> Iterator[Mapping[str, str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            raise StackError("the server that stands for Yahoo did not begin", Exit.FAILED)
+            raise StackError("the test server for Yahoo did not start", Exit.FAILED)
         yield json.loads(line)
         process.communicate()
 
@@ -163,15 +163,15 @@ def _yahoo() -> Iterator[Mapping[str, str]]:
 @contextmanager
 def _producer(settings: StackSettings) -> Iterator[psutil.Popen]:
     log = settings.stocks_home / "producer.log"
-    given = service_environment() | {"STOCKS_HOME": str(settings.stocks_home)}
+    environment = service_environment() | {"STOCKS_HOME": str(settings.stocks_home)}
     with log.open("wb") as output:
         process = psutil.Popen(
-            [sys.executable, "-m", "stock_assets.ingest"], env=given, stdin=subprocess.DEVNULL, stderr=output
+            [sys.executable, "-m", "stock_assets.ingest"], env=environment, stdin=subprocess.DEVNULL, stderr=output
         )
     try:
         yield process
     except StackError as error:
-        raise StackError(f"{error}; its end:\n{last_lines(log)}", Exit.FAILED) from None
+        raise StackError(f"{error}; the end of its log:\n{last_lines(log)}", Exit.FAILED) from None
     finally:
         process.terminate()
         process.wait(60)

@@ -18,37 +18,43 @@ from infra.host.progress import Progress
 from spark_streaming.contract.periodic import Periodic
 from spark_streaming.contract.schema import MEASUREMENT
 
-_PROBE = "PROBE"  # the symbol that is looked for; the others are the load
+_PROBE = "PROBE"  # the symbol that is queried; the others are the load
 _PROBE_EVERY = 50  # messages
-_LOOK_SECONDS = 0.02
-_WARM_SECONDS = 30  # Spark's first batches are not what a running stream is judged by
+_POLL_SECONDS = 0.02
+_WARM_SECONDS = 30  # Spark's first batches take longer than those of a running stream
 _FIRST = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
 
 
-def measure(stand: BenchEnvironment, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
-    """The report: percentiles of the probes sent in the last `seconds`, and the rate that was reached."""
-    names, bucket = stand.topic(), stand.bucket()
-    stamp_on_append(stand.settings.kafka_address, names.topic)
-    state = stand.settings.stocks_home / "bench-latency"
+def measure(bench: BenchEnvironment, progress: Progress, rate: int, seconds: int) -> dict[str, float]:
+    """Return percentiles of the probes that were sent in the last `seconds`, and the rate that was reached.
+
+    Raises:
+        StackError: the stream ended, or did not keep up.
+    """
+    names, bucket = bench.topic(), bench.bucket()
+    stamp_on_append(bench.settings.kafka_address, names.topic)
+    state = bench.settings.stocks_home / "bench-latency"
     state.mkdir()
-    watcher = _Watcher(bucket)
-    with stand.stream(names, bucket, state) as process, Periodic(_LOOK_SECONDS, watcher.look, "watcher"):
+    poller = _ProbePoller(bucket)
+    with bench.stream(names, bucket, state) as process, Periodic(_POLL_SECONDS, poller.poll, "poller"):
         with progress.step(f"{rate} messages a second for {_WARM_SECONDS} + {seconds} s"):
-            appended, reached = _send(stand.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
-        if process.poll() is not None or not watcher.wait_for(len(appended), 60):
-            raise StackError(f"the stream did not keep up; its end:\n{last_lines(state / 'log')}", Exit.FAILED)
+            appended, reached = _send(bench.settings.kafka_address, names.topic, rate, _WARM_SECONDS + seconds)
+        if process.poll() is not None or not poller.wait_for(len(appended), 60):
+            raise StackError(
+                f"the stream did not keep up; the end of its log:\n{last_lines(state / 'log')}", Exit.FAILED
+            )
     counted = range(len(appended) * _WARM_SECONDS // (_WARM_SECONDS + seconds), len(appended))
-    return percentiles([(watcher.seen[n] - appended[n]) * 1000 for n in counted]) | {"messages_per_s": round(reached)}
+    return percentiles([(poller.seen[n] - appended[n]) * 1000 for n in counted]) | {"messages_per_s": round(reached)}
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
-    """p50 and p99."""
+    """Return p50 and p99, in milliseconds."""
     cuts = statistics.quantiles(milliseconds, n=100)
     return {"p50_ms": round(cuts[49]), "p99_ms": round(cuts[98])}
 
 
 def paced(rate: int, seconds: float) -> Iterator[int]:
-    """0, 1, 2, …: `rate` of them a second, for so long."""
+    """Yield 0, 1, 2, …: `rate` numbers a second, for `seconds` seconds."""
     began = time.monotonic()
     for number in range(round(rate * seconds)):
         ahead = began + number / rate - time.monotonic()
@@ -58,14 +64,14 @@ def paced(rate: int, seconds: float) -> Iterator[int]:
 
 
 def stamp_on_append(broker: str, topic: str) -> None:
-    """Have Kafka give messages of the topic the time of their append."""
+    """Configure the topic so that Kafka stamps its messages with the time of their append."""
     admin = KafkaAdminClient(bootstrap_servers=broker)
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": "LogAppendTime"})])
     admin.close()
 
 
 def _send(broker: str, topic: str, rate: int, seconds: int) -> tuple[list[float], float]:
-    """When each probe was appended, in seconds since 1970, and the messages a second that were sent."""
+    """Return when each probe was appended, in seconds since 1970, and how many messages a second were sent."""
     producer = KafkaProducer(bootstrap_servers=broker, linger_ms=0)
     probes: list[FutureRecordMetadata] = []
     began = time.monotonic()
@@ -83,8 +89,8 @@ def _send(broker: str, topic: str, rate: int, seconds: int) -> tuple[list[float]
     return appended, rate * seconds / took
 
 
-class _Watcher:
-    """Asks InfluxDB again and again for the newest probes, and notes when it first saw each."""
+class _ProbePoller:
+    """Queries InfluxDB for the newest probes, and keeps when each was first found, in seconds since 1970."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.seen: list[float] = []
@@ -92,14 +98,14 @@ class _Watcher:
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1)
 
     def wait_for(self, count: int, seconds: float) -> bool:
-        """Whether that many probes were seen in time."""
+        """Return whether `count` probes were found within `seconds`."""
         end = time.monotonic() + seconds
         while len(self.seen) < count and time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return len(self.seen) >= count
 
-    def look(self) -> None:
-        """Note the probes that are there by now."""
+    def poll(self) -> None:
+        """Query once."""
         found = self._count_after(_FIRST + timedelta(seconds=len(self.seen)))
         self.seen += [time.time()] * found
 
@@ -114,8 +120,8 @@ class _Watcher:
             "Content-Type": "application/json",
         }
         body = json.dumps({"query": flux, "dialect": {"header": False}}).encode()
-        answer = self._pool.request(
+        response = self._pool.request(
             "POST", f"{self._bucket.url}/api/v2/query?org={self._bucket.org}", body=body, headers=headers
         )
-        rows = [line for line in answer.data.decode().split() if line.strip(",")]
+        rows = [line for line in response.data.decode().split() if line.strip(",")]
         return int(rows[0].rsplit(",", 1)[1]) if rows else 0

@@ -1,5 +1,4 @@
-"""Points written, CPU seconds and memory over time, and the rate that they give: sampled by a thread, judged by a
-pure function."""
+"""Points written, CPU seconds and memory over time, sampled by a thread; a pure function computes the rate."""
 
 import re
 import time
@@ -18,7 +17,7 @@ _POINTS = re.compile(r"^storage_shard_write_count\{.*\} (\S+)$", re.MULTILINE)  
 
 @dataclass(frozen=True)
 class Sample:
-    """A moment; all but the time and the memory are sums since the first one."""
+    """The state at one moment; points and CPU seconds are counted since the start of the measurement."""
 
     seconds: float
     points: int
@@ -29,7 +28,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Result:
-    """What one way of writing takes. Field names are the report's."""
+    """The figures of one way of writing. The field names are those of the report."""
 
     points_per_s: int
     client_cpu_s_per_million: float
@@ -38,10 +37,10 @@ class Result:
 
 
 def sustained(samples: Sequence[Sample], skip: int) -> Result:
-    """The rate from the moment when `skip` points were written to the moment when the last one was.
+    """Return the figures from the moment when `skip` points were written to the moment when the last one was.
 
     Raises:
-        ValueError: nothing was written after that.
+        ValueError: nothing was written after the first `skip` points.
     """
     after = [sample for sample in samples if sample.points >= skip]
     last = next((sample for sample in after if sample.points == samples[-1].points), None)
@@ -58,27 +57,27 @@ def sustained(samples: Sequence[Sample], skip: int) -> Result:
 
 
 class Meter:
-    """Samples while it is open. The client is whatever `watch` was told, with all its children."""
+    """Takes samples while it is open. The client is every process given to `watch`, with all its children."""
 
     def __init__(self, influxdb_url: str, server_pid: int) -> None:
         self.samples: list[Sample] = []
         self._url = f"{influxdb_url}/metrics"
         self._server = psutil.Process(server_pid)
         self._clients: list[psutil.Process] = []
-        self._cpu: dict[psutil.Process, float] = {}  # of those that have ended, too
+        self._cpu: dict[psutil.Process, float] = {}  # also of processes that have ended
         self._before = (self._points(), _cpu_of(self._server))
         self._began = 0.0
-        self._thread = Periodic(_EVERY_SECONDS, self._look, "meter")
+        self._thread = Periodic(_EVERY_SECONDS, self._sample, "meter")
 
     def watch(self, pid: int) -> None:
         """Count this process and its children as the client."""
         self._clients.append(psutil.Process(pid))
 
     def wait_for(self, points: int, alive: Callable[[], bool], seconds: float) -> None:
-        """Until that many points are written.
+        """Wait until `points` points are written.
 
         Raises:
-            TimeoutError: the client ended, or the time was over, before that.
+            TimeoutError: the client ended, or `seconds` were over, before that.
         """
         end = time.monotonic() + seconds
         while not self.samples or self.samples[-1].points < points:
@@ -90,7 +89,7 @@ class Meter:
             time.sleep(_EVERY_SECONDS / 2)
 
     def wait_for_sample(self) -> None:
-        """Until what is watched has been looked at once."""
+        """Wait until the first sample is taken."""
         while not self.samples:
             time.sleep(_EVERY_SECONDS / 4)
 
@@ -102,7 +101,7 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self._thread.__exit__()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         points, seconds = self._points(), time.monotonic() - self._began
         rss = 0
         for process in self._tree():

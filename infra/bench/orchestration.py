@@ -1,4 +1,4 @@
-"""What Dagster itself costs while it runs the platform: CPU and memory of its three programs, and tick times."""
+"""What Dagster costs while it runs the platform: CPU and memory of its three programs, and the duration of ticks."""
 
 import json
 import os
@@ -27,10 +27,10 @@ from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 
 _PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 SYMBOLS = 50
-_WARM_UP_SECONDS = 60  # the first runs have begun, and the first minute's imports are over
-_PATIENCE_SECONDS = 300
+_WARM_UP_SECONDS = 60  # until the first runs have started, and the imports of the first minute are over
+_TIMEOUT_SECONDS = 300
 
-# What is in the command line of each program itself: below the code server there are the runs, too.
+# A part of the command line of each program, but of none of its children: runs are children of the code server.
 _COMMANDS = {
     dagster.CODE_SERVER: "dagster api grpc",
     dagster.DAEMON: "dagster._daemon",
@@ -40,24 +40,24 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What a program takes: CPU seconds a minute, and memory as its proportional share, in MB."""
+    """The cost of a program: CPU seconds a minute, and memory as its proportional set size, in MB."""
 
     cpu_s_a_minute: float
     memory_mb: float
 
 
 def measure(progress: Progress, symbols: int, seconds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Run a platform of its own with a market that is always open.
+    """Run a separate platform with a market that is always open, and measure it.
 
     Returns:
-        `programs`: name -> its cost, and `all together`; `ticks`: sensor -> how many, mean and longest in seconds.
+        `programs`: name -> its cost, and `all together`; `ticks`: sensor -> number, mean and longest in seconds.
 
     Raises:
-        StackError: it did not start, or its programs did not.
+        StackError: the platform, or one of its programs, did not start.
     """
     with _platform(symbols) as home:
-        with progress.step(f"waiting until {symbols} symbols flow"):
-            _wait_until_they_flow(home)
+        with progress.step(f"waiting for the first bars of {symbols} symbols"):
+            _wait_for_first_bars(home)
             time.sleep(_WARM_UP_SECONDS)
         programs = {name: _program(home, command) for name, command in _COMMANDS.items()}
         with progress.step(f"measuring for {seconds} s"):
@@ -70,8 +70,8 @@ def measure(progress: Progress, symbols: int, seconds: int) -> dict[str, dict[st
             }
         ticks = _ticks(home, begin)
     together = Cost(sum(c.cpu_s_a_minute for c in costs.values()), sum(c.memory_mb for c in costs.values()))
-    named = costs | {"all together": together}
-    rounded = {name: {what: round(figure, 1) for what, figure in vars(cost).items()} for name, cost in named.items()}
+    all_costs = costs | {"all together": together}
+    rounded = {name: {what: round(value, 1) for what, value in vars(cost).items()} for name, cost in all_costs.items()}
     return {"programs": rounded, "ticks": ticks}
 
 
@@ -92,7 +92,7 @@ def _platform(symbols: int) -> Iterator[Path]:
             "up", "--source", "simulated", "--symbols", ",".join(f"S{n}" for n in range(symbols)), "-d", "--json"
         )
         if up.returncode != 0:
-            raise StackError("the platform to be measured did not start; see above", Exit.SERVICE_FAILED)
+            raise StackError("the measured platform did not start; see above", Exit.SERVICE_FAILED)
         json.loads(up.stdout)
         yield home
     finally:
@@ -100,24 +100,26 @@ def _platform(symbols: int) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _wait_until_they_flow(home: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    state = home / "state" / "simulated" / "stream"
-    while (
-        (beat := read_heartbeat(state)) is None or beat.state is not ProgramState.RUNNING or beat.newest_event is None
-    ):
+def _wait_for_first_bars(home: Path) -> None:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while not _stores_bars(home / "state" / "simulated" / "stream"):
         if time.monotonic() > deadline:
-            raise StackError(f"no bar was stored within {_PATIENCE_SECONDS} s", Exit.SERVICE_FAILED)
+            raise StackError(f"no bar was stored within {_TIMEOUT_SECONDS} s", Exit.SERVICE_FAILED)
         time.sleep(1)
+
+
+def _stores_bars(state: Path) -> bool:
+    heartbeat = read_heartbeat(state)
+    return heartbeat is not None and heartbeat.state is ProgramState.RUNNING and heartbeat.newest_event is not None
 
 
 def _program(home: Path, command: str) -> psutil.Process:
     for process in psutil.process_iter():
         try:
-            is_it = command in " ".join(process.cmdline()) and process.environ().get("STOCKS_HOME") == str(home)
+            matches = command in " ".join(process.cmdline()) and process.environ().get("STOCKS_HOME") == str(home)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        if is_it:
+        if matches:
             return process
     raise StackError(f"no process with `{command}` runs for {home}", Exit.SERVICE_FAILED)
 
@@ -129,7 +131,7 @@ def _cpu(process: psutil.Process) -> float:
 
 def _memory(process: psutil.Process) -> float:
     full = process.memory_full_info()
-    return float(getattr(full, "pss", full.uss)) / 2**20  # PSS is Linux's alone
+    return float(getattr(full, "pss", full.uss)) / 2**20  # only Linux has PSS
 
 
 def _ticks(home: Path, since: datetime) -> dict[str, dict[str, float]]:

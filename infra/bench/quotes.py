@@ -1,6 +1,6 @@
-"""How many quotes a second the producer's worker takes from Yahoo's WebSocket into Kafka.
+"""How many quotes a second the producer's quote worker reads from Yahoo's WebSocket and publishes to Kafka.
 
-The server is the tests' own, in a process of its own, so this needs the checkout. It sends as fast as it is read.
+The test server for Yahoo is part of the tests, so this needs a checkout. It sends as fast as it is read.
 """
 
 import json
@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
-from infra.bench.environment import BenchEnvironment
+from infra.bench.environment import BenchEnvironment, require_checkout
 from infra.host.errors import Exit, StackError
 from infra.host.progress import Progress
 from infra.settings import service_environment
@@ -27,18 +26,17 @@ from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
 
 _SERVER = "stock_assets_tests.services.yahoo_stream"
-_PATIENCE_SECONDS = 300
+_TIMEOUT_SECONDS = 300
 
 
-def measure(stand: BenchEnvironment, progress: Progress, quotes: int, symbols: int) -> dict[str, float]:
-    """The report on `quotes` quotes of so many symbols, TLS and protobuf included, each acknowledged by Kafka.
+def measure(bench: BenchEnvironment, progress: Progress, quotes: int, symbols: int) -> dict[str, float]:
+    """Return the figures of `quotes` quotes of `symbols` symbols, with TLS and protobuf, each acknowledged by Kafka.
 
     Raises:
-        StackError: it is no checkout, or not all came.
+        StackError: this is no checkout, the server did not start, or not all quotes were published in time.
     """
-    if find_spec(_SERVER.partition(".")[0]) is None:
-        raise StackError("the server that stands for Yahoo is the tests' own: run this in a checkout", Exit.USAGE)
-    topic = stand.topic().quote_topic
+    require_checkout(_SERVER)
+    topic = bench.topic().quote_topic
     with tempfile.TemporaryDirectory() as folder, _yahoo(quotes, symbols, Path(folder)) as yahoo:
         source = YahooQuotes(
             watched=partial(list, yahoo["symbols"]),
@@ -46,7 +44,7 @@ def measure(stand: BenchEnvironment, progress: Progress, quotes: int, symbols: i
             client=YahooClient(Path(folder)),
             rate_limiter=RateLimiter(Path(folder) / "turns.json", per_minute=60),
         )
-        publisher = partial(Publisher, stand.settings.kafka_address, topic)
+        publisher = partial(Publisher, bench.settings.kafka_address, topic)
         with progress.step(f"{quotes:,} quotes"), QuoteWorker(source, publisher) as worker:
             _wait(worker, 1)
             began, cpu, first = time.monotonic(), time.process_time(), worker.beat.records
@@ -61,10 +59,12 @@ def measure(stand: BenchEnvironment, progress: Progress, quotes: int, symbols: i
 
 
 def _wait(worker: QuoteWorker, records: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while worker.beat.records < records:
         if time.monotonic() > deadline:
-            raise StackError(f"{worker.beat.records:,} of {records:,} quotes came: {worker.beat.detail}", Exit.FAILED)
+            raise StackError(
+                f"{worker.beat.records:,} of {records:,} quotes were published: {worker.beat.detail}", Exit.FAILED
+            )
         time.sleep(0.01)
 
 
@@ -73,9 +73,9 @@ def _yahoo(quotes: int, symbols: int, folder: Path) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", _SERVER, str(quotes), str(symbols), str(folder / "ca.pem")]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=service_environment())
     try:
-        if server.stdout is None or not (said := server.stdout.readline()):
-            raise StackError(f"the server that stands for Yahoo ended with exit code {server.wait()}", Exit.FAILED)
-        yield json.loads(said)
+        if server.stdout is None or not (line := server.stdout.readline()):
+            raise StackError(f"the test server for Yahoo ended with exit code {server.wait()}", Exit.FAILED)
+        yield json.loads(line)
     finally:
         server.kill()
         server.wait()

@@ -1,4 +1,4 @@
-"""What becomes of the stream over time: a backlog drains while bars go on coming, and memory stays flat."""
+"""How the stream behaves over time: a backlog drains while more bars arrive, and memory stays flat."""
 
 import itertools
 import statistics
@@ -22,12 +22,12 @@ from spark_streaming.contract.periodic import Periodic
 from spark_streaming.contract.schema import MEASUREMENT
 
 _EVERY_SECONDS = 2.0
-_PATIENCE_SECONDS = 300  # for what is left when the last bar was sent
+_TIMEOUT_SECONDS = 300  # for the bars that are not stored yet when the last one was sent
 
 
 @dataclass(frozen=True)
-class Look:
-    """A moment of the stream's life."""
+class StreamSample:
+    """The state of the stream at one moment."""
 
     seconds: float
     lag: int  # messages not yet stored
@@ -35,23 +35,23 @@ class Look:
     cpu_seconds: float
 
 
-def summary(looks: Sequence[Look], rate: int) -> dict[str, float]:
-    """When the backlog was gone (less than two seconds' messages left), and how memory went after that.
+def summary(samples: Sequence[StreamSample], rate: int) -> dict[str, float]:
+    """Return when the backlog was drained (less than two seconds of messages left), and memory and CPU after that.
 
     Raises:
-        ValueError: the backlog was never gone.
+        ValueError: the backlog was never drained.
     """
-    after = list(itertools.dropwhile(lambda look: look.lag >= 2 * rate, looks))
+    after = list(itertools.dropwhile(lambda sample: sample.lag >= 2 * rate, samples))
     if not after:
-        raise ValueError(f"the backlog was still {looks[-1].lag if looks else 0:,} messages at the end")
+        raise ValueError(f"the backlog was still {samples[-1].lag if samples else 0:,} messages at the end")
     sixth = max(1, len(after) // 6)
-    first, last = (statistics.median(look.memory_mb for look in part) for part in (after[:sixth], after[-sixth:]))
+    first, last = (statistics.median(sample.memory_mb for sample in part) for part in (after[:sixth], after[-sixth:]))
     return {
-        "backlog_gone_after_s": round(after[0].seconds - looks[0].seconds),
-        "largest_lag_after": max(look.lag for look in after),
+        "backlog_gone_after_s": round(after[0].seconds - samples[0].seconds),
+        "largest_lag_after": max(sample.lag for sample in after),
         "memory_mb_first_sixth": round(first),
         "memory_mb_last_sixth": round(last),
-        "memory_mb_at_most": round(max(look.memory_mb for look in looks)),
+        "memory_mb_at_most": round(max(sample.memory_mb for sample in samples)),
         "cpu_share_after": round(
             (after[-1].cpu_seconds - after[0].cpu_seconds) / max(after[-1].seconds - after[0].seconds, 1), 2
         ),
@@ -59,40 +59,41 @@ def summary(looks: Sequence[Look], rate: int) -> dict[str, float]:
 
 
 def measure(
-    stand: BenchEnvironment, progress: Progress, backlog: int, symbols: int, rate: int, seconds: int
+    bench: BenchEnvironment, progress: Progress, backlog: int, symbols: int, rate: int, seconds: int
 ) -> dict[str, float]:
-    """Publish `backlog` bars, start the stream, and send `rate` more a second meanwhile, for so many seconds.
+    """Publish `backlog` bars, start the stream, and send `rate` more bars a second for `seconds` seconds.
 
     Raises:
         StackError: the stream ended, or did not store every bar.
     """
-    names, bucket, folder = stand.topic(), stand.bucket(), stand.settings.stocks_home / "bench-soak"
+    names, bucket, folder = bench.topic(), bench.bucket(), bench.settings.stocks_home / "bench-soak"
     folder.mkdir()
-    coming = bars.bars(backlog + rate * seconds, symbols)
+    all_bars = bars.bars(backlog + rate * seconds, symbols)
     messages = folder / "messages"
     with messages.open("w") as file:
-        file.writelines(f"{bar[0]}\t{bars.message(*bar)}\n" for bar in itertools.islice(coming, backlog))
+        file.writelines(f"{bar[0]}\t{bars.message(*bar)}\n" for bar in itertools.islice(all_bars, backlog))
     with progress.step(f"publishing a backlog of {backlog:,} bars"):
-        stand.publish(names, messages)
-    with stand.stream(names, bucket, folder) as process:
-        watcher = _Watcher(process.pid, folder)
-        with Periodic(_EVERY_SECONDS, watcher.look, "watcher"):
+        bench.publish(names, messages)
+    with bench.stream(names, bucket, folder) as process:
+        sampler = _Sampler(process.pid, folder)
+        with Periodic(_EVERY_SECONDS, sampler.sample, "sampler"):
             with progress.step(f"{rate:,} bars a second for {seconds} s"):
-                producer = KafkaProducer(bootstrap_servers=stand.settings.kafka_address, linger_ms=20)
-                for _, bar in zip(paced(rate, seconds), coming, strict=True):
+                producer = KafkaProducer(bootstrap_servers=bench.settings.kafka_address, linger_ms=20)
+                for _, bar in zip(paced(rate, seconds), all_bars, strict=True):
                     producer.send(names.topic, key=bar[0].encode(), value=bars.message(*bar).encode())
                 producer.close()
             sent = backlog + rate * seconds
-            end = time.monotonic() + _PATIENCE_SECONDS
+            end = time.monotonic() + _TIMEOUT_SECONDS
             while process.poll() is None and time.monotonic() < end and _stored(folder) < sent:
                 time.sleep(_EVERY_SECONDS / 4)
     stored = _count(bucket)
     if stored != sent:
         raise StackError(
-            f"{sent:,} bars were sent and {stored:,} stored; the end:\n{last_lines(folder / 'log')}", Exit.FAILED
+            f"{sent:,} bars were sent and {stored:,} stored; the end of the log:\n{last_lines(folder / 'log')}",
+            Exit.FAILED,
         )
-    told = {"seconds": seconds, "messages_per_s": rate, "backlog": backlog, "sent": sent, "stored": stored}
-    return told | summary(watcher.looks, rate)
+    figures = {"seconds": seconds, "messages_per_s": rate, "backlog": backlog, "sent": sent, "stored": stored}
+    return figures | summary(sampler.samples, rate)
 
 
 def _stored(folder: Path) -> int:
@@ -106,27 +107,27 @@ def _count(bucket: Bucket) -> int:
         f'|> filter(fn: (r) => r._measurement == "{MEASUREMENT}" and r._field == "volume") '
         "|> group() |> count()"
     )
-    with InfluxDBClient(bucket.url, bucket.read_token, org=bucket.org, timeout=_PATIENCE_SECONDS * 1000) as client:
+    with InfluxDBClient(bucket.url, bucket.read_token, org=bucket.org, timeout=_TIMEOUT_SECONDS * 1000) as client:
         return sum(record.get_value() for record in client.query_api().query_stream(flux))
 
 
-class _Watcher:
-    """Looks at the stream from outside."""
+class _Sampler:
+    """Samples the lag, the memory and the CPU of a running stream from outside."""
 
     def __init__(self, pid: int, folder: Path) -> None:
-        self.looks: list[Look] = []
+        self.samples: list[StreamSample] = []
         self._process, self._folder = psutil.Process(pid), folder
-        self._cpu: dict[psutil.Process, float] = {}  # of those that have ended, too
+        self._cpu: dict[psutil.Process, float] = {}  # also of processes that have ended
 
-    def look(self) -> None:
-        """Note how it is now."""
+    def sample(self) -> None:
+        """Take a sample, once the stream has written its lag."""
         heartbeat = read_heartbeat(self._folder)
         if heartbeat is None or heartbeat.lag is None:
             return
-        with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` sees
+        with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` notices
             memory = self._memory()
             cpu = sum(self._cpu.values())
-            self.looks.append(Look(time.monotonic(), heartbeat.lag, memory / 2**20, cpu))
+            self.samples.append(StreamSample(time.monotonic(), heartbeat.lag, memory / 2**20, cpu))
 
     def _memory(self) -> int:
         memory = 0

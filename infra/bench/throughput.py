@@ -1,4 +1,4 @@
-"""How many points a second each way of writing gives, from the same topic into fresh buckets of one InfluxDB."""
+"""How many points a second each way of writing stores, from the same topic into new buckets of one InfluxDB."""
 
 import shutil
 import subprocess
@@ -18,24 +18,24 @@ from infra.host.progress import Progress
 from infra.settings import service_environment
 from spark_streaming.contract.schema import SourceNames
 
-_ROWS = 5_000  # of the way row by row: the rate doesn't change with more
-_BATCH = 400_000  # of the stream, by default
-_PATIENCE_SECONDS = 900
+_ROWS = 5_000  # written row by row: with more rows the rate is the same
+_BATCH = 400_000  # messages of a batch of the stream, by default
+_TIMEOUT_SECONDS = 900
 
 
 class Throughput:
-    """One run: files and topic are made once, and every way is measured on them."""
+    """One run: files and topic are made once, and every way of writing is measured on them."""
 
-    def __init__(self, stand: BenchEnvironment, progress: Progress, count: int, symbols: int) -> None:
-        self._stand, self._progress, self._count = stand, progress, count
-        self._folder = stand.settings.stocks_home / "bench"
+    def __init__(self, bench: BenchEnvironment, progress: Progress, count: int, symbols: int) -> None:
+        self._bench, self._progress, self._count = bench, progress, count
+        self._folder = bench.settings.stocks_home / "bench"
         self._folder.mkdir()
         self._lines, self._messages = self._folder / "lines", self._folder / "messages"
         self._symbols = symbols
-        self._first = max(1, min(count * 2 // 5, _BATCH))  # what does not count
+        self._first = max(1, min(count * 2 // 5, _BATCH))  # points of the first batch, which are not measured
 
     def report(self) -> dict[str, dict[str, float] | None]:
-        """Everything, under the report's names."""
+        """Measure everything; return name of the way -> its figures, None where Telegraf is not installed."""
         with self._progress.step(f"publishing {self._count:,} bars of {self._symbols} symbols"):
             names = self._publish()
         results = {
@@ -51,8 +51,8 @@ class Throughput:
             for bar in bars.bars(self._count, self._symbols):
                 lines.write(bars.line(*bar))
                 messages.write(f"{bar[0]}\t{bars.message(*bar)}\n")
-        names = self._stand.topic()
-        self._stand.publish(names, self._messages)
+        names = self._bench.topic()
+        self._bench.publish(names, self._messages)
         return names
 
     def _best_direct(self) -> Result:
@@ -67,30 +67,30 @@ class Throughput:
         count = min(_ROWS, self._count)
         with self._progress.step(f"{count:,} rows, one by one"):
             return self._written_by(
-                [["row_by_row", self._stand.settings.kafka_address, names.topic, str(count)]], count
+                [["row_by_row", self._bench.settings.kafka_address, names.topic, str(count)]], count
             )
 
     def _written_by(self, writers: list[list[str]], points: int) -> Result:
-        bucket = self._stand.bucket()
-        given = service_environment() | environment(bucket.url, bucket.org, bucket.name, bucket.write_token)
+        bucket = self._bench.bucket()
+        variables = service_environment() | environment(bucket.url, bucket.org, bucket.name, bucket.write_token)
         processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "infra.bench.writers", *arguments],
-                env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
             for arguments in writers
         ]  # fmt: skip
         try:
             for process in processes:
                 if process.stdout is None or process.stdout.readline() != "ready\n":
-                    raise StackError("a writer did not begin; what it said is on standard error", Exit.FAILED)
+                    raise StackError("a writer did not start; see its message above", Exit.FAILED)
             with self._meter() as meter:
                 for process in processes:
                     meter.watch(process.pid)
                 meter.wait_for_sample()
                 for process in processes:
-                    _say_go(process)
-                meter.wait_for(points, lambda: any(process.poll() is None for process in processes), _PATIENCE_SECONDS)
+                    _start_writing(process)
+                meter.wait_for(points, lambda: any(process.poll() is None for process in processes), _TIMEOUT_SECONDS)
             return sustained(meter.samples, 0)
         finally:
             for process in processes:
@@ -99,36 +99,37 @@ class Throughput:
 
     def _job(self, names: SourceNames) -> Result:
         state = Path(tempfile.mkdtemp(dir=self._folder))
-        bucket = self._stand.bucket()
-        given = self._stand.stream_environment(names, bucket, state, MAX_OFFSETS_PER_TRIGGER=str(self._first))
+        bucket = self._bench.bucket()
+        variables = self._bench.stream_environment(names, bucket, state, MAX_OFFSETS_PER_TRIGGER=str(self._first))
+        command = [sys.executable, "-m", "spark_streaming", "--available-now"]
         with self._progress.step("the stream"):
-            return self._of_program([sys.executable, "-m", "spark_streaming", "--available-now"], given, self._first)
+            return self._measure_program(command, variables, self._first)
 
     def _telegraf(self, names: SourceNames) -> Result:
-        bucket = self._stand.bucket()
+        bucket = self._bench.bucket()
         configuration = self._folder / "telegraf.conf"
-        configuration.write_text(telegraf_configuration(self._stand.settings.kafka_address, names.topic, bucket))
+        configuration.write_text(telegraf_configuration(self._bench.settings.kafka_address, names.topic, bucket))
         command = ["telegraf", "--config", str(configuration)]
         with self._progress.step("Telegraf"):
-            return self._of_program(command, service_environment(), self._first)
+            return self._measure_program(command, service_environment(), self._first)
 
-    def _of_program(self, command: list[str], given: Mapping[str, str], skip: int) -> Result:
-        with self._meter() as meter, _program(command, given, self._folder / "program.log") as process:
+    def _measure_program(self, command: list[str], variables: Mapping[str, str], skip: int) -> Result:
+        with self._meter() as meter, _program(command, variables, self._folder / "program.log") as process:
             meter.watch(process.pid)
             try:
-                meter.wait_for(self._count, lambda: process.poll() is None, _PATIENCE_SECONDS)
+                meter.wait_for(self._count, lambda: process.poll() is None, _TIMEOUT_SECONDS)
             except TimeoutError as error:
                 raise StackError(
-                    f"{error}; its end:\n{last_lines(self._folder / 'program.log')}", Exit.FAILED
+                    f"{error}; the end of its log:\n{last_lines(self._folder / 'program.log')}", Exit.FAILED
                 ) from None
         return sustained(meter.samples, skip)
 
     def _meter(self) -> Meter:
-        return Meter(self._stand.settings.effective_influxdb_url, self._stand.server_pid)
+        return Meter(self._bench.settings.effective_influxdb_url, self._bench.server_pid)
 
 
 def telegraf_configuration(broker: str, topic: str, bucket: Bucket) -> str:
-    """Telegraf as somebody would set it up who wants it fast: large batches, no gzip on the way to the same machine."""
+    """Return a configuration of Telegraf that is tuned for speed: large batches, no gzip within the same machine."""
     fields = "".join(
         f'[[inputs.kafka_consumer.json_v2.field]]\npath = "{name}"\ntype = "{kind}"\n'
         for name, kind in [*((name, "float") for name in ("open", "high", "low", "close")), ("volume", "int")]
@@ -162,22 +163,22 @@ timestamp_format = "2006-01-02T15:04:05Z"
 
 
 def ratios(report: Mapping[str, Mapping[str, float] | None]) -> dict[str, float]:
-    """What the stream is held to: its rate by the direct limit's and by Telegraf's, its CPU by Telegraf's."""
+    """Return the ratios that have aims: the stream by the direct limit and by Telegraf, in rate and in CPU."""
     job, direct, telegraf = report["job"], report["direct"], report["telegraf"]
     if not job or not direct:
         return {}
-    told = {"rate, of the direct limit": job["points_per_s"] / direct["points_per_s"]}
+    found = {"rate, of the direct limit": job["points_per_s"] / direct["points_per_s"]}
     if telegraf:
         cpu = "client_cpu_s_per_million"
-        told["rate, of Telegraf's"] = job["points_per_s"] / telegraf["points_per_s"]
-        told["client's CPU, of Telegraf's"] = job[cpu] / telegraf[cpu]
-    return {name: round(ratio, 2) for name, ratio in told.items()}
+        found["rate, of Telegraf's"] = job["points_per_s"] / telegraf["points_per_s"]
+        found["client's CPU, of Telegraf's"] = job[cpu] / telegraf[cpu]
+    return {name: round(ratio, 2) for name, ratio in found.items()}
 
 
 @contextmanager
-def _program(command: list[str], given: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _program(command: list[str], variables: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         yield process
     finally:
@@ -189,7 +190,7 @@ def _program(command: list[str], given: Mapping[str, str], log: Path) -> Iterato
             process.wait()
 
 
-def _say_go(process: subprocess.Popen[str]) -> None:
+def _start_writing(process: subprocess.Popen[str]) -> None:
     if process.stdin is not None:
         process.stdin.write("go\n")
         process.stdin.flush()

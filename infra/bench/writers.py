@@ -1,8 +1,9 @@
-"""Two ways of writing that the stream is held against, each a process of its own, so that its CPU can be told.
+"""Two ways of writing that the stream is compared with, each a separate process, so that its CPU can be measured.
 
 `python -m infra.bench.writers direct FILE NUMBER OF` posts every `OF`-th part of a file of ready-made lines.
-`python -m infra.bench.writers row_by_row BROKER TOPIC COUNT` takes messages and writes each in a request of its own, as
-the original project does. Both say `ready`, and begin when a line comes on standard input. The bucket is in TARGET.
+`python -m infra.bench.writers row_by_row BROKER TOPIC COUNT` reads messages and writes each in a separate request, as
+the original project does. Both print `ready`, and start when a line arrives on standard input. The environment variable
+TARGET names the bucket.
 """
 
 import itertools
@@ -17,7 +18,7 @@ _LINES = 5_000
 
 
 def environment(url: str, org: str, bucket: str, token: str) -> dict[str, str]:
-    """What both are given of the bucket."""
+    """Return the environment variable that both ways read the bucket from."""
     return {"TARGET": json.dumps({"url": url, "org": org, "bucket": bucket, "token": token})}
 
 
@@ -28,11 +29,11 @@ def _direct(file: Path, number: int, of: int) -> None:
         bodies = [body for at, body in enumerate(parts) if at % of == number]
     url = f"{target['url']}/api/v2/write?org={target['org']}&bucket={target['bucket']}&precision=s"
     pool = urllib3.PoolManager(num_pools=1, maxsize=1)
-    _wait()
+    _wait_for_start()
     for body in bodies:
-        answer = pool.request("POST", url, body=body, headers={"Authorization": f"Token {target['token']}"})
-        if answer.status != 204:
-            raise RuntimeError(f"InfluxDB answered {answer.status}: {answer.data[:300]!r}")
+        response = pool.request("POST", url, body=body, headers={"Authorization": f"Token {target['token']}"})
+        if response.status != 204:
+            raise RuntimeError(f"InfluxDB answered {response.status}: {response.data[:300]!r}")
 
 
 def _row_by_row(broker: str, topic: str, count: int) -> None:
@@ -47,7 +48,7 @@ def _row_by_row(broker: str, topic: str, count: int) -> None:
     consumer.close()
     with InfluxDBClient(target["url"], target["token"], org=target["org"]) as client:
         write = client.write_api(write_options=SYNCHRONOUS)
-        _wait()
+        _wait_for_start()
         for row in rows:
             point = Point("stock-price-v1").tag("symbol", row["symbol"]).tag("interval", row["interval"])
             for field in ("open", "high", "low", "close", "volume"):
@@ -55,14 +56,14 @@ def _row_by_row(broker: str, topic: str, count: int) -> None:
             write.write(target["bucket"], record=point.time(row["timestamp"]))
 
 
-def _wait() -> None:
+def _wait_for_start() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    _, way, *given = sys.argv
+    _, way, *arguments = sys.argv
     if way == "direct":
-        _direct(Path(given[0]), int(given[1]), int(given[2]))
+        _direct(Path(arguments[0]), int(arguments[1]), int(arguments[2]))
     else:
-        _row_by_row(given[0], given[1], int(given[2]))
+        _row_by_row(arguments[0], arguments[1], int(arguments[2]))
