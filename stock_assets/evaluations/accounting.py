@@ -4,10 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import dagster as dg
-
 from spark_streaming.contract.heartbeat import read_heartbeat
-from stock_assets.evaluations.evaluation import Evaluation, format_time
+from stock_assets.evaluations.evaluation import Cell, Evaluation, format_time
 from stock_assets.pipeline.accounting import Account, accounts
 from stock_assets.pipeline.kafka_records import KafkaRecord
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -69,15 +67,13 @@ def evaluate_accounting(settings: CodeLocationSettings, kafka: KafkaResource, in
     return Evaluation("stored_equals_published", passed, summary, [_account_row(row) for row in rows], figures)
 
 
-def _account_row(row: Account) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "symbol": row.symbol,
-            "published": row.published,
-            "superseded": row.superseded,
-            "stored": row.stored,
-            "dead_lettered": row.dead_lettered,
-            "oldest": format_time(row.oldest),
-            "newest": format_time(row.newest),
-        }
-    )
+def _account_row(row: Account) -> dict[str, Cell]:
+    return {
+        "symbol": row.symbol,
+        "published": row.published,
+        "superseded": row.superseded,
+        "stored": row.stored,
+        "dead_lettered": row.dead_lettered,
+        "oldest": format_time(row.oldest),
+        "newest": format_time(row.newest),
+    }

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import dagster as dg
-
 from spark_streaming.contract.schema import SourceNames
-from stock_assets.evaluations.evaluation import Evaluation
+from stock_assets.evaluations.evaluation import Cell, CheckSeverity, Evaluation
 from stock_assets.pipeline.dead_letters import DeadLetterCount, count_dead_letters
 from stock_assets.resources.kafka import KafkaResource
 
@@ -47,7 +45,7 @@ def evaluate_dead_letters(kafka: KafkaResource, box: DeadLetterTopic, at_most: i
             f"{records:,} records in {box.topic}, too many to be counted each minute: run this check by hand, or "
             f"`{box.list_command}`"
         )
-        return Evaluation(box.check, False, summary, [], {}, dg.AssetCheckSeverity.WARN)
+        return Evaluation(box.check, False, summary, [], {}, CheckSeverity.WARN)
     return evaluate_counts(box, count_dead_letters(kafka.messages(box.topic)) if records else [])
 
 
@@ -58,9 +56,9 @@ def evaluate_counts(box: DeadLetterTopic, counted: list[DeadLetterCount]) -> Eva
         summary = f"{still_open:,} open letters in {box.topic}; `{box.list_command}` counts them by reason"
     else:
         summary = "every message could be stored" + (f", or is settled: {settled:,} are" if settled else "")
-    table = [
-        dg.TableRecord({"symbol": one.symbol, "reason": one.reason, "open": one.open, "settled": one.settled})
+    table: list[dict[str, Cell]] = [
+        {"symbol": one.symbol, "reason": one.reason, "open": one.open, "settled": one.settled}
         for one in sorted(counted, key=lambda one: -one.open)
     ]
     figures = {"dead_letters": still_open, "settled": settled}
-    return Evaluation(box.check, not still_open, summary, table, figures, dg.AssetCheckSeverity.WARN)
+    return Evaluation(box.check, not still_open, summary, table, figures, CheckSeverity.WARN)

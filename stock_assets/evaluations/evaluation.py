@@ -1,53 +1,32 @@
-"""A verdict with its numbers, as all checks give it."""
+"""The result of a check as a plain value: what is said, and of which rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import dagster as dg
+from enum import StrEnum
 
 STARTUP_GRACE = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
+
+Cell = str | int | float | bool | None
+
+
+class CheckSeverity(StrEnum):
+    """How bad a check that fails is, with Dagster's values."""
+
+    WARN = "WARN"
+    ERROR = "ERROR"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A verdict with its numbers, not yet said to be of a run or of a sensor."""
+    """The result of one check, independent of where it is reported."""
 
     check: str
     passed: bool
     summary: str
-    table: Sequence[dg.TableRecord]
-    figures: Mapping[str, float]  # plotted over time by the UI
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
-
-    @property
-    def metadata(self) -> dict[str, dg.MetadataValue]:
-        """What the UI shows."""
-        shown: dict[str, dg.MetadataValue] = {"summary": dg.MetadataValue.text(self.summary)}
-        if self.table:
-            shown["details"] = dg.MetadataValue.table(list(self.table))
-        return {**shown, **{name: dg.MetadataValue.float(float(figure)) for name, figure in self.figures.items()}}
-
-    def as_result(self) -> dg.AssetCheckResult:
-        """For a check that runs."""
-        return dg.AssetCheckResult(
-            passed=self.passed,
-            check_name=self.check,
-            severity=self.severity,
-            metadata=self.metadata,
-            description=self.summary,
-        )
-
-    def as_evaluation(self, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-        """For a sensor: recorded with no run."""
-        return dg.AssetCheckEvaluation(
-            asset_key=key,
-            check_name=self.check,
-            passed=self.passed,
-            severity=self.severity,
-            metadata=self.metadata,
-            description=self.summary,
-        )
+    rows: Sequence[Mapping[str, Cell]]
+    figures: Mapping[str, float]  # Dagster's UI plots them over time
+    severity: CheckSeverity = CheckSeverity.ERROR
 
 
 def format_time(moment: datetime | None) -> str:

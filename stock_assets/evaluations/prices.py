@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import dagster as dg
-
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Evaluation, format_time
+from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, CheckSeverity, Evaluation, format_time
 from stock_assets.market.calendars import is_open
 from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
 from stock_assets.market.symbols import delay_of, exchange_for
@@ -18,7 +16,7 @@ from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import read_coverage
 
-_WARN = dg.AssetCheckSeverity.WARN
+_WARN = CheckSeverity.WARN
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
 
 
@@ -79,18 +77,16 @@ def bar_exchange(settings: CodeLocationSettings, symbol: str) -> str:
     return exchange_for(settings.source, symbol)
 
 
-def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "symbol": row.symbol,
-            "interval": row.interval,
-            "newest": format_time(row.newest),
-            "expected": format_time(row.expected),
-            "late_by": str(row.late_by) if row.late_by else "",
-            "verdict": row.verdict.value,
-            "market": "open" if is_open(bar_exchange(settings, row.symbol), clock) else "closed",
-        }
-    )
+def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dict[str, Cell]:
+    return {
+        "symbol": row.symbol,
+        "interval": row.interval,
+        "newest": format_time(row.newest),
+        "expected": format_time(row.expected),
+        "late_by": str(row.late_by) if row.late_by else "",
+        "verdict": row.verdict.value,
+        "market": "open" if is_open(bar_exchange(settings, row.symbol), clock) else "closed",
+    }
 
 
 def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
@@ -107,29 +103,25 @@ def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
     return Evaluation("prices_are_plausible", not said, summary, table, figures, _WARN)
 
 
-def _standstill_row(stop: Standstill) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "symbol": stop.symbol,
-            "interval": stop.interval,
-            "bar": format_time(stop.begin),
-            "close_before": stop.close,
-            "close": stop.close,
-            "change_percent": 0.0,
-            "bars": stop.bars,
-        }
-    )
+def _standstill_row(stop: Standstill) -> dict[str, Cell]:
+    return {
+        "symbol": stop.symbol,
+        "interval": stop.interval,
+        "bar": format_time(stop.begin),
+        "close_before": stop.close,
+        "close": stop.close,
+        "change_percent": 0.0,
+        "bars": stop.bars,
+    }
 
 
-def _jump_row(jump: Jump) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "symbol": jump.symbol,
-            "interval": jump.interval,
-            "bar": format_time(jump.start),
-            "close_before": jump.before,
-            "close": jump.after,
-            "change_percent": round(jump.change * 100, 1),
-            "bars": 1,
-        }
-    )
+def _jump_row(jump: Jump) -> dict[str, Cell]:
+    return {
+        "symbol": jump.symbol,
+        "interval": jump.interval,
+        "bar": format_time(jump.start),
+        "close_before": jump.before,
+        "close": jump.after,
+        "change_percent": round(jump.change * 100, 1),
+        "bars": 1,
+    }

@@ -2,11 +2,9 @@
 
 from datetime import datetime, timedelta
 
-import dagster as dg
-
 from spark_streaming.contract.heartbeat import behind, read_heartbeat
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Evaluation
+from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, Evaluation
 from stock_assets.market.symbols import ALWAYS_OPEN
 from stock_assets.pipeline.quote_freshness import QuoteFreshness, by_exchange, evaluate_quotes
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -64,16 +62,14 @@ def _how(settings: CodeLocationSettings) -> str:
     return "; ".join(said)
 
 
-def _row(row: QuoteFreshness) -> dg.TableRecord:
+def _row(row: QuoteFreshness) -> dict[str, Cell]:
     def text(moment: datetime | None) -> str:
         return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z" if moment else ""
 
-    return dg.TableRecord(
-        {
-            "exchange": row.exchange,
-            "symbols": ", ".join(row.symbols),
-            "newest": text(row.newest),
-            "expected_since": text(row.expected),
-            "verdict": "fresh" if row.expected and row.passed else "late" if not row.passed else "nothing expected",
-        }
-    )
+    return {
+        "exchange": row.exchange,
+        "symbols": ", ".join(row.symbols),
+        "newest": text(row.newest),
+        "expected_since": text(row.expected),
+        "verdict": "fresh" if row.expected and row.passed else "late" if not row.passed else "nothing expected",
+    }

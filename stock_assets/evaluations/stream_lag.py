@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import dagster as dg
-
 from spark_streaming.contract.heartbeat import behind, read_heartbeat
 from spark_streaming.contract.process_lock import is_locked
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Evaluation, format_time
+from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, CheckSeverity, Evaluation, format_time
 from stock_assets.pipeline.lag import SEVERE_FACTOR, PartitionLag, lag_time
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings
@@ -25,7 +23,7 @@ def evaluate_stream_lag(settings: CodeLocationSettings, found: Sequence[Partitio
     behind, messages = lag_time(found, now), sum(partition.messages for partition in found)
     allowed = timedelta(seconds=settings.freshness_grace_seconds)
     starting = now - settings.stack_started_at < STARTUP_GRACE
-    severity = dg.AssetCheckSeverity.ERROR if behind > SEVERE_FACTOR * allowed else dg.AssetCheckSeverity.WARN
+    severity = CheckSeverity.ERROR if behind > SEVERE_FACTOR * allowed else CheckSeverity.WARN
     if messages:
         summary = f"{messages:,} messages wait to be stored, the oldest for {behind.total_seconds():,.0f} s"
     else:
@@ -40,17 +38,15 @@ def evaluate_stream_lag(settings: CodeLocationSettings, found: Sequence[Partitio
     )
 
 
-def _waiting_row(partition: PartitionLag, now: datetime) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "partition": partition.partition,
-            "next_offset": partition.next_offset,
-            "end_offset": partition.end_offset,
-            "waiting": partition.messages,
-            "oldest_sent_at": format_time(partition.oldest_sent_at),
-            "lag_seconds": round(partition.age(now).total_seconds(), 1),
-        }
-    )
+def _waiting_row(partition: PartitionLag, now: datetime) -> dict[str, Cell]:
+    return {
+        "partition": partition.partition,
+        "next_offset": partition.next_offset,
+        "end_offset": partition.end_offset,
+        "waiting": partition.messages,
+        "oldest_sent_at": format_time(partition.oldest_sent_at),
+        "lag_seconds": round(partition.age(now).total_seconds(), 1),
+    }
 
 
 def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:

@@ -4,9 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import dagster as dg
-
-from stock_assets.evaluations.evaluation import Evaluation
+from stock_assets.evaluations.evaluation import Cell, Evaluation
 from stock_assets.market.sessions import Key, SeriesSession
 from stock_assets.pipeline.completeness import Completeness, SessionRepair, evaluate_session, missing_bars
 from stock_assets.pipeline.kafka_records import fields_of
@@ -114,21 +112,19 @@ def _evaluation(rows: Sequence[Completeness], repairs: Mapping[Key, SessionRepai
     return Evaluation("session_is_complete", not ours, summary, table, figures)
 
 
-def _row(row: Completeness, repair: SessionRepair | None) -> dg.TableRecord:
+def _row(row: Completeness, repair: SessionRepair | None) -> dict[str, Cell]:
     gaps = [str(gap) for gap in row.gaps[:_NAMED_GAPS]]
     more = len(row.gaps) - len(gaps)
-    return dg.TableRecord(
-        {
-            "session": f"{row.of.session.day}",
-            "symbol": row.of.symbol,
-            "interval": row.of.interval,
-            "expected": row.expected,
-            "given": row.given,
-            "stored": row.stored,
-            "gaps": "; ".join(gaps + ([f"and {more} more"] if more else [])),
-            "repair": _told(repair),
-        }
-    )
+    return {
+        "session": f"{row.of.session.day}",
+        "symbol": row.of.symbol,
+        "interval": row.of.interval,
+        "expected": row.expected,
+        "given": row.given,
+        "stored": row.stored,
+        "gaps": "; ".join(gaps + ([f"and {more} more"] if more else [])),
+        "repair": _told(repair),
+    }
 
 
 def _told(repair: SessionRepair | None) -> str:

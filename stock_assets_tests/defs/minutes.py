@@ -141,7 +141,7 @@ class Platform:
         return repair_gaps.execute_in_process(
             instance=self.instance,
             resources={"influxdb": self.influxdb, "postgres": self.postgres},
-            run_config={"ops": {"ask_again": {"config": config}}} if config else None,
+            run_config={"ops": {"refetch_session": {"config": config}}} if config else None,
         )
 
 

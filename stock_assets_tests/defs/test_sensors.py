@@ -175,7 +175,7 @@ def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_li
         verdict = stream_lag.evaluate_stream_lag(long_running, found, oldest + timedelta(seconds=seconds))
         assert (verdict.passed, verdict.severity.value) == (passed, severity)
         assert verdict.figures["lag_seconds"] == seconds
-    assert len(verdict.table) == 4
+    assert len(verdict.rows) == 4
     platform.everything_is_stored()
     stored = stream_lag.partition_lags(platform.settings, platform.kafka)
     assert stream_lag.evaluate_stream_lag(long_running, stored, oldest + timedelta(days=1)).passed

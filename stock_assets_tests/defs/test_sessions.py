@@ -54,10 +54,10 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     assert platform.summarise(FRIDAY, FRIDAY).success
     said = platform.judge()
     assert not said.passed
-    [row] = said.table
-    assert (row.data["expected"], row.data["given"], row.data["stored"]) == (390, 380, 372)
-    assert "(10: the source has none)" in str(row.data["gaps"])
-    assert "(8: given, and not stored)" in str(row.data["gaps"])
+    [row] = said.rows
+    assert (row["expected"], row["given"], row["stored"]) == (390, 380, 372)
+    assert "(10: the source has none)" in str(row["gaps"])
+    assert "(8: given, and not stored)" in str(row["gaps"])
     [first] = platform.tick().run_requests or []
     [again] = platform.tick().run_requests or []
     assert first.run_key == again.run_key  # one run, however often the sensor looks

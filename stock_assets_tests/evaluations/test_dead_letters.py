@@ -211,7 +211,7 @@ def test_the_table_has_open_letters_first_and_tells_how_many_are_settled() -> No
         bar_dead_letters(settings.code_location().names),
         [DeadLetterCount("A", BAD, 0, 2), DeadLetterCount("B", GOOD, 3, 1)],
     )
-    assert [record.data for record in judged.table] == [
+    assert judged.rows == [
         {"symbol": "B", "reason": GOOD, "open": 3, "settled": 1},
         {"symbol": "A", "reason": BAD, "open": 0, "settled": 2},
     ]

@@ -5,6 +5,7 @@ import dagster as dg
 from spark_streaming.contract.clock import now
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.evaluations import accounting, prices, stream_lag
+from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.evaluations.dead_letters import bar_dead_letters, evaluate_dead_letters
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
@@ -21,7 +22,7 @@ _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
 )
 def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
     """Judge each symbol's newest bar."""
-    return prices.evaluate_price_freshness(code_location(), influxdb, postgres, now()).as_result()
+    return check_result(prices.evaluate_price_freshness(code_location(), influxdb, postgres, now()))
 
 
 @dg.asset_check(
@@ -31,7 +32,7 @@ def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Judge how long the oldest message that is not yet stored has been waiting."""
     settings = code_location()
-    return stream_lag.evaluate_stream_lag(settings, stream_lag.partition_lags(settings, kafka), now()).as_result()
+    return check_result(stream_lag.evaluate_stream_lag(settings, stream_lag.partition_lags(settings, kafka), now()))
 
 
 @dg.asset_check(
@@ -41,7 +42,7 @@ def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
 )
 def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Close the books."""
-    return accounting.evaluate_accounting(code_location(), kafka, influxdb).as_result()
+    return check_result(accounting.evaluate_accounting(code_location(), kafka, influxdb))
 
 
 @dg.asset_check(
@@ -54,7 +55,7 @@ def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) ->
 )
 def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     """Look for jumps, and for prices that stand still."""
-    return prices.evaluate_plausibility(influxdb).as_result()
+    return check_result(prices.evaluate_plausibility(influxdb))
 
 
 @dg.asset_check(
@@ -63,4 +64,4 @@ def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
 )
 def no_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""
-    return evaluate_dead_letters(kafka, bar_dead_letters(code_location().names)).as_result()
+    return check_result(evaluate_dead_letters(kafka, bar_dead_letters(code_location().names)))

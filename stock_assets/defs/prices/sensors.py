@@ -13,6 +13,7 @@ from spark_streaming.contract.process_lock import is_locked
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
 from stock_assets.evaluations import prices, stream_lag
+from stock_assets.evaluations.dagster_results import check_evaluation
 from stock_assets.evaluations.dead_letters import (
     COUNTED_EACH_MINUTE,
     bar_dead_letters,
@@ -73,7 +74,7 @@ def evaluate_checks(
     if have_changed:
         verdicts += [(key, evaluate_dead_letters(kafka, box, COUNTED_EACH_MINUTE)) for key, box in boxes.items()]
     return dg.SensorResult(
-        asset_events=[verdict.as_evaluation(key) for key, verdict in verdicts],
+        asset_events=[check_evaluation(verdict, key) for key, verdict in verdicts],
         cursor=json.dumps({"at": moment.isoformat(), "passed": passed, "letters": letters}),
     )
 

@@ -5,6 +5,7 @@ import dagster as dg
 from spark_streaming.contract.clock import now
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT_KEY
 from stock_assets.evaluations import quotes
+from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.evaluations.dead_letters import evaluate_dead_letters, quote_dead_letters
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
@@ -18,7 +19,7 @@ from stock_assets.settings import code_location
 )
 def quotes_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
     """Judge each exchange's newest quote."""
-    return quotes.evaluate_quote_freshness(code_location(), influxdb, postgres, now()).as_result()
+    return check_result(quotes.evaluate_quote_freshness(code_location(), influxdb, postgres, now()))
 
 
 @dg.asset_check(
@@ -27,4 +28,4 @@ def quotes_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> 
 )
 def no_quote_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""
-    return evaluate_dead_letters(kafka, quote_dead_letters(code_location().names)).as_result()
+    return check_result(evaluate_dead_letters(kafka, quote_dead_letters(code_location().names)))

@@ -4,6 +4,7 @@ import dagster as dg
 
 from spark_streaming.contract.clock import now
 from stock_assets.defs.sessions.conditions import SUMMARY_KEY
+from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -23,4 +24,4 @@ def session_is_complete(
     kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
     """Judge, and have what is missing asked for again. It runs with each summary, and by hand."""
-    return completeness.evaluate_sessions(code_location(), kafka, influxdb, postgres, now()).as_result()
+    return check_result(completeness.evaluate_sessions(code_location(), kafka, influxdb, postgres, now()))
