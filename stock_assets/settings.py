@@ -146,6 +146,10 @@ class IngestSettings(SharedSettings):
     simulated_bars: int | None = Field(None, gt=0, description="bars a symbol after which a simulation ends")
     simulated_seed: int = Field(7, description="the same seed gives the same prices")
 
+    def covers_extended_hours(self, interval: str) -> bool:
+        """Whether the source is asked for bars of `interval` before the open and after the close."""
+        return self.extended_hours and self.source is Source.YAHOO and interval != "1d"
+
     @property
     def postgres(self) -> URL:
         """The source's schema, as its owner."""

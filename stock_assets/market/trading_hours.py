@@ -45,6 +45,29 @@ def trading_day_at(exchange: str, moment: datetime, *, extended: bool = False) -
     return following if following.opened <= moment else _extended(exchange, whole)
 
 
+def has_extended_hours(exchange: str) -> bool:
+    """Whether an exchange has bars before the open and after the close."""
+    return exchange in _EXTENDED
+
+
+def intervals_since_last_close(exchange: str, session: Session, *, extended: bool = False) -> list[Session]:
+    """The trading intervals from the close of the session before to the end of this session's trading day.
+
+    They are the hours after the close before, those before the open, the session with its lunch, and the hours after
+    its close; without `extended`, or where an exchange has no such hours, the session alone.
+    """
+    if not extended or not has_extended_hours(exchange):
+        return [session]
+    before = session_at(exchange, session.opened - timedelta(microseconds=1))
+    last, whole = _extended(exchange, before), _extended(exchange, session)
+    return [
+        Session(before.day, before.closed, last.closed),
+        Session(session.day, whole.opened, session.opened),
+        session,
+        Session(session.day, session.closed, whole.closed),
+    ]
+
+
 @dataclass(frozen=True)
 class _TradingIntervals:
     """In the order of time, and what they are searched by."""
@@ -80,7 +103,7 @@ def _cut(exchange: str, session: Session, extended: bool) -> Iterator[Session]:
 
 
 def _extended(exchange: str, session: Session) -> Session:
-    if exchange not in _EXTENDED:
+    if not has_extended_hours(exchange):
         return session
     begins, goes_on = _EXTENDED[exchange]
     opened = datetime.combine(session.day, begins, ZoneInfo(timezone_of(exchange)))

@@ -1,4 +1,4 @@
-"""Whether a session has every bar that it should have, and whose the missing ones are. Pure."""
+"""Whether a session has every bar that it should have, and why bars are missing. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class GapCause(StrEnum):
 
     NOT_ASKED = "not asked for yet"
     NOT_STORED = "given, and not stored"
-    NOT_GIVEN = "the source has none"  # a halt, or nobody traded: no fault of ours
+    NOT_GIVEN = "the source has none"  # a halt, or nobody traded: no fault of the platform
 
     @property
-    def is_ours(self) -> bool:
-        """Whether something is to be done about it."""
+    def is_recoverable(self) -> bool:
+        """Whether the bar can still be had."""
         return self is not GapCause.NOT_GIVEN
 
 
@@ -33,29 +33,29 @@ class SessionGap:
     cause: GapCause
 
     def __str__(self) -> str:
-        span = f"{self.begin:%H:%M:%S}" + (f" to {self.end:%H:%M:%S}" if self.bars > 1 else "")
-        return f"{span}Z ({self.bars}: {self.cause})"
+        times = f"{self.begin:%H:%M:%S}" + (f" to {self.end:%H:%M:%S}" if self.bars > 1 else "")
+        return f"{times}Z ({self.bars}: {self.cause})"
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """The verdict on one session of a symbol and interval."""
+    """The evaluation of one session of a symbol and interval; each number counts bars."""
 
     of: SeriesSession
     expected: int
     stored: int
-    given: int
+    received: int  # from the source: stored, or in Kafka
     gaps: Sequence[SessionGap]
 
     @property
-    def ours(self) -> int:
-        """How many bars are missing that could be had."""
-        return sum(gap.bars for gap in self.gaps if gap.cause.is_ours)
+    def recoverable(self) -> int:
+        """How many bars are missing that can still be had."""
+        return sum(gap.bars for gap in self.gaps if gap.cause.is_recoverable)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRepair:
-    """One row of `session_repair`: the source is asked once more for what a session lacks. Times are UTC."""
+    """One row of `session_repair`: the source is asked again for what a session lacks. Times are UTC."""
 
     session_date: date
     symbol: str
@@ -80,33 +80,34 @@ def missing_bars(one: SeriesSession, stored: Collection[datetime]) -> list[datet
     """The starts of the bars that the calendar expects and that are not stored."""
     # Yahoo's last bars of a day may start some seconds off the grid; a bar stands for the slot that it begins in.
     length = bar_length(one.session, one.interval)
-    slots = {(at - one.session.opened) // length for at in stored}
-    return [at for at in expected_bars(one.session, one.interval) if (at - one.session.opened) // length not in slots]
+    session = one.session
+    slots = {(at - session.opened) // length for at in stored if session.opened <= at < session.closed}
+    return [at for at in expected_bars(session, one.interval) if (at - session.opened) // length not in slots]
 
 
 def evaluate_session(
     one: SeriesSession,
     stored: Collection[datetime],
-    given: Collection[datetime],
+    received: Collection[datetime],
     coverage: Coverage,
     repair: SessionRepair | None,
 ) -> Completeness:
-    """Tell our gaps from those of the source.
+    """Tell bars that can still be had from those that the source has none of.
 
     Args:
         one: the session.
         stored: starts of its bars in InfluxDB.
-        given: starts of its bars in Kafka: what the source has given.
+        received: starts of its bars in Kafka.
         coverage: how far the source was asked.
-        repair: the second asking, if there was one.
+        repair: the repair of the session, if one was requested.
     """
     expected, missing = expected_bars(one.session, one.interval), missing_bars(one, stored)
     asked_again = repair is not None and repair.asked_at is not None
     asked_until = None if coverage.next_due is None or asked_again else coverage.covered_until
-    came = set(given)
+    in_kafka = set(received)
 
     def cause(at: datetime) -> GapCause:
-        if at in came:
+        if at in in_kafka:
             return GapCause.NOT_STORED
         return GapCause.NOT_ASKED if asked_until is not None and at > asked_until else GapCause.NOT_GIVEN
 
@@ -126,3 +127,14 @@ def _gaps(one: SeriesSession, missing: Sequence[tuple[datetime, GapCause]]) -> l
         else:
             gaps.append(SessionGap(at, at, 1, cause))
     return gaps
+
+
+def combine(one: SeriesSession, parts: Sequence[Completeness]) -> Completeness:
+    """The evaluations of a session's trading intervals as one of the session `one`."""
+    return Completeness(
+        one,
+        sum(part.expected for part in parts),
+        sum(part.stored for part in parts),
+        sum(part.received for part in parts),
+        [gap for part in parts for gap in part.gaps],
+    )

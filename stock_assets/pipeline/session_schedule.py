@@ -44,10 +44,14 @@ def settled_sessions(
     """
     sessions = sessions_between(exchange, (now - back).date(), (now + timedelta(days=1)).date())
     recent = [SeriesSession(row.symbol, row.interval, s) for s in sessions if now - back <= s.closed <= now]
-    return [one for one in recent if _is_settled(one, row, stored, now)]
+    return [one for one in recent if is_settled(one, row, stored, now)]
 
 
-def _is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -> bool:
+def is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -> bool:
+    """Whether the bars of a session, or of one of its trading intervals, have come or have had the time to.
+
+    `stored` is whether all that was published is stored.
+    """
     if now >= one.session.closed + PATIENCE:
         return True
     asked = row.next_due is None or row.covered_until >= expected_bars(one.session, one.interval)[-1]

@@ -1,4 +1,4 @@
-"""The verdict on the newest sessions, and the request for a repair that follows from a bad one."""
+"""The evaluation of the newest sessions: which bars each lacks, and whether they can still be had."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 from stock_assets.evaluations.evaluation import Cell, Evaluation
 from stock_assets.market.sessions import Key, SeriesSession
-from stock_assets.pipeline.completeness import Completeness, SessionRepair, evaluate_session, missing_bars
+from stock_assets.pipeline.completeness import Completeness, SessionRepair, combine, evaluate_session, missing_bars
 from stock_assets.pipeline.kafka_records import fields_of
+from stock_assets.pipeline.session_schedule import has_begun, is_settled
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.sessions import watched
 from stock_assets.settings import CodeLocationSettings
-from stock_assets.store.sessions import read_repairs, request_repairs
+from stock_assets.store.sessions import read_repairs
 
 _NAMED_GAPS = 5
 
@@ -25,37 +26,53 @@ def evaluate_sessions(
     postgres: PostgresResource,
     now: datetime,
 ) -> Evaluation:
-    """Whether the newest session of each symbol has all its bars; where not, the source is asked again."""
+    """Whether the newest session of each symbol has all its bars. Changes nothing: a sensor requests the repairs."""
     coverage = {(row.symbol, row.interval): row for row in watched.watched_coverage(settings, postgres, now)}
-    stored_all = watched.all_is_stored(settings, kafka)
-    newest = _newest(watched.settled(settings, list(coverage.values()), stored_all, influxdb.oldest(), now))
-    first = min((one.session.day for one in newest), default=now.date())
-    repairs = read_repairs(postgres.engine, first)
-    stored = {one: stored_bars(influxdb, one) for one in newest}
-    lacking = [one for one in newest if missing_bars(one, stored[one])]
-    given = given_bars(kafka, settings, lacking)
+    stored_all, oldest = watched.all_is_stored(settings, kafka), influxdb.oldest()
+    newest = _newest(watched.settled(settings, list(coverage.values()), stored_all, oldest, now))
+    repairs = read_repairs(postgres.engine, min((one.session.day for one in newest), default=now.date()))
+    parts = {}
+    for one in newest:
+        row = coverage[one.symbol, one.interval]
+        begin = oldest.get((one.symbol, one.interval))
+        over = watched.parts_over(settings, one, now)
+        parts[one] = [
+            part
+            for part in over
+            if part == one or (has_begun(part.session, begin, row) and is_settled(part, row, stored_all, now))
+        ]
+    stored = {one: stored_bars(influxdb, parts[one]) for one in newest}
+    lacking = [part for one in newest for part in parts[one] if missing_bars(part, stored[one])]
+    received = received_bars(kafka, settings, lacking)
     rows = [
-        evaluate_session(
-            one, stored[one], given.get(one, set()), coverage[one.symbol, one.interval], repairs.get(one.key)
+        combine(
+            one,
+            [
+                evaluate_session(
+                    part,
+                    stored[one],
+                    received.get(part, set()),
+                    coverage[one.symbol, one.interval],
+                    repairs.get(one.key),
+                )
+                for part in parts[one]
+            ],
         )
         for one in newest
     ]
-    request_repairs(
-        postgres.engine,
-        [SessionRepair(*row.of.key, requested_at=now, bars_stored=row.stored) for row in rows if row.ours],
-    )
-    return _evaluation(rows, read_repairs(postgres.engine, first))
+    return _evaluation(rows, repairs)
 
 
-def stored_bars(influxdb: InfluxDBResource, one: SeriesSession) -> set[datetime]:
-    """The starts of the session's bars in InfluxDB."""
-    return influxdb.starts(one.symbol, one.interval, one.session.opened, one.session.closed)
+def stored_bars(influxdb: InfluxDBResource, parts: Sequence[SeriesSession]) -> set[datetime]:
+    """The starts of the bars in InfluxDB, of trading intervals of one series in the order of time."""
+    first, last = parts[0], parts[-1]
+    return influxdb.starts(first.symbol, first.interval, first.session.opened, last.session.closed)
 
 
-def given_bars(
+def received_bars(
     kafka: KafkaResource, settings: CodeLocationSettings, sessions: Sequence[SeriesSession]
 ) -> dict[SeriesSession, set[datetime]]:
-    """The starts of the sessions' bars in the topic: what the source has given.
+    """The starts of the sessions' bars in the topic.
 
     Reads the topic from the first session's open on, since no bar is sent before it begins; of a session of years ago,
     as in a replay, that is all of it.
@@ -94,22 +111,22 @@ def _newest(settled: Iterable[SeriesSession]) -> list[SeriesSession]:
 
 
 def _evaluation(rows: Sequence[Completeness], repairs: Mapping[Key, SessionRepair]) -> Evaluation:
-    ours = [row for row in rows if row.ours]
+    incomplete = [row for row in rows if row.recoverable]
     missing = sum(row.expected - row.stored for row in rows)
-    lost = sum(row.ours for row in rows)
+    recoverable = sum(row.recoverable for row in rows)
     if not rows:
         summary = "no session is over and stored yet"
-    elif ours:
-        summary = f"{lost:,} bars of {len(ours)} sessions are missing: " + ", ".join(
-            f"{row.of.symbol} {row.of.session.day}" for row in ours[:10]
+    elif incomplete:
+        summary = f"{recoverable:,} bars of {len(incomplete)} sessions are missing: " + ", ".join(
+            f"{row.of.symbol} {row.of.session.day}" for row in incomplete[:10]
         )
     elif missing:
         summary = f"{len(rows)} sessions are complete but for {missing:,} bars that the source has none of"
     else:
         summary = f"all bars of {len(rows)} sessions are stored"
-    figures = {"bars_missing": missing, "bars_missing_of_ours": lost}
+    figures = {"bars_missing": missing, "bars_missing_of_ours": recoverable}
     table = [_row(row, repairs.get(row.of.key)) for row in rows]
-    return Evaluation("session_is_complete", not ours, summary, table, figures)
+    return Evaluation("session_is_complete", not incomplete, summary, table, figures)
 
 
 def _row(row: Completeness, repair: SessionRepair | None) -> dict[str, Cell]:
@@ -120,17 +137,18 @@ def _row(row: Completeness, repair: SessionRepair | None) -> dict[str, Cell]:
         "symbol": row.of.symbol,
         "interval": row.of.interval,
         "expected": row.expected,
-        "given": row.given,
+        "given": row.received,
         "stored": row.stored,
+        "recoverable": row.recoverable,
         "gaps": "; ".join(gaps + ([f"and {more} more"] if more else [])),
-        "repair": _told(repair),
+        "repair": _repair_state(repair),
     }
 
 
-def _told(repair: SessionRepair | None) -> str:
+def _repair_state(repair: SessionRepair | None) -> str:
     if repair is None:
         return ""
     if repair.asked_at is None:
         return f"asked for since {repair.requested_at:%Y-%m-%d %H:%MZ}"
-    gave = f"asked again at {repair.asked_at:%Y-%m-%d %H:%MZ}, {repair.bars_given} bars given"
-    return gave if repair.finished_at else f"{gave}, not all stored yet"
+    received = f"asked again at {repair.asked_at:%Y-%m-%d %H:%MZ}, {repair.bars_given} bars given"
+    return received if repair.finished_at else f"{received}, not all stored yet"

@@ -1,6 +1,7 @@
 """What the decisions about sessions are made from: coverage, calendars, and how far the stream is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from spark_streaming.contract.process_lock import is_locked
@@ -8,6 +9,7 @@ from spark_streaming.contract.schema import Source
 from stock_assets.evaluations.prices import bar_exchange
 from stock_assets.evaluations.stream_lag import message_lag
 from stock_assets.market.sessions import SeriesSession, has_sessions
+from stock_assets.market.trading_hours import intervals_since_last_close
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.session_schedule import has_begun, newest_replayed, settled_sessions
 from stock_assets.resources.influxdb import Series
@@ -30,6 +32,19 @@ def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
         return bar_exchange(settings, symbol)
     except ValueError:
         return None
+
+
+def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime) -> list[SeriesSession]:
+    """The trading intervals whose bars a session is held against, as far as they are over; always the session itself.
+
+    With EXTENDED_HOURS these are also the hours since the session before it closed, and those after its own close.
+    """
+    exchange = calendar_of(settings, one.symbol)
+    if exchange is None:
+        return [one]
+    extended = settings.covers_extended_hours(one.interval)
+    intervals = intervals_since_last_close(exchange, one.session, extended=extended)
+    return [replace(one, session=part) for part in intervals if part == one.session or part.closed <= now]
 
 
 def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:

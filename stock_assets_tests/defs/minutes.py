@@ -23,6 +23,7 @@ from stock_assets.defs.sessions.conditions import SUMMARY_KEY
 from stock_assets.defs.sessions.jobs import repair_gaps
 from stock_assets.defs.sessions.partitions import make_partitions
 from stock_assets.defs.sessions.sensors import request_repairs
+from stock_assets.evaluations.dagster_results import check_evaluation
 from stock_assets.evaluations.evaluation import Evaluation
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.market.bars import Bar
@@ -129,11 +130,15 @@ class Platform:
         found = dg.evaluate_automation_conditions(definitions(), self.instance, asset_selection=ours)
         return {day for day in found.get_requested_partitions(SUMMARY_KEY) if day}
 
-    def judge(self) -> Evaluation:
-        return completeness.evaluate_sessions(self.settings, self.kafka, self.influxdb, self.postgres, clock.now())
+    def evaluate(self) -> Evaluation:
+        """As the check does; Dagster records what it says."""
+        said = completeness.evaluate_sessions(self.settings, self.kafka, self.influxdb, self.postgres, clock.now())
+        self.instance.report_runless_asset_event(check_evaluation(said, SUMMARY_KEY))
+        return said
 
     def tick(self) -> dg.SensorResult:
-        result = request_repairs(influxdb=self.influxdb, postgres=self.postgres)
+        context = dg.build_sensor_context(instance=self.instance)
+        result = request_repairs(context, influxdb=self.influxdb, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult)
         return result
 

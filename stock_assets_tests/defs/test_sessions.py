@@ -1,14 +1,19 @@
 """Summaries, completeness and repairs of sessions, on the real Kafka, InfluxDB and PostgreSQL."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from spark_streaming.contract import clock
+from stock_assets import settings
+from stock_assets.defs.sessions import sensors
+from stock_assets.defs.sessions.jobs import repair_gaps
+from stock_assets.pipeline.completeness import SessionRepair
 from stock_assets.sessions.pictures import keep
-from stock_assets.store.sessions import read_repairs
+from stock_assets.store.sessions import read_repairs, request_repairs
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, HALT, THURSDAY, Platform, bars_of, platform
 
 __all__ = ["platform"]
@@ -52,7 +57,7 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     platform.publish(FRIDAYS_BARS)
     platform.store([bar for bar in FRIDAYS_BARS if bar not in lost])
     assert platform.summarise(FRIDAY, FRIDAY).success
-    said = platform.judge()
+    said = platform.evaluate()
     assert not said.passed
     [row] = said.rows
     assert (row["expected"], row["given"], row["stored"]) == (390, 380, 372)
@@ -71,7 +76,7 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     assert platform.due() == {f"{FRIDAY}"}
     assert platform.summarise(FRIDAY, FRIDAY).success
     assert platform.summaries()[0].bars_missing == len(HALT)
-    said = platform.judge()
+    said = platform.evaluate()
     assert said.passed
     assert "10 bars that the source has none of" in said.summary
 
@@ -80,13 +85,53 @@ def test_a_failed_check_does_not_ask_forever(platform: Platform) -> None:
     lost = FRIDAYS_BARS[-1:]
     platform.publish(FRIDAYS_BARS)
     platform.store(FRIDAYS_BARS[:-1])
-    assert not platform.judge().passed
+    assert not platform.evaluate().passed
+    assert platform.tick().run_requests
     assert platform.repair().success
     platform.store(FRIDAYS_BARS[:1])  # the stream has gone on, and not stored it
-    assert not platform.judge().passed
+    assert not platform.evaluate().passed
     [repair] = read_repairs(platform.postgres.engine).values()
     assert (repair.bars_given, repair.finished_at) == (len(lost), None)
     assert not platform.tick().run_requests
+
+
+def test_the_check_itself_requests_nothing(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS[:-1])
+    assert not platform.evaluate().passed
+    assert read_repairs(platform.postgres.engine) == {}
+
+
+def test_a_repair_whose_run_was_killed_is_asked_for_again_and_not_beside_an_active_run(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS[:-1])
+    platform.evaluate()
+    [first] = platform.tick().run_requests or []
+    assert first.run_key is not None
+    run = platform.instance.create_run_for_job(repair_gaps, tags=dict(first.tags), status=dg.DagsterRunStatus.STARTED)
+    assert "is active" in str(platform.tick().skip_reason)
+    platform.instance.report_run_failed(run, "killed")
+    assert "the next attempt is at" in str(platform.tick().skip_reason)
+    monkeypatch.setattr(sensors, "now", lambda: clock.now() + timedelta(minutes=5))
+    [second] = platform.tick().run_requests or []
+    assert second.run_key != first.run_key
+
+
+def test_a_repair_of_a_date_that_is_no_session_is_finished_and_harms_no_other(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS[:-1])
+    moment = clock.now()
+    saturday = SessionRepair(date(2026, 11, 21), "AAPL", "1m", moment, 0)
+    real = SessionRepair(FRIDAY, "AAPL", "1m", moment, 379)
+    request_repairs(platform.postgres.engine, [saturday, real])
+    assert platform.tick().run_requests
+    repairs = read_repairs(platform.postgres.engine)
+    assert (repairs[saturday.key].finished_at is None, repairs[real.key].finished_at) == (False, None)
+    request_repairs(platform.postgres.engine, [replace(saturday, session_date=date(2026, 11, 22))])
+    assert platform.repair().success  # the run, too, leaves out what is no session
+    assert all(repair.asked_at or repair.finished_at for repair in read_repairs(platform.postgres.engine).values())
 
 
 def test_a_person_can_have_any_session_repaired(platform: Platform) -> None:
@@ -114,10 +159,13 @@ def test_pictures_are_kept_for_some_days(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_a_session_that_is_on_no_partition_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_before_the_first_partition_is_evaluated_and_not_due(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform.publish(FRIDAYS_BARS)
     platform.store(FRIDAYS_BARS)
-    assert platform.judge().summary.endswith("the source has none of")
-    later = platform.settings.model_copy(update={"sessions_since": datetime(2026, 11, 23, tzinfo=UTC).date()})
-    monkeypatch.setattr(platform, "settings", later)
-    assert "AAPL: this session is summarised on no partition" in platform.judge().summary
+    assert platform.due() == {f"{FRIDAY}"}
+    monkeypatch.setenv("SESSIONS_SINCE", "2026-11-23")
+    settings.code_location.cache_clear()
+    assert platform.due() == set()
+    assert platform.evaluate().summary.endswith("the source has none of")

@@ -1,13 +1,25 @@
-"""Has sessions repaired for which a check has asked, once each."""
+"""Requests the repairs of incomplete sessions, starts the runs that make them, and notices when they are finished."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from spark_streaming.contract.clock import now
-from stock_assets.defs.sessions.jobs import finished, repair_gaps
+from stock_assets.defs.sessions.conditions import SUMMARY_KEY
+from stock_assets.defs.sessions.jobs import repair_gaps
+from stock_assets.pipeline.completeness import SessionRepair
+from stock_assets.pipeline.repair_policy import decide_repair
+from stock_assets.pipeline.run_records import ACTIVE
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.sessions.repairs import finished_repairs, requested_repairs
 from stock_assets.settings import code_location
-from stock_assets.store.sessions import read_repairs, write_repairs
+from stock_assets.store import sessions
+
+_CHECK = dg.AssetCheckKey(SUMMARY_KEY, "session_is_complete")
+_ATTEMPT = "stocks/repair_attempt"  # the tag of runs that this sensor has started
 
 
 @dg.sensor(
@@ -15,27 +27,60 @@ from stock_assets.store.sessions import read_repairs, write_repairs
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Starts repair_gaps for sessions that session_is_complete has found incomplete: once a session, whatever "
-        "comes of it. Once what the source gave is stored, the summary is made again."
+        "Starts repair_gaps for the sessions that the newest session_is_complete has found incomplete, again with a "
+        "growing pause while its runs fail. A session is asked for once: once what the source gave is stored, the "
+        "summary is made again."
     ),
 )
-def request_repairs(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.SensorResult:
+def request_repairs(
+    context: dg.SensorEvaluationContext, influxdb: InfluxDBResource, postgres: PostgresResource
+) -> dg.SensorResult:
     """The table `session_repair` is its memory: it holds across restarts."""
-    going_on = read_repairs(postgres.engine, unfinished=True)
-    done = finished(code_location(), influxdb, list(going_on.values()), now())
-    write_repairs(postgres.engine, done)
-    mended = {repair.key for repair in done}
-    unasked = [repair for repair in going_on.values() if repair.asked_at is None and repair.key not in mended]
-    if not unasked:
-        told = f"{len(done)} are repaired, {len(going_on) - len(done)} are not stored yet" if going_on else ""
-        return dg.SensorResult(skip_reason=told or "no session is to be repaired")
-    newest = max(repair.requested_at for repair in unasked)
-    # A run that has failed is not asked for again: its key is that of the newest request.
+    engine, moment = postgres.engine, now()
+    sessions.request_repairs(engine, _requested(context.instance))
+    unfinished = sessions.read_repairs(engine, unfinished=True)
+    finished = finished_repairs(code_location(), influxdb, unfinished.values(), moment)
+    for one in finished:
+        context.log.info("%s", one)
+    sessions.write_repairs(engine, [one.repair for one in finished])
+    keys = {one.repair.key for one in finished}
+    unasked = [repair for repair in unfinished.values() if repair.asked_at is None and repair.key not in keys]
+    newest = max((repair.requested_at for repair in unasked), default=moment)
+    active, ended = _runs(context.instance, newest)
+    decision = decide_repair(len(unasked), is_active=active, ended=ended, now=moment)
+    if decision.attempt is None:
+        waiting = len(unfinished) - len(finished) - len(unasked)
+        return dg.SensorResult(
+            skip_reason=f"{decision.reason}; {len(finished)} are repaired, {waiting} wait to be stored"
+        )
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"repair of {newest.isoformat()}",
-                tags={"stocks/reason": f"{len(unasked)} sessions lack bars"},
+                run_key=f"repair of {newest.isoformat()}, attempt {decision.attempt}",
+                tags={"stocks/reason": decision.reason, _ATTEMPT: str(decision.attempt)},
             )
         ]
     )
+
+
+def _requested(instance: DagsterInstance) -> list[SessionRepair]:
+    """What the newest evaluation of the check asks for; a session that was requested before keeps its row."""
+    record = instance.get_latest_asset_check_evaluation_record(_CHECK)
+    if record is None or record.evaluation is None or record.evaluation.passed:
+        return []
+    details = record.evaluation.metadata.get("details")
+    rows = [row.data for row in details.records] if isinstance(details, dg.TableMetadataValue) else []
+    return requested_repairs(rows, datetime.fromtimestamp(record.create_timestamp, UTC))
+
+
+def _runs(instance: DagsterInstance, since: datetime) -> tuple[bool, Sequence[datetime]]:
+    """Whether a run of the job is active, and when those ended that this sensor has started since."""
+    active = [DagsterRunStatus(status) for status in ACTIVE]
+    is_active = instance.get_runs_count(RunsFilter(job_name=repair_gaps.name, statuses=active)) > 0
+    records = instance.get_run_records(RunsFilter(job_name=repair_gaps.name, created_after=since))
+    ended = [
+        datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
+        for record in records
+        if record.dagster_run.is_finished and _ATTEMPT in record.dagster_run.tags
+    ]
+    return is_active, ended
