@@ -35,13 +35,13 @@ def chart(
 
         if out is not None and out.suffix.lower() not in FORMATS:
             raise StackError(f"--out {out}: the name has to end in one of {', '.join(FORMATS)}", Exit.USAGE)
-        from infra.views.picture import save
+        from infra.views.picture import save_chart
         from stock_assets.settings import code_location
 
         candles, title, zone = _bars(symbol, day, interval)
         source = code_location().source
         if out is not None:
-            save(candles, title if source is Source.YAHOO else f"{title}  ({source}: not live)", zone, out)
+            save_chart(candles, title if source is Source.YAHOO else f"{title}  ({source}: not live)", zone, out)
             errors.print(f"{short_path(out.absolute())}: {title}, {len(candles):,} bars.", markup=False)
         else:
             _print(candles, title, zone, source)
@@ -50,27 +50,27 @@ def chart(
 def _bars(symbol: str, day: datetime | None, interval: str | None) -> "tuple[list[Candle], str, ZoneInfo]":
     """The bars of the chart, its title, and the zone of its times."""
     from infra.views.candles import Candle
-    from infra.views.prices import Prices
-    from infra.views.selection import series_of, wall_day, zone_of
+    from infra.views.prices import PriceReader
+    from infra.views.selection import exchange_day, exchange_zone, select_series
     from stock_assets.market.bars import interval_length
     from stock_assets.market.symbols import exchange_for
     from stock_assets.pipeline.quote_board import shown_series
     from stock_assets.settings import code_location
 
     settings = code_location()
-    prices = Prices.from_settings(settings)
-    ends = prices.ends()
-    if interval is None and (newest := shown_series({series: end for series, (_, end) in ends.items()}, [symbol])):
+    prices = PriceReader.from_settings(settings)
+    ranges = prices.stored_ranges()
+    if interval is None and (newest := shown_series({series: end for series, (_, end) in ranges.items()}, [symbol])):
         interval = newest[0][1]
-    series = series_of(ends, symbol, interval)
-    exchange, newest_bar = exchange_for(settings.source, symbol), ends[series][1]
-    zone = zone_of(exchange)
+    series = select_series(ranges, symbol, interval)
+    exchange, newest_bar = exchange_for(settings.source, symbol), ranges[series][1]
+    zone = exchange_zone(exchange)
     if interval_length(series[1]) is None:
         if day is not None:
             raise StackError(f"{symbol} is stored in {series[1]}: a day of it is one bar. Leave out --day", Exit.USAGE)
         begin, end = newest_bar - _DAILY, newest_bar + timedelta(seconds=1)
     else:
-        begin, end = wall_day(exchange, day.date() if day else newest_bar.astimezone(zone).date())
+        begin, end = exchange_day(exchange, day.date() if day else newest_bar.astimezone(zone).date())
     candles = [
         Candle(row["time"], row["open"], row["high"], row["low"], row["close"], row["volume"])
         for batch in prices.bars(series, begin, end)
@@ -84,7 +84,7 @@ def _bars(symbol: str, day: datetime | None, interval: str | None) -> "tuple[lis
 
 
 def _print(candles: "list[Candle]", title: str, zone: "ZoneInfo", source: Source) -> None:
-    from infra.views.candles import drawn
+    from infra.views.candles import draw_candles
 
     console = Console(highlight=False)
     width = console.width if console.is_terminal else 100
@@ -98,7 +98,7 @@ def _print(candles: "list[Candle]", title: str, zone: "ZoneInfo", source: Source
         console.print(source_line(source), style="yellow")
     console.print(Text(title, style="bold"))
     console.print(Text(f"{figures}  close {last.close:,.2f}  {change:+.2f} %"))
-    for line in drawn(candles, width, height):
+    for line in draw_candles(candles, width, height):
         console.print(line, no_wrap=True, overflow="crop")
     times = [f"{moment.start.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (first, last)]
     console.print(f"{times[0]} to {times[1]}, {len(candles):,} bars, clock of {zone}", style="dim")

@@ -12,7 +12,7 @@ from infra.views.banner import source_line
 from spark_streaming.contract.clock import now
 
 if TYPE_CHECKING:
-    from infra.views.prices import Prices
+    from infra.views.prices import PriceReader
     from stock_assets.market.adjustment import CorporateAction
 
 
@@ -31,20 +31,20 @@ def export(
 ) -> None:
     """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
 
-    Prices are as they were traded, unless --adjusted; without --from and --to all that is stored.
+    PriceReader are as they were traded, unless --adjusted; without --from and --to all that is stored.
     """
     with plain_errors():
-        from infra.views.export import demand_target, write
-        from infra.views.prices import Prices
+        from infra.views.export import check_target, write_bars
+        from infra.views.prices import PriceReader
         from stock_assets.settings import code_location
 
-        demand_target(out, force=force)
+        check_target(out, force=force)
         settings = code_location()
-        spans = _spans(Prices.from_settings(settings), list(dict.fromkeys(symbols)), interval, begin, end)
+        spans = _spans(PriceReader.from_settings(settings), list(dict.fromkeys(symbols)), interval, begin, end)
         about = {"stocks.source": settings.source.value, "stocks.bucket": settings.names.bucket}
         with errors.status(f"writing {short_path(out.absolute())}"):
-            count = write(
-                _batches(Prices.from_settings(settings), spans, adjusted),
+            count = write_bars(
+                _batches(PriceReader.from_settings(settings), spans, adjusted),
                 out,
                 about | {"stocks.adjusted": str(adjusted)},
             )
@@ -54,19 +54,19 @@ def export(
 
 
 def _spans(
-    prices: "Prices", symbols: list[str], interval: str | None, begin: str | None, end: str | None
+    prices: "PriceReader", symbols: list[str], interval: str | None, begin: str | None, end: str | None
 ) -> list[tuple[Any, Any, Any]]:
     """A series with the time of its bars, for each symbol."""
-    from infra.views.selection import series_of, time_range
+    from infra.views.selection import select_series, time_range
     from stock_assets.market.symbols import exchange_for
     from stock_assets.settings import code_location
 
-    ends = prices.ends()
-    chosen = [series_of(ends, symbol, interval) for symbol in symbols]
-    return [(s, *time_range(exchange_for(code_location().source, s[0]), begin, end, ends[s])) for s in chosen]
+    ranges = prices.stored_ranges()
+    chosen = [select_series(ranges, symbol, interval) for symbol in symbols]
+    return [(s, *time_range(exchange_for(code_location().source, s[0]), begin, end, ranges[s])) for s in chosen]
 
 
-def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]], adjust: bool) -> Iterator[Any]:
+def _batches(prices: "PriceReader", spans: list[tuple[Any, Any, Any]], adjust: bool) -> Iterator[Any]:
     from infra.views.export import adjusted
 
     for series, begin, end in spans:
@@ -79,7 +79,7 @@ def _batches(prices: "Prices", spans: list[tuple[Any, Any, Any]], adjust: bool) 
 
 def _actions(symbol: str) -> "list[CorporateAction]":
     """What is known of a symbol and has come about: prices of today are not those after a split of tomorrow."""
-    from infra.views.prices import postgres_answers
+    from infra.views.prices import explain_postgres_errors
     from stock_assets.market.calendars import date_at
     from stock_assets.market.symbols import exchange_of
     from stock_assets.settings import code_location
@@ -87,5 +87,5 @@ def _actions(symbol: str) -> "list[CorporateAction]":
     from stock_assets.store.engine import make_engine
 
     today = date_at(exchange_of(symbol), now())
-    with postgres_answers(code_location()):
+    with explain_postgres_errors(code_location()):
         return [a for a in read_actions(make_engine(code_location().postgres), symbol) if a.ex_date <= today]

@@ -38,7 +38,7 @@ def watch(
     """
     with plain_errors():
         from infra.views.quote_board import load_board
-        from infra.views.table import as_values, table_of
+        from infra.views.table import render_board, row_as_json
         from stock_assets.settings import code_location
 
         settings = code_location()
@@ -46,12 +46,12 @@ def watch(
         console = Console(highlight=False)
         if as_json:
             print(
-                json.dumps({"source": board.source, "lag": board.lag, "rows": [as_values(row) for row in board.rows]})
+                json.dumps({"source": board.source, "lag": board.lag, "rows": [row_as_json(row) for row in board.rows]})
             )
         elif once or not console.is_terminal:
             if not console.is_terminal:
                 console.width = 120  # a file has no width to keep to
-            console.print(table_of(board, console.width))
+            console.print(render_board(board, console.width))
         else:
             _watch(settings, symbols or [], board, console, every)
 
@@ -60,12 +60,12 @@ def _watch(
     settings: "CodeLocationSettings", symbols: list[str], board: "Board", console: Console, every: float
 ) -> None:
     from infra.views.quote_board import load_board
-    from infra.views.table import table_of
+    from infra.views.table import render_board
 
     with Live(console=console, screen=True, auto_refresh=False) as live, _keys():
         begin = time.monotonic()
         while True:
-            live.update(table_of(board, console.width), refresh=True)
+            live.update(render_board(board, console.width), refresh=True)
             if _quits_within(max(0.0, begin + every - time.monotonic())):
                 return
             begin = time.monotonic()

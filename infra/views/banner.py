@@ -1,10 +1,10 @@
-"""The line that says whose prices are shown."""
+"""The line that names the source of the prices that are shown."""
 
 from spark_streaming.contract.schema import Source
 
 
 def source_line(source: str) -> str:
-    """What is plainly to be said about prices that are not Yahoo's."""
+    """Return a sentence that names the source, and warns where the prices are not live."""
     return {
         Source.YAHOO: "Source: yahoo.",
         Source.REPLAY: "Source: replay. These are recorded prices, NOT live Yahoo data.",

@@ -1,4 +1,4 @@
-"""Candlesticks drawn with characters: for a terminal, where no picture can be shown."""
+"""Candlesticks drawn with characters, for a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stock_assets.pipeline.quote_board import sparkline
 
-# What fills the upper and the lower half of a character's place: nothing, the wick (light) or the body (heavy).
+# What fills the upper and the lower half of a character cell: nothing, the wick (light) or the body (heavy).
 _NONE, _WICK, _BODY = 0, 1, 2
 _SHAPES = {
     (_NONE, _NONE): " ", (_WICK, _WICK): "│", (_BODY, _BODY): "┃",
@@ -19,7 +19,7 @@ _SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """A bar, or neighbouring bars taken together; `start` in UTC, `volume` in shares."""
+    """A bar, or several consecutive bars merged into one; `start` in UTC, `volume` in shares."""
 
     start: datetime
     open: float
@@ -29,14 +29,14 @@ class Candle:
     volume: int
 
 
-def grouped(candles: Sequence[Candle], most: int) -> list[Candle]:
-    """The same span in no more than `most` candles: as many neighbours as needed become one."""
+def merge_candles(candles: Sequence[Candle], most: int) -> list[Candle]:
+    """Return at most `most` candles for the same time range: as many consecutive ones as needed are merged."""
     size = max(1, -(-len(candles) // max(1, most)))
-    return [_together(candles[at : at + size]) for at in range(0, len(candles), size)]
+    return [_merge(candles[at : at + size]) for at in range(0, len(candles), size)]
 
 
-def drawn(candles: Sequence[Candle], width: int, height: int) -> list[Text]:
-    """The lines of a chart of at most `width` by `height` characters: candles beside the scale, and the volume below.
+def draw_candles(candles: Sequence[Candle], width: int, height: int) -> list[Text]:
+    """Return the lines of a chart of at most `width` by `height` characters: price scale, candles, volume below.
 
     Rising candles are green, falling ones red.
     """
@@ -44,7 +44,7 @@ def drawn(candles: Sequence[Candle], width: int, height: int) -> list[Text]:
     rows = max(4, height - 1)
     labels = [f"{high - (high - low) * row / (rows - 1):,.2f}" for row in range(rows)]
     scale = max(map(len, labels))
-    shown = grouped(candles, width - scale - 1)
+    shown = merge_candles(candles, width - scale - 1)
     columns = [_column(candle, low, high, rows) for candle in shown]
     lines = []
     for row in range(rows):
@@ -58,7 +58,7 @@ def drawn(candles: Sequence[Candle], width: int, height: int) -> list[Text]:
     return [*lines, Text("volume ".rjust(scale + 1)[: scale + 1] + volumes, style="dim")]
 
 
-def _together(candles: Sequence[Candle]) -> Candle:
+def _merge(candles: Sequence[Candle]) -> Candle:
     return Candle(
         start=candles[0].start,
         open=candles[0].open,
@@ -70,7 +70,7 @@ def _together(candles: Sequence[Candle]) -> Candle:
 
 
 def _column(candle: Candle, low: float, high: float, rows: int) -> str:
-    """A candle from top to bottom, a character a row."""
+    """Return a candle from top to bottom, one character a row."""
     halves = rows * 2
 
     def half(price: float) -> int:  # 0 is the top one

@@ -1,4 +1,4 @@
-"""Writes bars into a file as they come out of the database: memory doesn't grow with their number."""
+"""Writes bars into a file batch by batch, so that memory doesn't grow with their number."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,25 +22,29 @@ class _Writer(Protocol):
     def write(self, batch: pa.RecordBatch) -> None: ...
 
 
-def demand_target(path: Path, *, force: bool) -> None:
-    """Raise StackError where `path` can't be the file to write."""
+def check_target(path: Path, *, force: bool) -> None:
+    """Check that `path` can be written.
+
+    Raises:
+        StackError: the format is unknown, the file exists and `force` is not set, or its folder does not exist.
+    """
     if path.suffix.lower() not in FORMATS:
         raise StackError(f"--out {path}: the name has to end in one of {', '.join(FORMATS)}", Exit.USAGE)
     if path.exists() and not force:
-        raise StackError(f"{path} is there already; --force replaces it", Exit.USAGE)
+        raise StackError(f"{path} exists already; --force replaces it", Exit.USAGE)
     if not path.absolute().parent.is_dir():
-        raise StackError(f"{path.absolute().parent} is no folder: make it first", Exit.USAGE)
+        raise StackError(f"{path.absolute().parent} is no folder: create it first", Exit.USAGE)
 
 
-def write(batches: Iterable[pa.RecordBatch], path: Path, about: dict[str, str]) -> int:
-    """Write batches of the schema `BARS` and return how many bars they were; the file appears once it is complete.
+def write_bars(batches: Iterable[pa.RecordBatch], path: Path, metadata: dict[str, str]) -> int:
+    """Write batches of the schema `BARS` and return the number of bars; the file appears once it is complete.
 
-    `about` is kept in a Parquet file's metadata. Without a bar there is no file.
+    `metadata` is stored in a Parquet file. Where there is no bar, no file is written.
     """
     draft = path.with_name(f".{path.name}.new")
     count = 0
     try:
-        with _writer(draft, path.suffix.lower(), about) as writer:
+        with _writer(draft, path.suffix.lower(), metadata) as writer:
             for batch in batches:
                 writer.write(batch)
                 count += len(batch)
@@ -52,7 +56,7 @@ def write(batches: Iterable[pa.RecordBatch], path: Path, about: dict[str, str]) 
 
 
 def adjusted(batch: pa.RecordBatch, actions: Sequence[CorporateAction]) -> pa.RecordBatch:
-    """The bars of one symbol as they compare with today's prices: splits and dividends since are taken out."""
+    """Return the bars of one symbol, adjusted for splits and dividends so that they compare with today's prices."""
     if not actions:
         return batch
     columns = batch.to_pydict()
@@ -65,9 +69,9 @@ def adjusted(batch: pa.RecordBatch, actions: Sequence[CorporateAction]) -> pa.Re
 
 
 @contextmanager
-def _writer(draft: Path, suffix: str, about: dict[str, str]) -> Iterator[_Writer]:
+def _writer(draft: Path, suffix: str, metadata: dict[str, str]) -> Iterator[_Writer]:
     if suffix == ".parquet":
-        with parquet.ParquetWriter(draft, BARS.with_metadata(about), compression="zstd") as file:
+        with parquet.ParquetWriter(draft, BARS.with_metadata(metadata), compression="zstd") as file:
             yield _Parquet(file)
     else:
         text = pa.schema([field.with_type(pa.string()) if field.name == "time" else field for field in BARS])

@@ -1,4 +1,4 @@
-"""Candlesticks as a picture file."""
+"""Candlesticks as an image file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ from infra.views.candles import Candle
 FORMATS = (".png", ".svg", ".pdf")
 
 
-def save(candles: Sequence[Candle], title: str, zone: ZoneInfo, path: Path) -> None:
-    """Draw prices and volume, the times by the clock of `zone`, into a file whose suffix says its format."""
+def save_chart(candles: Sequence[Candle], title: str, zone: ZoneInfo, path: Path) -> None:
+    """Draw prices and volume, with times in `zone`, into a file whose suffix is one of `FORMATS`."""
     import matplotlib as mpl
 
-    mpl.use("Agg")  # no screen is asked for
+    mpl.use("Agg")  # needs no display
     import mplfinance
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The board of prices as a table that fits the terminal."""
+"""The quote board as a table that fits the terminal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ _NOTHING = "-"
 
 @dataclass(frozen=True)
 class Board:
-    """All that is shown at once; `clock` is the time by which the prices are judged, in UTC."""
+    """The content of the quote board; `clock` is the time, in UTC, at which freshness was evaluated."""
 
     source: Source
     clock: datetime
     rows: Sequence[BoardRow]
     lag: int | None  # messages that are not stored yet
-    problem: str = ""  # why it is not newer
+    problem: str = ""  # why it could not be refreshed
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class _Column:
     justify: str = "right"
 
 
-def in_words(span: timedelta) -> str:
-    """A span in its largest unit: `12 s`, `4 min`, `3 h`, `2 d`."""
+def format_duration(span: timedelta) -> str:
+    """Return a duration in its largest unit: `12 s`, `4 min`, `3 h`, `2 d`."""
     seconds = int(span.total_seconds())
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
@@ -46,7 +46,7 @@ def in_words(span: timedelta) -> str:
 
 
 def columns_for(widths: dict[str, int], width: int) -> list[str]:
-    """The columns that fit into `width` characters, in their order; the symbol, the price and the change come first."""
+    """Return the columns that fit into `width` characters, in order of display; the most important are kept."""
     kept: list[str] = []
     for title in _BY_IMPORTANCE:
         if sum(widths[other] + 2 for other in (*kept, title)) <= width or title == "symbol":
@@ -54,10 +54,10 @@ def columns_for(widths: dict[str, int], width: int) -> list[str]:
     return [column.title for column in _COLUMNS if column.title in kept]
 
 
-def table_of(board: Board, width: int) -> RenderableType:
-    """The board for a terminal of `width` characters."""
+def render_board(board: Board, width: int) -> RenderableType:
+    """Return the board for a terminal of `width` characters."""
     cells = {column.title: [column.cell(row) for row in board.rows] for column in _COLUMNS}
-    widths = {title: max([cell_len(title), *(cell.cell_len for cell in of)]) for title, of in cells.items()}
+    widths = {title: max([cell_len(title), *(cell.cell_len for cell in column)]) for title, column in cells.items()}
     shown = columns_for(widths, width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in _COLUMNS:
@@ -65,9 +65,9 @@ def table_of(board: Board, width: int) -> RenderableType:
             table.add_column(column.title, justify=column.justify, no_wrap=True)  # type: ignore[arg-type]
     for number in range(len(board.rows)):
         table.add_row(*(cells[title][number] for title in shown))
-    whose = ", the replay's clock" if board.source is Source.REPLAY else ""
-    foot = Text(f"as of {board.clock:%Y-%m-%d %H:%M:%S}Z{whose}; {_lag(board.lag)}", style="dim")
-    lines: list[RenderableType] = [table, foot]
+    clock = ", the replay's clock" if board.source is Source.REPLAY else ""
+    footer = Text(f"as of {board.clock:%Y-%m-%d %H:%M:%S}Z{clock}; {_lag(board.lag)}", style="dim")
+    lines: list[RenderableType] = [table, footer]
     if not board.source.is_live:
         lines.insert(0, Text(source_line(board.source), style="yellow"))
     if board.problem:
@@ -75,8 +75,8 @@ def table_of(board: Board, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def as_values(row: BoardRow) -> dict[str, object]:
-    """A row for programs: times in ISO 8601 and UTC, spans in seconds."""
+def row_as_json(row: BoardRow) -> dict[str, object]:
+    """Return a row for JSON: times in ISO 8601 and UTC, durations in seconds."""
     return {
         "symbol": row.symbol,
         "interval": row.interval,
@@ -96,7 +96,7 @@ def as_values(row: BoardRow) -> dict[str, object]:
 def _lag(messages: int | None) -> str:
     if messages is None:
         return "lag unknown"
-    return f"{messages:,} messages on their way" if messages else "every message is stored"
+    return f"{messages:,} messages not stored yet" if messages else "every message is stored"
 
 
 def _price(value: float | None) -> str:
@@ -115,10 +115,10 @@ def _range(row: BoardRow) -> Text:
 
 def _freshness(row: BoardRow) -> Text:
     if row.verdict is FreshnessStatus.LATE:
-        return Text(f"late {in_words(row.late_by)}", style="red")
+        return Text(f"late {format_duration(row.late_by)}", style="red")
     if row.age is None:
         return Text(row.verdict.value, style="red" if row.verdict is FreshnessStatus.MISSING else "dim")
-    return Text(f"{row.verdict.value} {in_words(row.age)}")
+    return Text(f"{row.verdict.value} {format_duration(row.age)}")
 
 
 def _market(row: BoardRow) -> Text:

@@ -1,4 +1,4 @@
-"""A terminal for each test, and a market to look at."""
+"""Fixtures: a terminal for each test, and servers filled with a market."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ import pytest
 
 from infra.settings import StackSettings
 from stock_assets_tests.infra.terminal import Terminal
-from stock_assets_tests.infra.views.looks import Market, filled
+from stock_assets_tests.infra.views.market import Market, filled_market
 from stock_assets_tests.services.fixtures import open_folder
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    """In a folder with a name that is hard on configuration files; nothing runs in it yet."""
+    """A terminal in a folder whose name tests quoting in configuration files; nothing runs in it yet."""
     folder = open_folder()
     here = folder / "Zoë's 100% stock ; #1"
     here.mkdir()
@@ -25,5 +25,5 @@ def terminal() -> Iterator[Terminal]:
 
 @pytest.fixture(scope="module")
 def market(stack: StackSettings) -> Market:
-    """Real servers with two sessions of 2-minute bars; no test takes one away."""
-    return filled(stack)
+    """Real servers with two sessions of 2-minute bars; tests only add to them."""
+    return filled_market(stack)

@@ -15,17 +15,17 @@ import pyarrow.parquet as parquet
 import pytest
 
 from infra.host.errors import StackError
-from infra.views import prices as reading
-from infra.views.export import write
-from infra.views.prices import Prices
+from infra.views import prices as price_reader
+from infra.views.export import write_bars
+from infra.views.prices import PriceReader
 from stock_assets.market.adjustment import ActionKind, CorporateAction
 from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.engine import make_engine
-from stock_assets_tests.infra.views.looks import BARS, OPENS, SATURDAY, Market, bar
+from stock_assets_tests.infra.views.market import BARS, OPENS, SATURDAY, Market, bar
 
 pytestmark = pytest.mark.services
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_an_export_has_every_value_in_both_formats(market: Market, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_an_export_has_every_value_in_both_formats(market: Market, tmp_path: Pat
     assert done.exit_code == 0, done.stderr
     assert f"{3 * BARS} bars" in done.stderr
     table = parquet.read_table(tmp_path / "bars.parquet")
-    assert table.schema.equals(reading.BARS)
+    assert table.schema.equals(price_reader.BARS)
     assert table.schema.metadata[b"stocks.source"] == b"yahoo"
     assert market.run(tmp_path, *words, "bars.csv").exit_code == 0
     rows = list(csv.DictReader((tmp_path / "bars.csv").read_text().splitlines()))
@@ -48,7 +48,7 @@ def test_an_export_has_every_value_in_both_formats(market: Market, tmp_path: Pat
     assert {row["volume"] for row in rows} == {"1000"}
 
 
-def test_a_day_counts_whole_and_a_time_as_it_is(market: Market, tmp_path: Path) -> None:
+def test_a_date_means_the_whole_day_and_a_time_is_exact(market: Market, tmp_path: Path) -> None:
     def count(*words: str) -> int:
         done = market.run(tmp_path, "export", "AMZN", "--interval", "2m", "--out", "a.parquet", "--force", *words)
         assert done.exit_code == 0, done.stderr
@@ -59,9 +59,7 @@ def test_a_day_counts_whole_and_a_time_as_it_is(market: Market, tmp_path: Path) 
     assert count("--from", "2026-11-20T14:30:00Z", "--to", "2026-11-20T14:40:00Z") == 5
 
 
-def test_adjusted_prices_compare_with_todays_and_what_is_yet_to_come_changes_nothing(
-    market: Market, tmp_path: Path
-) -> None:
+def test_adjusted_prices_compare_with_todays_and_a_future_split_changes_nothing(market: Market, tmp_path: Path) -> None:
     opens = datetime(2026, 11, 12, 14, 30, tzinfo=UTC)
     market.write(bar("NVDA", opens, 200), bar("NVDA", opens + timedelta(days=1), 100))
     split = CorporateAction("NVDA", date(2026, 11, 13), ActionKind.SPLIT, Decimal(2))
@@ -70,14 +68,14 @@ def test_adjusted_prices_compare_with_todays_and_what_is_yet_to_come_changes_not
     done = market.run(tmp_path, "export", "NVDA", "--adjusted", "--out", "a.parquet")
     assert done.exit_code == 0, done.stderr
     table = parquet.read_table(tmp_path / "a.parquet")
-    assert table.schema.equals(reading.BARS)
+    assert table.schema.equals(price_reader.BARS)
     assert table.column("close").to_pylist() == [100, 100]
     assert table.column("volume").to_pylist() == [2000, 1000]
     plain = market.run(tmp_path, "export", "MSFT", "--adjusted", "--out", "b.parquet")
     assert "no split and no dividend is known" in plain.stderr
 
 
-def test_a_file_that_is_there_is_kept(market: Market, tmp_path: Path) -> None:
+def test_an_existing_file_is_kept(market: Market, tmp_path: Path) -> None:
     (tmp_path / "bars.csv").write_text("mine")
     done = market.run(tmp_path, "export", "MSFT", "--out", "bars.csv")
     assert done.exit_code == 2
@@ -86,27 +84,27 @@ def test_a_file_that_is_there_is_kept(market: Market, tmp_path: Path) -> None:
     assert market.run(tmp_path, "export", "MSFT", "--out", "bars.csv", "--force").exit_code == 0
 
 
-def test_bars_are_asked_for_in_pieces_and_none_is_lost_between_them(
+def test_bars_are_queried_in_chunks_and_none_is_lost_between_them(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_BARS_A_REQUEST", 7)
-    found = list(Prices.from_settings(market.settings).bars(("AMZN", "2m"), OPENS[0], SATURDAY))
+    monkeypatch.setattr(price_reader, "_BARS_A_REQUEST", 7)
+    found = list(PriceReader.from_settings(market.settings).bars(("AMZN", "2m"), OPENS[0], SATURDAY))
     assert max(len(batch) for batch in found) == 7
     times = [row["time"] for batch in found for row in batch.to_pylist()]
     assert times == [opens + timedelta(minutes=2 * n) for opens in OPENS for n in range(BARS)]
 
 
-def test_an_export_that_breaks_off_leaves_nothing(market: Market, tmp_path: Path) -> None:
+def test_an_export_that_fails_leaves_no_file(market: Market, tmp_path: Path) -> None:
     def broken() -> Iterator[object]:
-        yield from Prices.from_settings(market.settings).bars(("AMZN", "2m"), OPENS[0], OPENS[1])
+        yield from PriceReader.from_settings(market.settings).bars(("AMZN", "2m"), OPENS[0], OPENS[1])
         raise StackError("InfluxDB does not answer")
 
     with pytest.raises(StackError, match="does not answer"):
-        write(broken(), tmp_path / "bars.parquet", {})
+        write_bars(broken(), tmp_path / "bars.parquet", {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_block_of_the_page_on_exports_runs(market: Market, tmp_path: Path) -> None:
+def test_every_code_block_of_docs_exports_runs(market: Market, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "exports.md").read_text()
     blocks = re.findall(r"```(sh|python)\n(.*?)```", page, re.DOTALL)
     assert [kind for kind, _ in blocks] == ["sh", "python", "python", "python", "python"]

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from infra.views.quote_board import load_board
-from infra.views.selection import series_of, time_range
+from infra.views.selection import select_series, time_range
 from stock_assets.pipeline.freshness import FreshnessStatus
-from stock_assets_tests.infra.views.looks import OPENS, SATURDAY, STOCKS, Market
+from stock_assets_tests.infra.views.market import OPENS, SATURDAY, STOCKS, Market
 
 pytestmark = pytest.mark.services
 
 
-def test_the_board_has_every_watched_symbol_and_the_newest_session(market: Market) -> None:
+def test_the_board_shows_every_watched_symbol_and_its_newest_session(market: Market) -> None:
     board = load_board(market.settings, [], SATURDAY)
     rows = {row.symbol: row for row in board.rows}
     assert list(rows) == ["AMZN", "MSFT", "SAP.DE"]
@@ -36,42 +36,42 @@ def test_the_board_has_every_watched_symbol_and_the_newest_session(market: Marke
     assert board.lag == 0
 
 
-def test_a_quote_that_is_newer_than_the_newest_bar_is_the_last_price(market: Market) -> None:
+def test_a_quote_newer_than_the_newest_bar_is_the_last_price(market: Market) -> None:
     after = OPENS[1] + timedelta(hours=7)
     market.write(f"stock-quote-v1,symbol=MSFT price=410.5,bid=410.4 {int(after.timestamp())}")
     [row] = load_board(market.settings, ["MSFT"], SATURDAY).rows
     assert (row.last, row.last_at, row.high) == (410.5, after, 410.5)
 
 
-def test_a_bar_that_does_not_come_is_late(market: Market) -> None:
+def test_a_missing_bar_makes_its_symbol_late(market: Market) -> None:
     [row] = load_board(market.settings, ["AMZN"], OPENS[1] + timedelta(days=3, hours=1)).rows
     assert row.verdict is FreshnessStatus.LATE
     assert row.market_is_open
 
 
-def test_watch_prints_once_where_there_is_no_terminal(market: Market, tmp_path: Path) -> None:
+def test_watch_prints_once_without_a_terminal(market: Market, tmp_path: Path) -> None:
     done = market.run(tmp_path, "watch")
     assert done.exit_code == 0, done.stderr
     assert re.search(r"AMZN +201\.94 +\+100\.00 +\+98\.10 %", done.stdout)
-    told = json.loads(market.run(tmp_path, "watch", "AMZN", "--json").stdout)
-    assert told["rows"][0]["last_at"] == "2026-11-20T20:58:00Z"
+    printed = json.loads(market.run(tmp_path, "watch", "AMZN", "--json").stdout)
+    assert printed["rows"][0]["last_at"] == "2026-11-20T20:58:00Z"
 
 
-def test_watch_in_a_terminal_goes_on_until_q(market: Market, tmp_path: Path) -> None:
+def test_watch_in_a_terminal_runs_until_q(market: Market, tmp_path: Path) -> None:
     master, terminal = pty.openpty()
     with subprocess.Popen(
         [STOCKS, "watch", "--every", "0.5"], cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal,
         env=market.environment | {"TERM": "xterm", "COLUMNS": "60", "LINES": "20"},
     ) as process:  # fmt: skip
         os.close(terminal)
-        screens = "".join(_until(master, lambda text: text.count("AMZN") >= 3))
+        screens = "".join(_read_until(master, lambda text: text.count("AMZN") >= 3))
         assert "day range" not in screens  # too narrow for it
         os.write(master, b"q")
         assert process.wait(timeout=20) == 0
     os.close(master)
 
 
-def _until(master: int, done: Callable[[str], bool]) -> Iterator[str]:
+def _read_until(master: int, done: Callable[[str], bool]) -> Iterator[str]:
     text, end = "", time.monotonic() + 60
     while not done(text):
         assert time.monotonic() < end, text
@@ -81,7 +81,7 @@ def _until(master: int, done: Callable[[str], bool]) -> Iterator[str]:
             yield piece
 
 
-def test_a_chart_in_the_terminal_is_of_the_newest_session(market: Market, tmp_path: Path) -> None:
+def test_a_chart_in_the_terminal_shows_the_newest_session(market: Market, tmp_path: Path) -> None:
     done = market.run(tmp_path, "chart", "AMZN")
     assert done.exit_code == 0, done.stderr
     assert "AMZN  2m  2026-11-20" in done.stdout
@@ -89,17 +89,17 @@ def test_a_chart_in_the_terminal_is_of_the_newest_session(market: Market, tmp_pa
     assert "2026-11-19  " in market.run(tmp_path, "chart", "AMZN", "--day", "2026-11-19").stdout.replace("\n", "  ")
 
 
-def test_a_chart_is_written_as_a_picture(market: Market, tmp_path: Path) -> None:
+def test_a_chart_is_written_as_an_image(market: Market, tmp_path: Path) -> None:
     done = market.run(tmp_path, "chart", "AMZN", "--out", "amzn.png")
     assert done.exit_code == 0, done.stderr
-    picture = (tmp_path / "amzn.png").read_bytes()
-    assert picture.startswith(b"\x89PNG\r\n")
-    assert len(picture) > 10_000
+    image = (tmp_path / "amzn.png").read_bytes()
+    assert image.startswith(b"\x89PNG\r\n")
+    assert len(image) > 10_000
     assert "195 bars" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("chart", "AMZN", "--day", "2026-11-21"), "no bar of AMZN is stored of 2026-11-21"),
         (("chart", "AMZN", "--interval", "1d", "--day", "2026-11-20"), "Leave out --day"),
@@ -116,17 +116,17 @@ def test_a_chart_is_written_as_a_picture(market: Market, tmp_path: Path) -> None
         (("export", "MSFT", "--out", "nowhere/a.csv"), "is no folder"),
     ],
 )
-def test_what_can_not_be_done_is_refused_with_the_remedy(
-    market: Market, tmp_path: Path, words: tuple[str, ...], told: str
+def test_a_wrong_argument_is_refused_with_a_hint(
+    market: Market, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     done = market.run(tmp_path, *words)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [("watch",), ("chart", "AMZN"), ("export", "AMZN", "--out", "a.csv")])
-def test_without_servers_the_remedy_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_without_servers_the_message_says_what_to_do(tmp_path: Path, words: tuple[str, ...]) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "STOCKS_HOME": str(tmp_path / "home"),
@@ -140,16 +140,16 @@ def test_without_servers_the_remedy_is_told(tmp_path: Path, words: tuple[str, ..
     assert "Traceback" not in done.stderr
 
 
-def test_a_token_that_opens_nothing_is_told_with_the_remedy(market: Market, tmp_path: Path) -> None:
+def test_a_wrong_token_is_reported_with_its_setting(market: Market, tmp_path: Path) -> None:
     wrong = Market(market.settings, market.environment | {"INFLUX_READ_TOKEN": "wrong"}, "")
     done = wrong.run(tmp_path, "watch")
     assert done.exit_code == 10
     assert "INFLUX_READ_TOKEN" in done.stderr
 
 
-def test_what_is_stored_decides_the_series_and_the_span() -> None:
+def test_stored_data_decides_the_series_and_the_range() -> None:
     stored = {("AMZN", "2m"): OPENS, ("AMZN", "1d"): OPENS, ("MSFT", "2m"): OPENS}
-    assert series_of(stored, "MSFT", None) == ("MSFT", "2m")
+    assert select_series(stored, "MSFT", None) == ("MSFT", "2m")
     assert time_range("XNYS", None, None, OPENS) == (OPENS[0], OPENS[1] + timedelta(seconds=1))
     day = datetime(2026, 11, 20, 5, tzinfo=UTC)  # New York's midnight
     assert time_range("XNYS", "2026-11-20", "2026-11-20", OPENS) == (day, day + timedelta(days=1))

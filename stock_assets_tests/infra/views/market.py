@@ -1,4 +1,4 @@
-"""Two sessions of 2-minute bars in a bucket of their own, for those who look at them."""
+"""A bucket and a database with two sessions of 2-minute bars, for the tests of commands that show prices."""
 
 import os
 import sys
@@ -31,24 +31,24 @@ BARS = 195  # of a session of 2-minute bars
 
 @dataclass(frozen=True)
 class Market:
-    """A bucket and a database of its own, filled; `environment` is what a shell needs to look at it."""
+    """A filled bucket and database; `environment` lets a shell read them."""
 
     settings: CodeLocationSettings
     environment: dict[str, str]
     write_token: str
 
     def write(self, *lines: str) -> None:
-        done = requests.post(
+        response = requests.post(
             f"{self.settings.influxdb_url}/api/v2/write",
             params={"org": self.settings.influx_org, "bucket": self.settings.names.bucket, "precision": "s"},
             headers={"Authorization": f"Token {self.write_token}"},
             data="\n".join(lines).encode(),
             timeout=30,
         )
-        assert done.status_code == 204, done.text
+        assert response.status_code == 204, response.text
 
     def run(self, here: Path, *words: str) -> Result:
-        """`stocks` with arguments, in this process: to load its modules takes a second each time."""
+        """Run `stocks` with arguments in this process, since importing its modules takes a second each time."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(here)
             code_location.cache_clear()
@@ -67,9 +67,9 @@ def session(symbol: str, opens: datetime, first: float) -> list[str]:
     return [bar(symbol, opens + timedelta(minutes=2 * n), first + 0.01 * n) for n in range(BARS)]
 
 
-def filled(stack: StackSettings) -> Market:
-    """A market on the servers of `stack`, with two sessions of AMZN and one of MSFT."""
-    name = f"looks-{uuid.uuid4().hex[:8]}"
+def filled_market(stack: StackSettings) -> Market:
+    """Return a market on the servers of `stack`, with two sessions of AMZN and one of MSFT."""
+    name = f"views-{uuid.uuid4().hex[:8]}"
     own = stack.model_copy(update={"postgres_dbname": name.replace("-", "_"), "source": Source.YAHOO})
     postgres.provision(own, own.names_of(Source.YAHOO))
     kafka.create_topics(own, own.names_of(Source.YAHOO))
