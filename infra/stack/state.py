@@ -7,6 +7,7 @@ from pathlib import Path
 
 from infra.host.private_files import private_folder, write_private
 from spark_streaming.contract.process_lock import is_locked
+from spark_streaming.contract.state_file import UnreadableStateError, read_state
 
 
 class Phase(StrEnum):
@@ -68,11 +69,12 @@ def write(home: Path, running: Running) -> None:
 
 
 def read(home: Path) -> Running | None:
-    """What was told last; None where no stack has ever run. Whether it still runs, the lock knows."""
-    try:
-        values = json.loads((run_folder(home) / "up.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    values["phase"] = Phase(values["phase"])
-    values["services"] = tuple(Listed(**service) for service in values["services"])
-    return Running(**values)
+    """What was told last; None where no stack has ever run, or the file can't be understood. Whether it still runs, the
+    lock knows.
+    """
+    return read_state(run_folder(home) / "up.json", Running, _check)
+
+
+def _check(running: Running) -> None:
+    if not 0 < running.pid < 2**31:  # 0 and below would name groups of processes
+        raise UnreadableStateError(f"{running.pid} is no process")

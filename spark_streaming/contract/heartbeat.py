@@ -1,20 +1,22 @@
-"""How a long-lived program and those who watch it see each other: a lock, a heartbeat and a request to drain.
+"""The heartbeat of a long-lived program: the file in its state folder that says what it does.
 
-All three are files in one folder, the program's state folder. The lock is what guarantees that there is one writer;
-the heartbeat only tells about it.
+That one program writes at a time is guaranteed by the lock in the same folder, not by the heartbeat.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+
+from spark_streaming.contract.state_file import UnreadableStateError, read_state, write_state
+
+_FILE = "heartbeat.json"
 
 
 class ProgramState(StrEnum):
-    """What a program says of itself."""
+    """What a program reports as its state."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -25,19 +27,19 @@ class ProgramState(StrEnum):
 
 @dataclass(frozen=True)
 class FeedHeartbeat:
-    """What a program did of its second feed, the quotes; the same words as in `Heartbeat`."""
+    """The second feed of a program, the quotes; its fields mean the same as those of `Heartbeat`."""
 
     records: int = 0
     rejected: int = 0
     offsets: dict[int, int] = field(default_factory=dict)
     lag: int | None = None
     newest_event: datetime | None = None
-    detail: str = ""  # how it goes, or the error that it is getting over
+    detail: str = ""  # what it is doing, or the error after which it will try again
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a program wrote last. Times are UTC; an age is judged by the reader."""
+    """What a program wrote last. Times are UTC; the reader decides how old is too old."""
 
     run_id: str  # of the Dagster run that started it; empty when started by hand
     pid: int
@@ -62,35 +64,17 @@ def behind(ends: Mapping[int, int], done: Mapping[int, int]) -> int:
 def write_heartbeat(folder: Path, heartbeat: Heartbeat) -> None:
     """Replace the heartbeat of `folder` in one step: a reader never sees half of one."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / "heartbeat.json.new"
-    draft.write_text(json.dumps(asdict(heartbeat), default=datetime.isoformat))
-    draft.replace(folder / "heartbeat.json")
+    write_state(folder / _FILE, json.dumps(asdict(heartbeat), default=datetime.isoformat))
 
 
 def read_heartbeat(folder: Path) -> Heartbeat | None:
-    """The last heartbeat of `folder`; None where there has never been one, or a machine went down over it.
+    """The last heartbeat of `folder`; None where there is none, or it can't be understood.
 
-    A cut-off one must not stop those who watch: no program would be started, and so none would write another.
+    Such a one is set aside. It must not stop the sensors: they would start no program, and so none would write another.
     """
-    try:
-        values = json.loads((folder / "heartbeat.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    told = _read(Heartbeat, values)
-    quotes = values.get("quotes")
-    return Heartbeat(
-        **told
-        | {
-            "state": ProgramState(told["state"]),
-            "quotes": FeedHeartbeat(**_read(FeedHeartbeat, quotes)) if quotes else None,
-        }
-    )
+    return read_state(folder / _FILE, Heartbeat, _check)
 
 
-def _read(kind: type[Heartbeat] | type[FeedHeartbeat], values: dict[str, Any]) -> dict[str, Any]:
-    """Those of the values that `kind` knows, of the types that JSON doesn't have."""
-    told = {f.name: values[f.name] for f in fields(kind) if f.name in values}
-    for name in ("started_at", "written_at", "newest_event"):
-        if told.get(name):
-            told[name] = datetime.fromisoformat(told[name])
-    return told | {"offsets": {int(partition): offset for partition, offset in told["offsets"].items()}}
+def _check(heartbeat: Heartbeat) -> None:
+    if not 0 < heartbeat.pid < 2**31:  # 0 and below would name groups of processes
+        raise UnreadableStateError(f"{heartbeat.pid} is no process")

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
+from spark_streaming.contract.state_file import UNREADABLE, parse_state
+
 LONGEST_HOLD = timedelta(minutes=15)
 _FIRST_HOLD = timedelta(seconds=30)
 _CATCH_UP_SECONDS = 1.0  # what was not used of the budget since
@@ -105,7 +107,7 @@ class RateLimiter:
         file = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            before = _read(file, self._clock())
+            before = _read(file, self._file, self._clock())
 
             def write(after: RateLimiterState) -> None:
                 if after != before:
@@ -117,11 +119,15 @@ class RateLimiter:
             os.close(file)
 
 
-def _read(file: int, now: float) -> RateLimiterState:
+def _read(file: int, path: Path, now: float) -> RateLimiterState:
     """What no clock that went back, and no process that was killed over writing, can make endless or unreadable."""
-    try:
-        state = RateLimiterState(**json.loads(os.pread(file, 1024, 0)))
-    except (ValueError, TypeError):
+    content = os.pread(file, 1024, 0)
+    if not content:  # just made
+        return RateLimiterState()
+    state = parse_state(content, RateLimiterState, path)
+    if state is None:  # a copy is kept; the file itself holds the lock, and is written anew
+        path.with_name(path.name + UNREADABLE).write_bytes(content)
+        os.ftruncate(file, 0)
         return RateLimiterState()
     longest = LONGEST_HOLD.total_seconds()
     return replace(
