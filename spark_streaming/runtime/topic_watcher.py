@@ -1,8 +1,8 @@
 """Looks at the topic beside Spark: at the start, each second, and once more where the query has failed."""
 
-import json
 import logging
 import shutil
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +11,14 @@ from kafka.errors import KafkaError
 from spark_streaming.contract.periodic import Periodic
 from spark_streaming.feed import Feed
 from spark_streaming.kafka.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from spark_streaming.kafka.checkpoint_origin import (
+    CheckpointOrigin,
+    description,
+    is_other_database,
+    make_target,
+    read_origin,
+    write_origin,
+)
 from spark_streaming.kafka.topics import TopicReader, TopicState, topic_problem
 from spark_streaming.runtime.progress import Totals
 from spark_streaming.settings import StreamSettings
@@ -31,8 +39,11 @@ class TopicWatcher:
         self.problem: str | None = None
         self._feed = feed
         self._totals = totals
-        self._begun_file = feed.folder / "topic.json"
-        self._target = f"{settings.influxdb_url} {settings.influx_org} {settings.names.bucket}"
+        self._database = CheckpointOrigin(
+            target=make_target(settings.influxdb_url, settings.influx_org, settings.names.bucket),
+            measurement=feed.target.measurement,
+        )
+        self._topic_id: str | None = None  # with which the checkpoint began; None where that is unknown
         self._thread = Periodic(_LOOK_SECONDS, self._look, "watch")
         try:
             self._reader = TopicReader(settings.kafka_bootstrap_servers, feed.topic)
@@ -43,24 +54,30 @@ class TopicWatcher:
             ) from None
 
     def __enter__(self) -> Self:
-        """Hold the topic against the checkpoint, and look at it from now on.
+        """Compare the topic with the checkpoint, and again each second from now on.
 
         Raises:
             CheckpointError: the checkpoint is damaged.
             UnusableTopicError: the stream can't go on in this topic.
         """
-        self._follow_target()
+        before = read_origin(self._feed.folder)
+        if is_other_database(before, self._database):
+            self._drop_checkpoint(before)
         checkpoint = self._checkpoint()
         topic = self._reader.look()
         if checkpoint is None:
             if topic is None:
                 raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
-            self._begun_file.write_text(json.dumps({"id": topic.id, "target": self._target}))
             begin = {**topic.begin, **self._feed.begin}
             checkpoint = Checkpoint(begin, begin)
+        else:
+            self._topic_id = before.id
         found = self._problem(checkpoint, topic)
         if found is not None:
             raise UnusableTopicError(found)
+        if topic is not None:  # also a file of an older version lacks values, and one that was set aside is gone
+            self._topic_id = topic.id
+            write_origin(self._feed.folder, replace(self._database, id=topic.id))
         self._totals.begin(checkpoint.done)
         self._thread.__enter__()
         return self
@@ -89,27 +106,20 @@ class TopicWatcher:
     def _checkpoint(self) -> Checkpoint | None:
         return read_checkpoint(self._feed.checkpoint, self._feed.topic)
 
-    def _follow_target(self) -> None:
-        """Forget how far the stream has come in another database: this one has none of it."""
-        begun = self._begun_with()
-        before = begun.get("target", self._target)  # none of an older version
-        if begun and "target" not in begun:
-            self._begun_file.write_text(json.dumps(begun | {"target": self._target}))
-        if before != self._target:
-            moved = f"{self._feed.name} went to {before} and now go to {self._target}"
-            log.warning("%s: the topic is read from its start", moved)
-            if self._feed.checkpoint.exists():
-                shutil.rmtree(self._feed.checkpoint)
+    def _drop_checkpoint(self, before: CheckpointOrigin) -> None:
+        """Have the topic read from its start: this database has nothing of what went to the one `before`."""
+        log.warning(
+            "%s went to %s and now go to %s: the topic is read from its start",
+            self._feed.name, description(before), description(self._database),
+        )  # fmt: skip
+        stale = self._feed.checkpoint.with_name("checkpoint.stale")  # removed in part, it would seem to be damaged
+        shutil.rmtree(stale, ignore_errors=True)
+        if self._feed.checkpoint.exists():
+            self._feed.checkpoint.rename(stale)
+            shutil.rmtree(stale, ignore_errors=True)
 
     def _problem(self, checkpoint: Checkpoint, topic: TopicState | None) -> str | None:
-        return topic_problem(checkpoint, self._begun_with().get("id"), topic, self._feed.checkpoint)
-
-    def _begun_with(self) -> dict[str, str]:
-        """Topic and database that the checkpoint is of; empty where it is of an older version, or the file is gone."""
-        try:
-            return dict(json.loads(self._begun_file.read_text()))
-        except (OSError, ValueError, TypeError):  # offsets still tell of the topic
-            return {}
+        return topic_problem(checkpoint, self._topic_id, topic, self._feed.checkpoint)
 
     def _look(self) -> None:
         # The stream goes on meanwhile: what it had done before is held against the topic's end, what it has done after

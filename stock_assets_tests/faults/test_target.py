@@ -1,4 +1,4 @@
-"""A home that moves to another InfluxDB: what the old one has, the new one gets."""
+"""A home that moves to another database or measurement: what the old one has, the new one gets."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from stock_assets_tests.spark_streaming.kafka_messages import bars, send
 pytestmark = pytest.mark.services
 
 
-def test_another_database_gets_all_that_the_topic_holds(
+def test_another_database_or_measurement_gets_all_that_the_topic_holds(
     launcher: Launcher,
     stack: StackSettings,
     fresh_topic: SourceNames,
@@ -35,3 +35,8 @@ def test_another_database_gets_all_that_the_topic_holds(
     stays = launcher.start("--available-now", INFLUXDB_BUCKET=other.name, INFLUX_TOKEN=other.write_token)
     assert stays.end() == 0
     assert "ended after 0 batches" in stays.log
+
+    moved = launcher.start("--available-now", INFLUXDB_MEASUREMENT="other-v1")
+    assert moved.end() == 0
+    assert "the topic is read from its start" in moved.log
+    assert points_in(fresh_bucket, "other-v1") == points_in(other)

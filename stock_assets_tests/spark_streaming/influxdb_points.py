@@ -10,10 +10,16 @@ from stock_assets_tests.services.fixtures import Bucket
 Points = dict[tuple[str, str, int], dict[str, Any]]
 
 
-def points_in(bucket: Bucket, start: str = "1970-01-01", stop: str = "2100-01-01") -> Points:
-    """Every bar of `bucket` between two dates: (symbol, interval, seconds since 1970) -> fields."""
+def points_in(
+    bucket: Bucket, measurement: str | None = None, start: str = "1970-01-01", stop: str = "2100-01-01"
+) -> Points:
+    """Every bar of `bucket` between two dates, of one measurement or of all: (symbol, interval, seconds since 1970) ->
+    fields.
+    """
+    bars = f'|> filter(fn: (r) => r._measurement == "{measurement}")' if measurement else ""
     query = f"""from(bucket: "{bucket.name}") |> range(start: {start}, stop: {stop})
         |> filter(fn: (r) => r._measurement != "{PIPELINE_MEASUREMENT}" and r._measurement != "{QUOTE_MEASUREMENT}")
+        {bars}
         |> keep(columns: ["_time", "_field", "_value", "symbol", "interval"])"""
     points: Points = {}
     with InfluxDBClient(bucket.url, bucket.read_token, org=bucket.org, timeout=60_000) as client:
