@@ -1,7 +1,6 @@
 """The one place of `infra` that reads the environment: what `stocks up` runs, where, and under which names."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,6 +48,7 @@ class StackSettings(SharedSettings):
     grafana_url: str | None = Field(None, description="an installed Grafana, for `stocks grafana provision`")
     grafana_token: SecretStr | None = Field(None, description="of a service account there, with the role Admin")
     grafana_alert_url: str | None = Field(None, description="where Grafana posts its alerts; none: nowhere")
+    spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars; none: the stack's own")
 
     @field_validator("stocks_cache")
     @classmethod
@@ -125,12 +125,6 @@ class ProvidedServersSettings(StackSettings):
     def code_server_address(self) -> tuple[str, int]:
         """Where the daemon and the webserver find the code server."""
         return self.dagster_code_host, self.dagster_code_port
-
-
-def named_settings(fields: Iterable[str]) -> dict[str, str]:
-    """Those of the settings' fields that the caller's environment names, under the names it uses."""
-    wanted = {field.upper() for field in fields}
-    return {name: value for name, value in os.environ.items() if name.upper() in wanted}
 
 
 def service_environment() -> dict[str, str]:

@@ -36,6 +36,7 @@ class StreamSettings(BaseSettings):
     spark_master: str = Field("local[2]", description="where Spark runs")
     spark_jars: Path = Field(description="folder of the jars of Spark's Kafka connector")
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver, which does the work on local masters")
+    spark_local_ip: str | None = Field(None, description="address of the driver as a cluster's workers reach it")
     spark_python: str = Field(sys.executable, description="Python of the executors, where this package is installed")
     spark_conf: dict[str, str] = Field({}, description="more of Spark's own configuration, as a JSON object")
     max_offsets_per_trigger: int = Field(400_000, ge=1, description="messages that a batch takes at most")

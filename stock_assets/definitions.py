@@ -18,6 +18,7 @@ from stock_assets.defs.sessions.sensors import request_repairs
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.resources.program_client import ProgramClient
 from stock_assets.resources.spark import SmallSparkResource
 from stock_assets.settings import CodeLocationSettings, code_location
 
@@ -59,7 +60,7 @@ def _resources(settings: CodeLocationSettings) -> dict[str, object]:
         "postgres": PostgresResource.from_settings(settings),
         "pyspark": SmallSparkResource.from_settings(settings),
         # Longer than the worst batch takes to finish, so that a stop loses and repeats nothing.
-        "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=60),
+        "pipes": ProgramClient(termination_timeout_seconds=60),
     }
 
 

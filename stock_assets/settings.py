@@ -5,6 +5,8 @@ A value comes from the first of these that has it: the environment, what the run
 `$STOCKS_HOME/secrets`, the default here. The names are those of the fields in upper case.
 """
 
+import os
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -61,11 +63,19 @@ class SharedSettings(BaseSettings):
     postgres_port: int = Field(5433, description="PostgreSQL's port")
     postgres_user: str = Field("stocks", description="owner of the tables")
     postgres_dbname: str = Field("stocks", description="database of the company tables")
+    stream_state: Path | None = Field(
+        None, description="folder of the stream's lock, heartbeat and checkpoint; none: below STOCKS_HOME"
+    )
 
     @field_validator("stocks_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("stream_state")
+    @classmethod
+    def _absolute_state(cls, folder: Path | None) -> Path | None:
+        return folder and folder.expanduser().absolute()
 
     @field_validator("stocks", mode="before")
     @classmethod
@@ -102,6 +112,8 @@ class SharedSettings(BaseSettings):
 
     def state_of(self, program: str) -> Path:
         """The folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""
+        if program == "stream" and self.stream_state is not None:
+            return self.stream_state
         return self.stocks_home / "state" / self.source.value / program
 
     def postgres_url(self, user: str, password: SecretStr, database: str | None = None) -> URL:
@@ -167,12 +179,22 @@ class CodeLocationSettings(IngestSettings):
 
     influx_token: SecretStr = Field(SecretStr(""), description="can only write the source's bucket")
     influx_read_token: SecretStr = Field(SecretStr(""), description="can only read the source's bucket")
+    # The stream's own, with the names and defaults that its settings class has: a test compares.
     spark_master: str = Field("local[2]", description="where the stream runs")
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver")
-    max_offsets_per_trigger: int = Field(400_000, description="messages that a batch of the stream takes at most")
+    spark_local_ip: str | None = Field(None, description="address of the driver as a cluster's workers reach it")
     spark_python: str | None = Field(None, description="Python of a cluster's workers; none: this one")
     spark_conf: str | None = Field(None, description="more of Spark's settings, as a JSON object")
-    spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars")
+    spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars; none: the stack's")
+    max_offsets_per_trigger: int = Field(400_000, ge=1, description="messages that a batch of the stream takes at most")
+    trigger_milliseconds: int = Field(200, ge=0, description="a batch of bars starts at most this often")
+    quote_trigger_milliseconds: int = Field(1_000, ge=0, description="a batch of quotes starts at most this often")
+    write_lines: int = Field(20_000, ge=1, description="lines that one request to InfluxDB has at most")
+    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
+    write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer a write")
+    write_patience_seconds: float = Field(
+        600, ge=0, description="how long a write is tried again before the stream fails"
+    )
     keep_runs_days: int = Field(30, gt=0, description="how long runs, their events and logs are kept")
     keep_verdicts_days: int = Field(3, gt=0, description="how long the minutely verdicts of checks are kept")
     keep_ticks_days: int = Field(7, gt=0, description="how long the ticks of sensors and schedules are kept")
@@ -199,24 +221,35 @@ class CodeLocationSettings(IngestSettings):
     )
 
     def stream_environment(self) -> dict[str, str]:
-        """The environment of `python -m spark_streaming`."""
-        values = {
-            "SOURCE": self.source.value,
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
-            "STOCK_PRICE_KAFKA_TOPIC": self.stock_price_kafka_topic,
-            "STOCK_QUOTE_KAFKA_TOPIC": self.stock_quote_kafka_topic if self.source.has_quotes else "",
-            "INFLUXDB_URL": self.influxdb_url,
-            "INFLUX_ORG": self.influx_org,
-            "INFLUX_TOKEN": self.influx_token.get_secret_value(),
-            "INFLUXDB_BUCKET": self.influxdb_bucket,
-            "INFLUXDB_MEASUREMENT": self.influxdb_measurement,
-            "SPARK_MASTER": self.spark_master,
-            "SPARK_DRIVER_MEMORY": self.spark_driver_memory,
-            "MAX_OFFSETS_PER_TRIGGER": str(self.max_offsets_per_trigger),
-            "STREAM_STATE": str(self.state_of("stream")),
+        """The settings of `python -m spark_streaming` by their names in its environment; it reads no files."""
+        values = {name: getattr(self, name) for name in _STREAM_SETTINGS} | {
+            "source": self.source.value,
+            "stock_quote_kafka_topic": self.stock_quote_kafka_topic if self.source.has_quotes else "",
+            "influx_token": self.influx_token.get_secret_value(),
+            "stream_state": self.state_of("stream"),
         }
-        more = {"SPARK_JARS": self.spark_jars, "SPARK_PYTHON": self.spark_python, "SPARK_CONF": self.spark_conf}
-        return values | {name: str(value) for name, value in more.items() if value is not None}
+        return {name.upper(): str(value) for name, value in values.items() if value is not None}
+
+    def ingest_environment(self) -> dict[str, str]:
+        """Those settings of `python -m stock_assets.ingest` that this process's environment names, and the home.
+
+        The others it reads from where this process has them, too: `.env`, the running stack's file, the secrets.
+        """
+        return named_settings(IngestSettings.model_fields) | {"STOCKS_HOME": str(self.stocks_home)}
+
+
+_STREAM_SETTINGS = (
+    "kafka_bootstrap_servers", "stock_price_kafka_topic", "influxdb_url", "influx_org", "influxdb_bucket",
+    "influxdb_measurement", "spark_master", "spark_driver_memory", "spark_local_ip", "spark_python", "spark_conf",
+    "spark_jars", "max_offsets_per_trigger", "trigger_milliseconds", "quote_trigger_milliseconds", "write_lines",
+    "write_tasks", "write_timeout_seconds", "write_patience_seconds",
+)  # fmt: skip
+
+
+def named_settings(fields: Iterable[str]) -> dict[str, str]:
+    """Those of the settings' fields that this process's environment names, under the names it uses."""
+    wanted = {field.upper() for field in fields}
+    return {name: value for name, value in os.environ.items() if name.upper() in wanted}
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The settings as people are told of them: `.env.example` and the README's table say what the classes do."""
+"""The settings: `.env.example`, the README and the docs name what the classes have, and each program gets its own."""
 
 import re
 from pathlib import Path
@@ -9,15 +9,36 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from infra.settings import StackSettings
-from spark_streaming.contract.schema import Source
+from infra.stack.servers import write_stack_env
+from spark_streaming.contract.schema import QUOTE_TOPIC, Source
 from spark_streaming.settings import StreamSettings
-from stock_assets.settings import CodeLocationSettings, SharedSettings
+from stock_assets.settings import CodeLocationSettings, IngestSettings, SharedSettings
 from stock_assets_tests.services.fixtures import no_settings_around
 
 ROOT = Path(__file__).parent.parent
 
 # Told by the stack to its own programs, and to nobody else.
-INTERNAL = {"PARENT_PID", "STACK_STARTED_AT", "SPARK_JARS"}
+INTERNAL = {"PARENT_PID", "STACK_STARTED_AT"}
+
+# Given to one start of the stream by the job that replays a part of the topic.
+OF_ONE_START = {"STARTING_OFFSETS", "ENDING_OFFSETS"}
+
+# Names in capitals in the docs that are no settings of ours.
+OTHER_NAMES = {
+    "DAGSTER_HOME",  # Dagster's
+    "STOCKS_UID",  # of compose alone
+}
+
+# A value of each of the stream's settings that is not its default.
+OF_STREAM = {
+    "source": "simulated", "kafka_bootstrap_servers": "k:1", "stock_price_kafka_topic": "p", "spark_jars": "/jars",
+    "stock_quote_kafka_topic": "q", "influxdb_url": "http://i:1", "influx_org": "o", "influx_token": "t",
+    "influxdb_bucket": "b", "influxdb_measurement": "m", "stream_state": "/state", "spark_master": "spark://s:1",
+    "spark_driver_memory": "1g", "spark_local_ip": "10.0.0.1", "spark_python": "/python",
+    "spark_conf": '{"spark.cores.max": "4"}', "max_offsets_per_trigger": "1", "trigger_milliseconds": "2",
+    "quote_trigger_milliseconds": "3", "write_lines": "4", "write_tasks": "5", "write_timeout_seconds": "6.5",
+    "write_patience_seconds": "7.5",
+}  # fmt: skip
 
 LINE = re.compile(r"^(?P<hidden># )?(?P<name>[A-Z][A-Z_]+)=(?P<value>.*)$", re.MULTILINE)
 
@@ -49,6 +70,67 @@ def test_the_readme_explains_every_setting() -> None:
     explained = set(re.findall(r"^\| `([A-Z_`, ]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
     names = {name for cell in explained for name in re.findall(r"[A-Z_]+", cell)}
     assert names == set(example())
+
+
+def test_the_docs_name_settings_and_no_others() -> None:
+    every = fields().keys() | INTERNAL | OF_ONE_START | OTHER_NAMES
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        quoted = " ".join(re.findall(r"`([^`\n]+)`", file.read_text()))
+        named = set(re.findall(r"(?<![\w<{$/.-])[A-Z]+(?:_[A-Z]+)+(?![\w*])", quoted))
+        assert named <= every, f"{file.name} names {named - every}"
+
+
+def test_every_setting_of_the_programs_is_a_setting_of_the_platform() -> None:
+    of_programs = {name.upper() for name in (*StreamSettings.model_fields, *IngestSettings.model_fields)}
+    assert of_programs - OF_ONE_START <= fields().keys() | INTERNAL
+    assert OF_STREAM.keys() == StreamSettings.model_fields.keys() - {"parent_pid", "starting_offsets", "ending_offsets"}
+
+
+def test_the_streams_settings_have_one_default_and_one_range() -> None:
+    for name, field in StreamSettings.model_fields.items():
+        ours = CodeLocationSettings.model_fields.get(name)
+        if ours is not None and ours.default is not None and name not in ("influx_token", "source"):
+            default = QUOTE_TOPIC if name == "stock_quote_kafka_topic" else field.default  # none: bars alone
+            assert ours.default == default, name
+            if ours.annotation in (int, float):
+                assert ours.metadata == field.metadata, name
+
+
+@pytest.mark.parametrize("name", sorted(OF_STREAM))
+def test_each_setting_of_the_stream_arrives_from_the_code_locations_environment(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting, value in OF_STREAM.items():
+        monkeypatch.setenv(setting.upper(), value)
+    environment = CodeLocationSettings().stream_environment()
+    assert environment[name.upper()] == OF_STREAM[name]
+    assert set(environment) <= {field.upper() for field in StreamSettings.model_fields}
+
+
+def test_the_sensors_look_where_the_stream_has_its_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SharedSettings().state_of("stream") == home / "state" / "yahoo" / "stream"
+    monkeypatch.setenv("STREAM_STATE", "shared/state")
+    settings = CodeLocationSettings()
+    assert settings.state_of("stream") == Path.cwd() / "shared" / "state"
+    assert settings.stream_environment()["STREAM_STATE"] == str(settings.state_of("stream"))
+    assert settings.state_of("ingest") == home / "state" / "yahoo" / "ingest"
+
+
+def test_a_running_stack_remembers_where_the_streams_state_and_jars_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAM_STATE", "shared")
+    monkeypatch.setenv("SPARK_JARS", "/jars")
+    write_stack_env(StackSettings())
+    monkeypatch.delenv("STREAM_STATE")
+    monkeypatch.delenv("SPARK_JARS")
+    settings = CodeLocationSettings()
+    assert settings.state_of("stream") == Path.cwd() / "shared"
+    assert settings.stream_environment()["SPARK_JARS"] == "/jars"
+
+
+def test_a_replay_has_no_quotes_to_stream(home: Path) -> None:
+    assert CodeLocationSettings(source=Source.REPLAY).stream_environment()["STOCK_QUOTE_KAFKA_TOPIC"] == ""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from infra.host.errors import Exit, StackError, StoppedError
 from infra.host.logs import keep_last, put_large_aside
 from infra.host.private_files import private_folder
 from infra.host.progress import Progress
-from infra.settings import StackSettings, named_settings
+from infra.settings import StackSettings
 from infra.stack import requirements, state
 from infra.stack.platform import Platform, wait_for_predecessor
 from infra.stack.servers import write_stack_env
@@ -131,7 +131,7 @@ def _settings_of_programs() -> dict[str, str]:
     """The settings of the code location that the caller's environment names; they hold for the running stack."""
     from pydantic import SecretStr
 
-    from stock_assets.settings import CodeLocationSettings
+    from stock_assets.settings import CodeLocationSettings, named_settings
 
     fields = CodeLocationSettings.model_fields.items()
     return named_settings(name for name, field in fields if field.annotation is not SecretStr)

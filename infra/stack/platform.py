@@ -159,6 +159,8 @@ class Platform:
         return all(keep.read(name, self.settings.source) for name in names)
 
     def _connector(self) -> None:
+        if self.settings.spark_jars is not None:
+            return
         jars.resolve(jars.CONNECTOR, self.settings.stocks_cache, self.progress, self._supervisor.stop_requested)
 
     def _start_dagster(self, name: str) -> None:

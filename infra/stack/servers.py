@@ -61,7 +61,8 @@ class Servers:
 
 def effective_settings(settings: StackSettings) -> dict[str, str]:
     """What the other programs have to know of a running stack, under the names of the environment; no secrets."""
-    return {
+    state = {"STREAM_STATE": str(settings.stream_state)} if settings.stream_state is not None else {}
+    return state | {
         "SOURCE": settings.source.value,
         "STOCKS": ",".join(settings.stocks),
         "STOCK_PRICE_KAFKA_TOPIC": settings.stock_price_kafka_topic,
@@ -80,7 +81,7 @@ def effective_settings(settings: StackSettings) -> dict[str, str]:
         "DAGSTER_PORT": str(settings.dagster_port),
         "DAGSTER_CODE_PORT": str(settings.dagster_code_port),
         "GRAFANA_PORT": str(settings.grafana_port),
-        "SPARK_JARS": str(jars.folder_of(jars.CONNECTOR, settings.stocks_cache)),
+        "SPARK_JARS": str(settings.spark_jars or jars.folder_of(jars.CONNECTOR, settings.stocks_cache)),
     }
 
 

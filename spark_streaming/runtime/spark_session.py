@@ -41,6 +41,8 @@ def open_session(settings: StreamSettings) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = settings.spark_python  # otherwise the workers run another interpreter
     if settings.spark_master.startswith("local"):
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
+    elif settings.spark_local_ip is not None:
+        os.environ["SPARK_LOCAL_IP"] = settings.spark_local_ip
     os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with letters beyond it
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
     for name, value in (_configuration(settings) | settings.spark_conf).items():

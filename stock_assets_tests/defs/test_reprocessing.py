@@ -13,6 +13,7 @@ from stock_assets.defs.prices import reprocessing
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.prices.reprocessing import reprocess_prices
 from stock_assets.operations.program_runs import run_subprocess
+from stock_assets.resources.program_client import ProgramClient
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, Platform, platform
 
 __all__ = ["platform"]
@@ -24,7 +25,7 @@ def run(platform: Platform, **config: object) -> dg.ExecuteInProcessResult:
     resources = {
         "kafka": platform.kafka,
         "postgres": platform.postgres,
-        "pipes": dg.PipesSubprocessClient(),
+        "pipes": ProgramClient(),
     }
     run_config = {"ops": {"replay": {"config": config}}}
     return reprocess_prices.execute_in_process(run_config, instance=platform.instance, resources=resources)

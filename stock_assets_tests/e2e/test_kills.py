@@ -231,7 +231,7 @@ def test_two_launches_at_once_of_what_lives_already(platform: Installation) -> N
     launched = [answer["run"]["runId"] for answer in answers]
     until(lambda: all(platform.has_ended(run_id) for run_id in launched), PATIENCE_SECONDS)
     for run_id in launched:
-        assert "another one is at work" in platform.reason(run_id)
+        assert "another process is at work" in platform.reason(run_id)
     assert platform.all_is_well() == before
 
 

@@ -30,7 +30,7 @@ NO_SETTINGS = {"STOCKS_UID"}
 # Not for containers: where the servers of `stocks up` listen, what only it makes, and accounts of servers elsewhere.
 FOR_THE_HOST = {
     "KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "GRAFANA_PORT", "STOCKS_CACHE", "SECRETS_DIR",
-    "PARENT_PID", "STACK_STARTED_AT", "SPARK_JARS", "INFLUX_TOKEN", "INFLUX_READ_TOKEN", "INFLUX_OPERATOR_TOKEN",
+    "PARENT_PID", "STACK_STARTED_AT", "INFLUX_TOKEN", "INFLUX_READ_TOKEN", "INFLUX_OPERATOR_TOKEN",
     "GRAFANA_URL", "GRAFANA_TOKEN",
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 
 from stock_assets.definitions import definitions
 from stock_assets.operations.program_runs import run_program
+from stock_assets.resources.program_client import ProgramClient
 from stock_assets_tests.defs.minutes import Platform, platform
 
 __all__ = ["platform"]
@@ -25,17 +26,17 @@ def test_a_source_without_quotes_publishes_its_bars_and_the_run_succeeds(platfor
 
 def test_a_program_that_tells_no_totals_fails_its_run(platform: Platform) -> None:
     @dg.asset
-    def silent(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> object:
+    def silent(context: dg.AssetExecutionContext, pipes: ProgramClient) -> object:
         yield from run_program(context, pipes, "this", {}, Path())  # Python's Zen: it ends with 0
 
-    with pytest.raises(dg.Failure, match="without a word about silent"):
-        dg.materialize([silent], instance=platform.instance, resources={"pipes": dg.PipesSubprocessClient()})
+    with pytest.raises(dg.Failure, match="without reporting silent"):
+        dg.materialize([silent], instance=platform.instance, resources={"pipes": ProgramClient()})
 
 
 def test_a_program_that_fails_fails_its_run_with_the_reason(platform: Platform) -> None:
     @dg.asset
-    def failing(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> object:
+    def failing(context: dg.AssetExecutionContext, pipes: ProgramClient) -> object:
         yield from run_program(context, pipes, "no_such_module", {}, Path())
 
-    with pytest.raises(dg.Failure, match="no_such_module ended with exit code 1; its log says why"):
-        dg.materialize([failing], instance=platform.instance, resources={"pipes": dg.PipesSubprocessClient()})
+    with pytest.raises(dg.Failure, match="no_such_module ended with exit code 1; its log has the reason"):
+        dg.materialize([failing], instance=platform.instance, resources={"pipes": ProgramClient()})

@@ -5,7 +5,6 @@ import shutil
 from datetime import date, datetime
 
 import dagster as dg
-from dagster._core.errors import DagsterPipesExecutionError
 
 from spark_streaming.contract.clock import now
 from stock_assets.evaluations.prices import bar_exchange
@@ -13,6 +12,7 @@ from stock_assets.market.calendars import session_on
 from stock_assets.operations.program_runs import run_subprocess
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.resources.program_client import ProgramClient, ProgramFailedError
 from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import read_coverage
@@ -33,7 +33,7 @@ class ReprocessConfig(dg.Config):
 def reprocess(
     context: dg.OpExecutionContext,
     config: ReprocessConfig,
-    pipes: dg.PipesSubprocessClient,
+    pipes: ProgramClient,
     kafka: KafkaResource,
     postgres: PostgresResource,
 ) -> None:
@@ -56,7 +56,7 @@ def reprocess(
 
 def _carry(
     context: dg.OpExecutionContext,
-    pipes: dg.PipesSubprocessClient,
+    pipes: ProgramClient,
     settings: CodeLocationSettings,
     begin: dict[int, int],
     end: dict[int, int],
@@ -71,7 +71,7 @@ def _carry(
     }
     try:
         reported = run_subprocess(context, pipes, "spark_streaming", environment, "--available-now")
-    except DagsterPipesExecutionError as error:
+    except ProgramFailedError as error:
         raise dg.Failure(
             "The replay was cut off, and bars may have the value of an earlier message where a newer one corrects it. "
             "Run it again with the same configuration, which puts that right; the log says why it ended."
