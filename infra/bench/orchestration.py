@@ -16,7 +16,6 @@ from statistics import mean
 
 import dagster as dg
 import psutil
-from dagster._core.definitions.run_request import InstigatorType
 
 from infra.bench.environment import free_ports
 from infra.host.errors import Exit, StackError
@@ -24,6 +23,7 @@ from infra.host.progress import Progress
 from infra.servers import dagster
 from infra.settings import StackSettings
 from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
+from stock_assets.dagster_internals import ticks_of_running
 
 _PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 SYMBOLS = 50
@@ -137,10 +137,9 @@ def _memory(process: psutil.Process) -> float:
 def _ticks(home: Path, since: datetime) -> dict[str, dict[str, float]]:
     found = {}
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=since.timestamp())
-            took = [t.end_timestamp - t.timestamp for t in ticks if t.end_timestamp is not None]
-            if took:
-                figures = {"ticks": len(took), "mean_s": round(mean(took), 2), "longest_s": round(max(took), 2)}
-                found[state.instigator_name] = figures
+        for instigator, ticks in ticks_of_running(instance, since=since).items():
+            kind, _, name = instigator.partition(":")
+            took = [(tick.ended_at - tick.began_at).total_seconds() for tick in ticks]
+            if took and kind == "sensor":
+                found[name] = {"ticks": len(took), "mean_s": round(mean(took), 2), "longest_s": round(max(took), 2)}
     return found

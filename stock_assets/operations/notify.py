@@ -3,14 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dagster import DagsterInstance
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from sqlalchemy import Engine
 
 from spark_streaming.contract.schema import Source
+from stock_assets.dagster_internals import ticks_of_running
 from stock_assets.incidents.detection import SensorTick, find_incidents
 from stock_assets.incidents.notifications import (
     Incident,
@@ -78,22 +77,10 @@ def _troubles(
 
 def _ticks(instance: DagsterInstance) -> dict[str, list[SensorTick]]:
     """Sensor -> its newest ticks that have ended, of those that run; the newest first."""
-    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
     return {
-        state.instigator_name: [
-            SensorTick(datetime.fromtimestamp(tick.timestamp, UTC), _error(tick.error))
-            for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_TICKS)
-            if tick.status is not TickStatus.STARTED
-        ]
-        for state in states
-        if state.status is not InstigatorStatus.STOPPED
+        name.removeprefix("sensor:"): [SensorTick(tick.began_at, tick.error) for tick in ticks]
+        for name, ticks in ticks_of_running(instance, limit=_TICKS).items()
     }
-
-
-def _error(error: object) -> str:
-    while error is not None and getattr(error, "cause", None) is not None:
-        error = getattr(error, "cause")  # noqa: B009 - Dagster's SerializableErrorInfo
-    return " ".join(str(getattr(error, "message", "")).split())[:500]
 
 
 def _prefix(source: Source) -> str:

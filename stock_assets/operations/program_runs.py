@@ -10,6 +10,7 @@ import dagster as dg
 
 from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 from spark_streaming.contract.process_lock import EXIT_LOCKED
+from stock_assets.dagster_internals import allow_unreported_assets
 from stock_assets.operations.program_environment import program_environment
 from stock_assets.resources.program_client import ProgramClient, ProgramFailedError
 
@@ -50,8 +51,7 @@ def run_program(
     ]
     if missing:
         raise dg.Failure(f"{module} has ended without reporting {', '.join(missing)}.")
-    # Pipes demands a report about every asset of the step, also about one that is skippable: a replay has no quotes.
-    context.op_execution_context.get_step_execution_context()._requires_typed_event_stream = False
+    allow_unreported_assets(context.op_execution_context)  # a replay has no quotes
     return results
 
 

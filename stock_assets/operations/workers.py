@@ -1,34 +1,31 @@
-"""Whether the process in which Dagster executes a run still lives, on this machine."""
+"""Whether the process that executes a run is still alive on this machine."""
 
 import time
 
 import psutil
-from dagster import DagsterEventType, DagsterInstance
+from dagster import DagsterInstance
 
 from spark_streaming.contract.clock import now
+from stock_assets.dagster_internals import worker_process
 
-_CLOCK_SECONDS = 2.0  # a process's age is known to a hundredth of a second, an event's by the clock on the wall
+_CLOCK_SECONDS = 2.0  # how much the age of a process and that of Dagster's event may differ: they come from two clocks
 
 
 def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether a run's process has died; False where Dagster has not told which it is."""
-    records = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records
-    told = [
-        (entry.timestamp, str(event.engine_event_data.metadata["pid"].value))
-        for record in records
-        if (event := (entry := record.event_log_entry).dagster_event) and "pid" in event.engine_event_data.metadata
-    ]
-    if not told:
+    """Whether a run's worker process has ended; False where Dagster has not recorded its process id."""
+    worker = worker_process(instance, run_id)
+    if worker is None:
         return False
-    at, pid = told[-1]
+    pid, recorded_at = worker
     try:
-        return _age(psutil.Process(int(pid))) < now().timestamp() - at - _CLOCK_SECONDS  # another program's number now
+        # A process that is younger than the record belongs to another program, which got the same id.
+        return _age(psutil.Process(pid)) < (now() - recorded_at).total_seconds() - _CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return True
 
 
 def _age(process: psutil.Process) -> float:
-    """Seconds since a process was started; on Linux by a clock that is never set, which counts from the boot."""
+    """Seconds since a process was started; on Linux by the boot clock, which nobody sets."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (process.create_time() - psutil.boot_time())
     return time.time() - process.create_time()

@@ -5,14 +5,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData, TickData
-from dagster._core.scheduler.instigation import TickStatus as Status
 from sqlalchemy import text
 
 from infra.settings import StackSettings
@@ -20,6 +12,7 @@ from stock_assets.operations.purge import Keep, purge
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
+from stock_assets_tests.services.dagster_records import record_sensor, record_tick, tick_count
 
 pytestmark = pytest.mark.services
 
@@ -114,29 +107,11 @@ def test_the_newest_run_of_a_job_stays_however_old_it_is(history: History) -> No
 
 
 def test_old_ticks_go_and_the_newest_of_each_sensor_stays(history: History) -> None:
-    location = RegisteredCodeLocationOrigin("stock_assets")
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "evaluate_checks")
-    data = SensorInstigatorData(min_interval=60)
-    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
-    history.instance.add_instigator_state(state)
+    record_sensor(history.instance, "evaluate_checks")
     now = datetime.now(UTC)
     for days_ago in (9, 8, 3, 1):
-        at = (now - timedelta(days=days_ago)).timestamp()
-        history.instance.create_tick(
-            TickData(
-                state.instigator_origin_id,
-                state.instigator_name,
-                InstigatorType.SENSOR,
-                Status.SKIPPED,
-                at,
-                selector_id=state.selector_id,
-            )
-        )
-
-    def left() -> int:
-        return len(history.instance.get_ticks(state.instigator_origin_id, state.selector_id))
-
+        record_tick(history.instance, "evaluate_checks", now - timedelta(days=days_ago))
     history.purge(0)
-    assert left() == 2
+    assert tick_count(history.instance, "evaluate_checks") == 2
     history.purge(100)
-    assert left() == 1
+    assert tick_count(history.instance, "evaluate_checks") == 1

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
-from dagster._core.events import EngineEventData
 
 from spark_streaming.contract import clock
 from stock_assets.definitions import definitions
 from stock_assets.operations import workers
+from stock_assets_tests.services.dagster_records import record_worker
 
 pytestmark = pytest.mark.services
 
@@ -28,24 +28,18 @@ def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
     return instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
 
 
-def told(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
-    """As a run's worker does when it begins."""
-    data = EngineEventData.in_process(pid)
-    instance.report_engine_event("Started process for run", run, data)
-
-
 def test_a_worker_that_lives(
     instance: dg.DagsterInstance, run: dg.DagsterRun, process: subprocess.Popen[bytes]
 ) -> None:
     assert not workers.worker_is_gone(instance, run.run_id), "nobody has said yet which it is"
-    told(instance, run, process.pid)
+    record_worker(instance, run, process.pid)
     assert not workers.worker_is_gone(instance, run.run_id)
 
 
 def test_a_worker_that_was_killed(
     instance: dg.DagsterInstance, run: dg.DagsterRun, process: subprocess.Popen[bytes]
 ) -> None:
-    told(instance, run, process.pid)
+    record_worker(instance, run, process.pid)
     process.kill()
     process.wait()
     assert workers.worker_is_gone(instance, run.run_id)
@@ -57,7 +51,7 @@ def test_a_worker_whose_number_is_another_programs_now(
     process: subprocess.Popen[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told(instance, run, process.pid)
+    record_worker(instance, run, process.pid)
     in_a_minute = clock.now() + timedelta(minutes=1)
     monkeypatch.setattr(workers, "now", lambda: in_a_minute)  # the process is younger than what was told
     assert workers.worker_is_gone(instance, run.run_id)

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from spark_streaming.contract import clock, heartbeat, process_lock, program_control
+from stock_assets.dagster_internals import fail_run
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
 from stock_assets.evaluations.quotes import quote_message_lag
 from stock_assets.evaluations.stream_lag import message_lag
@@ -108,9 +109,6 @@ def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, de
     if decision.action is Action.KEEP:  # there is work again: an earlier request is not meant any more
         program_control.clear_drain_request(settings.state_of(PROGRAM_OF[decision.role]))
     if decision.action is Action.FAIL:
-        run = context.instance.get_run_by_id(decision.run_id)
-        if run is not None and not run.is_finished:
-            context.instance.report_run_failed(run, decision.reason)
-            context.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        fail_run(context.instance, decision.run_id, decision.reason)
     if decision.action not in (Action.KEEP, Action.REST):
         context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)
