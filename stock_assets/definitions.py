@@ -9,8 +9,9 @@ from stock_assets.defs.company.sensors import automation
 from stock_assets.defs.prices.jobs import evaluate_all_checks, publish_prices, stream_prices
 from stock_assets.defs.prices.reprocessing import reprocess_prices
 from stock_assets.defs.prices.sensors import evaluate_checks
-from stock_assets.defs.programs.reports import purge_history, record_and_notify
-from stock_assets.defs.programs.sensors import run_programs
+from stock_assets.defs.programs.jobs import purge_history
+from stock_assets.defs.programs.schedules import purge_history_schedule
+from stock_assets.defs.programs.sensors import record_and_notify, run_programs
 from stock_assets.defs.sessions.assets import make_session_summary
 from stock_assets.defs.sessions.jobs import repair_gaps
 from stock_assets.defs.sessions.partitions import make_partitions
@@ -38,12 +39,20 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
-        jobs=[publish_prices, stream_prices, evaluate_all_checks, refresh_companies, reprocess_prices, repair_gaps],
+        jobs=[
+            publish_prices,
+            stream_prices,
+            evaluate_all_checks,
+            refresh_companies,
+            reprocess_prices,
+            repair_gaps,
+            purge_history,
+        ],
+        schedules=[purge_history_schedule],
         sensors=[
             run_programs,
             evaluate_checks,
             record_and_notify,
-            purge_history,
             automation,
             request_repairs,
         ],
@@ -59,7 +68,7 @@ def _resources(settings: CodeLocationSettings) -> dict[str, object]:
         "kafka": KafkaResource.from_settings(settings),
         "postgres": PostgresResource.from_settings(settings),
         "pyspark": SmallSparkResource.from_settings(settings),
-        # Longer than the worst batch takes to finish, so that a stop loses and repeats nothing.
+        # Longer than a program takes to end: the stream cuts a batch off after 8 s, and the next run repeats it.
         "pipes": ProgramClient(termination_timeout_seconds=60),
     }
 

@@ -46,7 +46,7 @@ def _test() -> None:
     failed = []
     for target in targets:
         text = f"This is how stock-assets tells what goes wrong.\n{settings.dagster_address}"
-        error = target.deliver("stock-assets: a test", text, apprise.NotifyType.INFO)
+        error = target.send("stock-assets: a test", text, apprise.NotifyType.INFO)
         answers.print(error or f"{target.shown}: delivered", markup=False)
         failed += [error] if error else []
     if failed:

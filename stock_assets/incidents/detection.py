@@ -1,4 +1,4 @@
-"""What is wrong now, from verdicts, runs and the sensors' ticks. Pure."""
+"""Finds the incidents that are open now, in verdicts, runs and the ticks of sensors and schedules. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,16 +9,16 @@ from itertools import pairwise
 from stock_assets.incidents.notifications import Incident, Severity
 from stock_assets.pipeline.run_records import ACTIVE, FAILED, CheckVerdict, PipelineRun
 
-HEALTHY = timedelta(minutes=2)  # a run that lives so long has got over what the one before failed of
-CRASHES = 3  # so many make a loop
-CALM = timedelta(minutes=30)  # a loop is over after so long without a crash; the longest pause between two is ten
-LASTING = timedelta(minutes=1)  # a sensor whose ticks fail for less is not spoken of: a server has started again
-_NUMBERS = 10  # rows of a check's table in a message
+HEALTHY = timedelta(minutes=2)  # a run that lasts so long no longer has the error of the run before
+CRASH_LOOP = 3  # so many crashes in a row are a crash loop
+CALM = timedelta(minutes=30)  # a crash loop ends after so long without a crash; the longest back-off is ten minutes
+LASTING = timedelta(minutes=1)  # ticks that fail for less are no incident: a server has been restarted
+_SHOWN_ROWS = 10  # of a check's table in a notification
 
 
 @dataclass(frozen=True, slots=True)
-class SensorTick:
-    """A sensor's evaluation; `error` is empty where it went well."""
+class Tick:
+    """An evaluation of a sensor or schedule; `error` is empty where it succeeded."""
 
     at: datetime
     error: str
@@ -27,16 +27,17 @@ class SensorTick:
 def find_incidents(
     verdicts: Iterable[CheckVerdict],
     runs: Iterable[PipelineRun],
-    ticks: Mapping[str, Sequence[SensorTick]],
+    ticks: Mapping[str, Sequence[Tick]],
     ui: str,
     now: datetime,
 ) -> list[Incident]:
-    """Everything that is wrong now.
+    """Every incident that is open now.
 
     Args:
         verdicts: the newest of each check.
         runs: those that are kept, in any order.
-        ticks: sensor -> its newest ticks, the newest first; none of a sensor that a person has stopped.
+        ticks: `sensor:NAME` or `schedule:NAME` -> its newest ticks, the newest first; not of one that a person has
+            stopped.
         ui: Dagster's address, for links.
         now: aware.
     """
@@ -45,48 +46,48 @@ def find_incidents(
         by_job[run.job].append(run)
     found = [_of_check(verdict, ui) for verdict in verdicts if not verdict.passed]
     found += [_of_runs(job, of_job, ui, now) for job, of_job in by_job.items()]
-    found += [_of_sensor(name, newest, ui) for name, newest in ticks.items()]
-    return [trouble for trouble in found if trouble is not None]
+    found += [_of_ticks(subject, newest, ui) for subject, newest in ticks.items()]
+    return [incident for incident in found if incident is not None]
 
 
 def _of_check(verdict: CheckVerdict, ui: str) -> Incident | None:
-    severe = verdict.severity != "WARN"
-    numbers = [_numbers(row) for row in verdict.rows[:_NUMBERS]]
-    if len(verdict.rows) > _NUMBERS:
-        numbers.append(f"and {len(verdict.rows) - _NUMBERS:,} more")
+    is_error = verdict.severity != "WARN"
+    details = [_one_line(row) for row in verdict.rows[:_SHOWN_ROWS]]
+    if len(verdict.rows) > _SHOWN_ROWS:
+        details.append(f"and {len(verdict.rows) - _SHOWN_ROWS:,} more")
     return Incident(
         subject=f"check:{verdict.check_name}",
         since=verdict.since,
-        severity=Severity.ERROR if severe else Severity.WARNING,
-        title=f"{verdict.check_name} {'failed' if severe else 'warns'}",
-        text="\n".join([verdict.summary, *numbers]),
+        severity=Severity.ERROR if is_error else Severity.WARNING,
+        title=f"{verdict.check_name} {'failed' if is_error else 'warns'}",
+        text="\n".join([verdict.summary, *details]),
         link=f"{ui}/assets/{verdict.asset}?view=checks&checkDetail={verdict.check_name}",
-        is_worse=severe,
+        is_worse=is_error,
     )
 
 
-def _numbers(row: Mapping[str, object]) -> str:
-    """A row in one line, what it is about first: PostgreSQL keeps no order."""
+def _one_line(row: Mapping[str, object]) -> str:
+    """A row of a check's table, symbol or partition first: PostgreSQL's JSONB keeps no order."""
     names = sorted(row, key=lambda name: (name not in ("symbol", "partition"), name))
     return ", ".join(f"{name} {row[name]}" for name in names)
 
 
 def _of_runs(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime) -> Incident | None:
-    """A job's trouble: its newest run has failed, and none lives well. `runs` in the order of time."""
+    """A job's incident: its newest run has failed, and no other is healthy. `runs` in the order of time."""
     crashes = _crashes(runs)
     if not crashes:
         return None
-    last, is_loop = crashes[-1], len(crashes) >= CRASHES
-    calm = CALM if is_loop else HEALTHY
-    # Also one from before: the crash was then of another one beside it, which the lock has sent away.
-    if any(run.status in ACTIVE and run.started_at and now - run.started_at >= calm for run in runs):
+    last, is_loop = crashes[-1], len(crashes) >= CRASH_LOOP
+    healthy_after = CALM if is_loop else HEALTHY
+    # An older run counts as well: the one that failed was then a second one, which the process lock refused.
+    if any(run.status in ACTIVE and run.started_at and now - run.started_at >= healthy_after for run in runs):
         return None
     text = f"Run {last.run_id} failed: {last.summary}"
     if is_loop:
-        text = f"{len(crashes)} runs of {job} have failed in a row; each is tried again later. {text}"
+        text = f"{len(crashes)} runs of {job} have failed in a row; each is retried later. {text}"
     return Incident(
         subject=f"run:{job}",
-        since=_streak(crashes)[0].ended_at or last.created_at,
+        since=_since_healthy(crashes)[0].ended_at or last.created_at,
         severity=Severity.ERROR,
         title=f"{job} fails again and again" if is_loop else f"{job} failed",
         text=text,
@@ -96,31 +97,31 @@ def _of_runs(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime) -> I
 
 
 def _crashes(runs: Sequence[PipelineRun]) -> list[PipelineRun]:
-    """The failed runs since the last that ended well, without those before half an hour of calm."""
+    """The failed runs since the last success, without those before a run that lasted half an hour."""
     crashes: list[PipelineRun] = []
     for run in runs:
         if run.status == "SUCCESS":
             crashes = []
         elif run.status == FAILED:
-            crashes = [*crashes, run] if crashes and not _lived(run, CALM) else [run]
+            crashes = [*crashes, run] if crashes and not _lasted(run, CALM) else [run]
     return crashes
 
 
-def _streak(crashes: Sequence[PipelineRun]) -> Sequence[PipelineRun]:
-    """The newest of them that have failed without a healthy life in between."""
+def _since_healthy(crashes: Sequence[PipelineRun]) -> Sequence[PipelineRun]:
+    """The newest of the crashes, from the end of the last run that was healthy before it crashed."""
     begin = 0
     for number, (_, after) in enumerate(pairwise(crashes), start=1):
-        if _lived(after, HEALTHY):
+        if _lasted(after, HEALTHY):
             begin = number
     return crashes[begin:]
 
 
-def _lived(run: PipelineRun, long: timedelta) -> bool:
-    return bool(run.started_at and run.ended_at and run.ended_at - run.started_at >= long)
+def _lasted(run: PipelineRun, duration: timedelta) -> bool:
+    return bool(run.started_at and run.ended_at and run.ended_at - run.started_at >= duration)
 
 
-def _of_sensor(name: str, ticks: Sequence[SensorTick], ui: str) -> Incident | None:
-    failed: list[SensorTick] = []
+def _of_ticks(subject: str, ticks: Sequence[Tick], ui: str) -> Incident | None:
+    failed: list[Tick] = []
     for tick in ticks:
         if not tick.error:
             break
@@ -128,10 +129,10 @@ def _of_sensor(name: str, ticks: Sequence[SensorTick], ui: str) -> Incident | No
     if len(failed) < 2 or failed[0].at - failed[-1].at < LASTING:
         return None
     return Incident(
-        subject=f"sensor:{name}",
+        subject=subject,
         since=failed[-1].at,
         severity=Severity.ERROR,
-        title=f"{name} can't do its work",
+        title=f"{subject.partition(':')[2]} keeps failing",
         text=f"Its ticks fail: {failed[0].error}",
         link=f"{ui}/automation",
     )

@@ -1,4 +1,4 @@
-"""What people are told, and never twice: troubles that are there now + what was told -> messages. Pure."""
+"""Decides which notifications are sent: from the incidents that are open now and what was sent before. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +10,18 @@ from spark_streaming.contract.backoff import delay_seconds
 FIRST_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(hours=1)
 
+Key = tuple[str, datetime, "NotificationKind"]
+
 
 class Severity(StrEnum):
-    """How bad a trouble is."""
+    """How bad an incident is."""
 
     WARNING = "warning"
     ERROR = "error"
 
 
 class NotificationKind(StrEnum):
-    """What a message says of a trouble."""
+    """What a notification reports of an incident."""
 
     BEGAN = "began"
     WORSE = "worse"
@@ -28,107 +30,116 @@ class NotificationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that is wrong now. One of a subject at a time; `since` (UTC) tells one from the next."""
+    """Something that is wrong now. A subject has one incident at a time; `since` (UTC) tells it from the next."""
 
     subject: str  # as check:prices_are_fresh, run:stream_prices, sensor:evaluate_checks
     since: datetime
     severity: Severity
     title: str
-    text: str  # what, with its numbers
+    text: str  # the details, with their numbers
     link: str
-    is_worse: bool = False  # than what is told first: told once more
+    is_worse: bool = False  # than an incident of this subject can be at first: notified once more
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One row of `notice`: a message to people. Told to all of its targets once `delivered_at` is set."""
+    """One row of `notice`: a message about an incident. Every address has it once `delivered_at` is set."""
 
     subject: str
-    since: datetime
+    since: datetime  # of the incident
     kind: NotificationKind
     severity: Severity
     title: str
     text: str
     written_at: datetime
     delivered_at: datetime | None = None
-    told: Sequence[str] = ()  # the targets that have it
+    told: Sequence[str] = ()  # fingerprints of the addresses that have it
     attempts: int = 0
     next_try_at: datetime | None = None
-    error: str = ""
+    error: str = ""  # of the last attempt
 
     @property
-    def key(self) -> tuple[str, datetime, NotificationKind]:
-        """What can be told only once."""
+    def key(self) -> Key:
+        """What identifies it: a second one with the same key is never sent."""
         return self.subject, self.since, self.kind
 
 
-def new_notifications(told: Iterable[Notification], troubles: Iterable[Incident], now: datetime) -> list[Notification]:
-    """The messages that are to be written: of what has begun, has become worse, or is over, since `told` was."""
-    told = list(told)
-    known, begun = {notice.key for notice in told}, open_notifications(told)
-    there = {trouble.subject: trouble for trouble in troubles}
-    written = [_begun(trouble, begun.get(trouble.subject), known, now) for trouble in there.values()]
-    written += [_over(notice, now) for subject, notice in begun.items() if subject not in there]
-    return [notice for notice in written if notice is not None and notice.key not in known]
+def new_notifications(
+    earlier: Iterable[Notification], incidents: Iterable[Incident], now: datetime
+) -> list[Notification]:
+    """The notifications to be written now: of incidents that have begun, become worse or ended since `earlier`."""
+    earlier = list(earlier)
+    keys, opened = {notification.key for notification in earlier}, open_notifications(earlier)
+    current = {incident.subject: incident for incident in incidents}
+    found = [_of_open(incident, opened.get(incident.subject), keys, now) for incident in current.values()]
+    found += [_of_end(began, now) for subject, began in opened.items() if subject not in current]
+    return [notification for notification in found if notification is not None and notification.key not in keys]
 
 
-def open_notifications(told: Iterable[Notification]) -> dict[str, Notification]:
-    """Subject -> the message that told of its beginning, for what is not over yet."""
-    told = list(told)
-    over = {(notice.subject, notice.since) for notice in told if notice.kind is NotificationKind.OVER}
-    begun = [notice for notice in told if notice.kind is NotificationKind.BEGAN]
-    return {notice.subject: notice for notice in begun if (notice.subject, notice.since) not in over}
+def open_notifications(notifications: Iterable[Notification]) -> dict[str, Notification]:
+    """Subject -> the notification that its incident began, for incidents that have not ended."""
+    notifications = list(notifications)
+    ended = {(n.subject, n.since) for n in notifications if n.kind is NotificationKind.OVER}
+    began = [n for n in notifications if n.kind is NotificationKind.BEGAN]
+    return {n.subject: n for n in began if (n.subject, n.since) not in ended}
 
 
-def due_notifications(notices: Iterable[Notification], now: datetime) -> list[Notification]:
-    """What is to be delivered now, in the order in which it was written."""
-    waiting = [notice for notice in notices if notice.delivered_at is None]
+def due_notifications(notifications: Iterable[Notification], now: datetime) -> list[Notification]:
+    """Those to be delivered now, in the order in which they were written."""
+    undelivered = [notification for notification in notifications if notification.delivered_at is None]
     return [
-        notice
-        for notice in sorted(waiting, key=lambda notice: notice.written_at)
-        if notice.next_try_at is None or notice.next_try_at <= now
+        notification
+        for notification in sorted(undelivered, key=lambda notification: notification.written_at)
+        if notification.next_try_at is None or notification.next_try_at <= now
     ]
 
 
 def after_attempt(
-    notice: Notification, outcome: Mapping[str, str], targets: Sequence[str], now: datetime
+    notification: Notification, outcome: Mapping[str, str], addresses: Sequence[str], now: datetime
 ) -> Notification:
-    """The message after a try: `outcome` is target -> error, empty where it went well.
+    """The notification after an attempt to deliver it.
 
-    A target that has it is not told again; the others are, later each time and at least each hour.
+    Args:
+        notification: as it was before.
+        outcome: address -> error, empty where it was delivered. An address that was not reached is left out: the
+            notification stays due for it.
+        addresses: all that are to have it.
+        now: aware.
+
+    Returns:
+        With an error, the next attempt is due after a pause that doubles each time, up to an hour.
     """
-    told = tuple(dict.fromkeys([*notice.told, *(target for target, error in outcome.items() if not error)]))
-    if set(targets) <= set(told):
-        return replace(notice, told=told, delivered_at=now, attempts=notice.attempts + 1, next_try_at=None, error="")
-    pause = delay_seconds(notice.attempts + 1, FIRST_RETRY.total_seconds(), LONGEST_RETRY.total_seconds())
-    error = "; ".join(sorted({error for error in outcome.values() if error}))
-    return replace(
-        notice, told=told, attempts=notice.attempts + 1, next_try_at=now + timedelta(seconds=pause), error=error
-    )
+    told = tuple(dict.fromkeys([*notification.told, *(address for address, error in outcome.items() if not error)]))
+    attempted = replace(notification, told=told, attempts=notification.attempts + 1)
+    if set(addresses) <= set(told):
+        return replace(attempted, delivered_at=now, next_try_at=None, error="")
+    errors = sorted({error for error in outcome.values() if error})
+    if not errors:
+        return replace(notification, told=told)
+    pause = delay_seconds(attempted.attempts, FIRST_RETRY.total_seconds(), LONGEST_RETRY.total_seconds())
+    return replace(attempted, next_try_at=now + timedelta(seconds=pause), error="; ".join(errors))
 
 
-def _begun(
-    trouble: Incident, begun: Notification | None, known: set[tuple[str, datetime, NotificationKind]], now: datetime
-) -> Notification | None:
-    if begun is None:
-        return _notice(trouble, trouble.since, NotificationKind.BEGAN, now)
-    was_worse = begun.title == trouble.title or (trouble.subject, begun.since, NotificationKind.WORSE) in known
-    return _notice(trouble, begun.since, NotificationKind.WORSE, now) if trouble.is_worse and not was_worse else None
+def _of_open(incident: Incident, began: Notification | None, keys: set[Key], now: datetime) -> Notification | None:
+    if began is None:
+        return _of_incident(incident, incident.since, NotificationKind.BEGAN, now)
+    was_worse = began.title == incident.title or (incident.subject, began.since, NotificationKind.WORSE) in keys
+    is_news = incident.is_worse and not was_worse
+    return _of_incident(incident, began.since, NotificationKind.WORSE, now) if is_news else None
 
 
-def _notice(trouble: Incident, since: datetime, kind: NotificationKind, now: datetime) -> Notification:
-    text = f"{trouble.text}\nSince {_at(trouble.since)}.\n{trouble.link}"
-    return Notification(trouble.subject, since, kind, trouble.severity, trouble.title, text, now)
+def _of_incident(incident: Incident, since: datetime, kind: NotificationKind, now: datetime) -> Notification:
+    text = f"{incident.text}\nSince {_shown(incident.since)}.\n{incident.link}"
+    return Notification(incident.subject, since, kind, incident.severity, incident.title, text, now)
 
 
-def _over(begun: Notification, now: datetime) -> Notification:
-    minutes = (now - begun.since).total_seconds() / 60
-    link = begun.text.rsplit("\n", 1)[-1]
-    text = f"It began {_at(begun.since)} and took {minutes:,.0f} minutes.\n{link}"
-    return Notification(
-        begun.subject, begun.since, NotificationKind.OVER, begun.severity, f"Over: {begun.title}", text, now
-    )
+def _of_end(began: Notification, now: datetime) -> Notification:
+    minutes = (now - began.since).total_seconds() / 60
+    link = began.text.rsplit("\n", 1)[-1]
+    text = f"It began {_shown(began.since)} and took {minutes:,.0f} minutes.\n{link}"
+    title = f"Resolved: {began.title}"
+    return Notification(began.subject, began.since, NotificationKind.OVER, began.severity, title, text, now)
 
 
-def _at(moment: datetime) -> str:
+def _shown(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -8,6 +8,7 @@ from dagster import DagsterInstance, RunsFilter
 from sqlalchemy import Engine
 
 from stock_assets.dagster_internals import ErrorOrigin, newest_evaluations, run_errors
+from stock_assets.operations.names import JOBS
 from stock_assets.operations.roles import JOB_OF
 from stock_assets.pipeline.run_records import ACTIVE, FAILED, CheckVerdict, PipelineRun
 from stock_assets.store.run_records import delete_runs, read_runs, write_runs, write_verdicts
@@ -79,9 +80,9 @@ def _row(instance: DagsterInstance, record: dg.RunRecord, stored: PipelineRun | 
 
 
 def _job(run: dg.DagsterRun) -> str:
-    """The job's name; of a run without a job of ours, the assets or checks that were selected."""
+    """The job's name of today; of a run without a job of ours, the assets or checks that were selected."""
     if not run.job_name.startswith("__"):
-        return run.job_name
+        return JOBS.get(run.job_name, run.job_name)
     assets = {key.to_user_string() for key in run.asset_selection or ()}
     checks = {key.name for key in run.asset_check_selection or ()}
     return ", ".join(sorted(assets or checks)) or run.job_name

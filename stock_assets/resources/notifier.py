@@ -1,8 +1,8 @@
-"""Delivers messages to people, through any of Apprise's services."""
+"""Sends messages to the addresses of NOTIFY_URLS, through any of Apprise's services."""
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass, field
 
 import apprise
@@ -22,24 +22,32 @@ class NotificationTarget:
 
     @property
     def fingerprint(self) -> str:
-        """What it is known by where messages are kept."""
+        """What the table `notice` identifies it by."""
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     @property
     def shown(self) -> str:
-        """For people: `the 2nd of NOTIFY_URLS (slack)`, say."""
+        """For people: `address 2 of NOTIFY_URLS (slack)`."""
         return f"address {self.number} of NOTIFY_URLS ({self.url.partition('://')[0]})"
 
-    def deliver(self, title: str, text: str, kind: apprise.NotifyType) -> str:
-        """Send a message; returns the error, empty where it is there. Takes some ten seconds at most."""
+    def send(self, title: str, text: str, kind: apprise.NotifyType) -> str:
+        """Send a message; returns the error, empty where it was delivered.
+
+        A server that doesn't answer is given up after some ten seconds; one that answers too slowly may take for ever.
+        """
         service = apprise.Apprise.instantiate(self.url)
         if service is None:
             return f"{self.shown}: Apprise knows no such address; see https://appriseit.com/services/"
-        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+        with _WarningsOfThread() as warnings:
             if service.notify(title=title, body=text, notify_type=kind, body_format=apprise.NotifyFormat.TEXT):
                 return ""
-            why = " ".join(said.getvalue().split())
-        return f"{self.shown}: {why or 'it could not be delivered'}"
+        return f"{self.shown}: {warnings.text or 'it could not be delivered'}"
+
+    def notify(self, notification: Notification, prefix: str) -> str:
+        """Send a notification, its title after `prefix`; returns the error, empty where it was delivered."""
+        is_end = notification.kind is NotificationKind.OVER
+        kind = apprise.NotifyType.SUCCESS if is_end else _KINDS[notification.severity]
+        return self.send(f"{prefix}{notification.title}", notification.text, kind)
 
 
 def parse_targets(urls: str) -> list[NotificationTarget]:
@@ -47,8 +55,26 @@ def parse_targets(urls: str) -> list[NotificationTarget]:
     return [NotificationTarget(number, url) for number, url in enumerate(dict.fromkeys(parse_urls(urls)), start=1)]
 
 
-def deliver(notice: Notification, targets: Sequence[NotificationTarget], prefix: str) -> dict[str, str]:
-    """Tell everyone who has not been told; returns fingerprint -> error, empty where it went well."""
-    kind = apprise.NotifyType.SUCCESS if notice.kind is NotificationKind.OVER else _KINDS[notice.severity]
-    left = [target for target in targets if target.fingerprint not in notice.told]
-    return {target.fingerprint: target.deliver(f"{prefix}{notice.title}", notice.text, kind) for target in left}
+class _WarningsOfThread(logging.Handler):
+    """What Apprise logs in this thread. Its own LogCapture has the messages of all threads, so of other addresses."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._thread, self._messages, self._log = threading.get_ident(), list[str](), logging.getLogger("apprise")
+
+    def __enter__(self) -> "_WarningsOfThread":
+        self._log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message if this thread has logged it."""
+        if record.thread == self._thread:
+            self._messages.append(record.getMessage())
+
+    @property
+    def text(self) -> str:
+        """All messages in one line."""
+        return " ".join(" ".join(self._messages).split())

@@ -61,14 +61,17 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
         "refresh_companies",
         "reprocess_prices",
         "repair_gaps",
+        "purge_history",
     }
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "run_programs": "RUNNING",
         "evaluate_checks": "RUNNING",
         "record_and_notify": "RUNNING",
-        "purge_history": "RUNNING",
         "automation": "RUNNING",
         "request_repairs": "RUNNING",
+    }
+    assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
+        "purge_history_schedule": "RUNNING",
     }
 
 

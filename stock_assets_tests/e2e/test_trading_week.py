@@ -126,7 +126,7 @@ class Week:
 
     def troubles(self) -> set[str]:
         """What they are about, but for the quotes, which this Yahoo has none of."""
-        return {title for title in self.told() if not title.startswith(("Over: ", "quotes_are_fresh"))}
+        return {title for title in self.told() if not title.startswith(("Resolved: ", "quotes_are_fresh"))}
 
     def stays_quiet(self) -> None:
         """In the next while no run is started, and nobody is told of anything."""
@@ -263,4 +263,4 @@ def test_each_role_had_a_run_a_day_and_no_bar_is_late_any_more(week: Week) -> No
     assert week.failed() == []
     # Bars are late at once where a clock jumps in a session.
     assert week.troubles() <= {"prices_are_fresh failed"}
-    until(lambda: all(f"Over: {trouble}" in week.told() for trouble in week.troubles()), PATIENCE_SECONDS)
+    until(lambda: all(f"Resolved: {trouble}" in week.told() for trouble in week.troubles()), PATIENCE_SECONDS)

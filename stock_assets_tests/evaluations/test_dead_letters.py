@@ -20,7 +20,7 @@ from spark_streaming.contract.schema import HEADER_ERROR, HEADER_OFFSET, HEADER_
 from stock_assets import settings
 from stock_assets.definitions import definitions
 from stock_assets.defs.prices.sensors import evaluate_checks
-from stock_assets.defs.programs.reports import record_and_notify
+from stock_assets.defs.programs.sensors import record_and_notify
 from stock_assets.evaluations.dead_letters import (
     bar_dead_letters,
     evaluate_counts,
@@ -152,7 +152,7 @@ def test_letters_warn_until_each_is_put_back_or_dismissed_and_then_it_is_told_th
     assert dismissed.exit_code == 0, dismissed.output
     assert "1 are dismissed" in dismissed.stdout
     assert desk.judge() == "every message could be stored, or is settled: 2 are"
-    assert told(inbox, desk) == [f"{desk.box.check} warns", f"Over: {desk.box.check} warns"]
+    assert told(inbox, desk) == [f"{desk.box.check} warns", f"Resolved: {desk.box.check} warns"]
     by_hand = evaluate_dead_letters(desk.kafka, desk.box)
     assert (by_hand.passed, by_hand.figures) == (True, {"dead_letters": 0, "settled": 2})
 

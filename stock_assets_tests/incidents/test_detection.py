@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stock_assets.incidents.detection import SensorTick, find_incidents
+from stock_assets.incidents.detection import Tick, find_incidents
 from stock_assets.incidents.notifications import Incident, Notification, Severity, new_notifications
 from stock_assets.pipeline.run_records import CheckVerdict, PipelineRun
 
@@ -110,16 +110,16 @@ def test_a_crash_loop_is_told_in_three_messages_however_long_it_is() -> None:
     assert told([*crashes, run(70, 400, "SUCCESS")], 120) == [
         "stream_prices failed",
         "stream_prices fails again and again",
-        "Over: stream_prices failed",
+        "Resolved: stream_prices failed",
     ]
 
 
 def test_one_that_crashes_every_few_minutes_is_a_loop_too() -> None:
     assert told([run(began, began + 3) for began in range(0, 60, 4)], 60) == [
         "stream_prices failed",
-        "Over: stream_prices failed",
+        "Resolved: stream_prices failed",
         "stream_prices failed",
-        "Over: stream_prices failed",
+        "Resolved: stream_prices failed",
         "stream_prices fails again and again",
     ]
 
@@ -128,8 +128,8 @@ def test_one_that_crashes_every_few_minutes_is_a_loop_too() -> None:
     ("errors", "wrong"), [(["x"], False), (["x", "x"], False), (["x"] * 7, True), (["", "x"], False)]
 )
 def test_a_sensor_whose_ticks_fail_for_a_minute_is_a_trouble(errors: list[str], wrong: bool) -> None:
-    ticks = [SensorTick(NOW - timedelta(seconds=10 * number), error) for number, error in enumerate(errors)]
-    found = find_incidents([], [], {"evaluate_checks": ticks}, UI, NOW)
-    assert [trouble.title for trouble in found] == (["evaluate_checks can't do its work"] if wrong else [])
+    ticks = [Tick(NOW - timedelta(seconds=10 * number), error) for number, error in enumerate(errors)]
+    found = find_incidents([], [], {"sensor:evaluate_checks": ticks}, UI, NOW)
+    assert [trouble.title for trouble in found] == (["evaluate_checks keeps failing"] if wrong else [])
     if wrong:
         assert found[0].since == ticks[-1].at

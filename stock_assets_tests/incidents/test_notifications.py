@@ -37,7 +37,7 @@ def test_a_trouble_is_told_once_and_once_when_it_is_over() -> None:
     person = Person()
     assert person.told(LATE) == ["prices_are_fresh failed"]
     assert person.told(LATE, minute=1) == []
-    assert person.told(minute=12) == ["Over: prices_are_fresh failed"]
+    assert person.told(minute=12) == ["Resolved: prices_are_fresh failed"]
     assert person.told(minute=13) == []
     began, over = person.heard
     assert began.text == "1 is late: AAPL\nSince 2026-11-20 15:00:00 UTC.\nhttp://ui/x"
@@ -60,7 +60,7 @@ def test_what_becomes_worse_is_told_once_more() -> None:
     assert person.told(stuck, minute=4) == ["stream_keeps_up failed"]
     assert person.told(slow, minute=5) == []
     assert person.told(stuck, minute=6) == []
-    assert person.told(minute=7) == ["Over: stream_keeps_up warns"]
+    assert person.told(minute=7) == ["Resolved: stream_keeps_up warns"]
 
 
 def test_what_is_bad_from_the_beginning_does_not_become_worse() -> None:
@@ -73,7 +73,7 @@ def test_troubles_of_two_kinds_have_messages_of_their_own() -> None:
     person = Person()
     other = replace(LATE, subject="run:stream_prices", title="stream_prices failed")
     assert person.told(LATE, other) == ["prices_are_fresh failed", "stream_prices failed"]
-    assert person.told(other, minute=1) == ["Over: prices_are_fresh failed"]
+    assert person.told(other, minute=1) == ["Resolved: prices_are_fresh failed"]
 
 
 def test_a_failed_delivery_is_tried_again_later_each_time() -> None:

@@ -12,8 +12,8 @@ from spark_streaming.contract import clock
 from stock_assets import settings
 from stock_assets.definitions import definitions
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
-from stock_assets.defs.programs.reports import record_and_notify
-from stock_assets.operations.notify import UndeliveredError, deliver_due_notifications
+from stock_assets.defs.programs.sensors import record_and_notify
+from stock_assets.operations.delivery import DeliveryError, deliver_due_notifications
 from stock_assets.pipeline.run_records import CheckVerdict, PipelineRun
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.store.migrate import upgrade
@@ -165,7 +165,7 @@ def test_a_failed_check_is_told_once_and_once_when_it_is_over_also_across_restar
     reports.judge(True, [])
     reports.tick()
     reports.tick()
-    assert inbox.titles[1:] == ["stock-assets (replay): Over: prices_are_fresh failed"]
+    assert inbox.titles[1:] == ["stock-assets (replay): Resolved: prices_are_fresh failed"]
     assert inbox.messages[1]["type"] == "success"
 
 
@@ -174,7 +174,7 @@ def test_what_can_not_be_delivered_is_seen_in_the_tick_and_tried_again(
 ) -> None:
     other.answer = 503
     reports.judge(False, ["AAPL"])
-    with pytest.raises(UndeliveredError, match=r"address 2 of NOTIFY_URLS \(json\).*503.*stocks notify --test"):
+    with pytest.raises(DeliveryError, match=r"address 2 of NOTIFY_URLS \(json\).*503.*stocks notify --test"):
         reports.tick()
     reports.tick()  # its next try is not due yet
     assert (len(inbox.messages), len(other.messages)) == (1, 0)
@@ -210,7 +210,7 @@ def test_where_nobody_is_named_nothing_waits_to_be_told_later(
     assert inbox.messages == []
     reports.judge(True, [])
     reports.tick()
-    assert inbox.titles == ["stock-assets (replay): Over: prices_are_fresh failed"]
+    assert inbox.titles == ["stock-assets (replay): Resolved: prices_are_fresh failed"]
 
 
 def test_an_address_that_apprise_does_not_know_is_said_without_its_secret(
@@ -219,6 +219,6 @@ def test_an_address_that_apprise_does_not_know_is_said_without_its_secret(
     monkeypatch.setenv("NOTIFY_URLS", "nosuch://my-secret")
     settings.code_location.cache_clear()
     reports.judge(False, ["AAPL"])
-    with pytest.raises(UndeliveredError, match=r"address 1 of NOTIFY_URLS \(nosuch\)") as told:
+    with pytest.raises(DeliveryError, match=r"address 1 of NOTIFY_URLS \(nosuch\)") as told:
         reports.tick()
     assert "my-secret" not in str(told.value)

@@ -95,8 +95,8 @@ def test_a_crash_loop_backs_off_and_is_told_in_three_messages() -> None:
         "20 15:00 stream_prices failed",
         "20 15:02 prices_are_fresh failed",
         "20 15:02 stream_prices fails again and again",
-        "20 16:04 Over: prices_are_fresh failed",
-        "20 16:34 Over: stream_prices failed",
+        "20 16:04 Resolved: prices_are_fresh failed",
+        "20 16:34 Resolved: stream_prices failed",
     ]
     assert set(friday.stored.values()) == {at("2026-11-20T20:58:00")}
 

@@ -1,4 +1,4 @@
-"""Keeps exactly one producer and one stream alive while there is work, and none when there is none."""
+"""Keeps one producer and one stream running while there is work; records verdicts and runs, and sends notifications."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,8 +11,11 @@ from stock_assets.dagster_internals import fail_run
 from stock_assets.defs.prices.jobs import publish_prices, stream_prices
 from stock_assets.evaluations.quotes import quote_message_lag
 from stock_assets.evaluations.stream_lag import message_lag
+from stock_assets.operations.delivery import deliver_due_notifications
+from stock_assets.operations.notify import SENSOR, write_new_notifications
 from stock_assets.operations.program_runs import SENT_AWAY
 from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
+from stock_assets.operations.run_records import copy_runs, copy_verdicts
 from stock_assets.operations.workers import worker_is_gone
 from stock_assets.pipeline.desired_state import (
     FORGET_FAILURES,
@@ -112,3 +115,29 @@ def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, de
         fail_run(context.instance, decision.run_id, decision.reason)
     if decision.action not in (Action.KEEP, Action.REST):
         context.log.info("%s: %s, %s", decision.role, decision.action, decision.reason)
+
+
+@dg.sensor(
+    name=SENSOR,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Copies the newest verdict of each check, and the runs, into PostgreSQL, where Grafana reads them. Notifies "
+        "the addresses of NOTIFY_URLS once when something fails and once when it is resolved. A notification that "
+        "can't be delivered fails the tick, and is retried."
+    ),
+)
+def record_and_notify(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
+    """Copy what is new, then notify of what has changed. The cursor is the newest update of a run that was copied."""
+    definitions = context.repository_def
+    if definitions is None:
+        raise RuntimeError("Dagster gave this sensor no definitions, so it can't know the checks")
+    settings, engine, moment = code_location(), postgres.engine, clock.now()
+    copy_verdicts(context.instance, engine, definitions.asset_graph.asset_check_keys)
+    # Not later than now: where the clock was set back, runs from now on have earlier times.
+    since = min(datetime.fromisoformat(context.cursor), moment) if context.cursor else None
+    newest = copy_runs(context.instance, engine, since)
+    write_new_notifications(context.instance, engine, settings, moment)
+    delivered = deliver_due_notifications(engine, settings, moment)
+    context.update_cursor(min(newest, moment).isoformat() if newest else None)
+    return dg.SkipReason(f"verdicts and runs are recorded, {delivered} notifications delivered")
