@@ -68,8 +68,8 @@ def servers(
         address = "{}:{}".format(*settings.postgres_address)
         with progress.step(f"roles and tables at {address}"), _reaching("PostgreSQL", address):
             database.provision(settings, settings.names)
+            prepare(settings)
             _migrate(settings)
-        prepare(settings)
         if grafana is not None:
             _hand_out(grafana)
         state.mark_provisioned(settings.stocks_home)
@@ -77,10 +77,11 @@ def servers(
 
 
 def _migrate(settings: ProvidedServersSettings) -> None:
+    from infra.servers.dagster import folder
+    from stock_assets.operations.upgrade import upgrade_home
     from stock_assets.settings import IngestSettings
-    from stock_assets.store.migrate import upgrade
 
-    upgrade(IngestSettings(stocks_home=settings.stocks_home, source=settings.source))
+    upgrade_home(IngestSettings(stocks_home=settings.stocks_home, source=settings.source), folder(settings))
 
 
 def _hand_out(folder: Path) -> None:

@@ -186,11 +186,12 @@ def _already_running(folder: Path) -> str:
 
 
 def _migrate(settings: StackSettings) -> None:
-    """Bring the tables of the source up to date."""
+    """Bring the tables of the source, and Dagster's records of an earlier build, up to date."""
+    from infra.servers.dagster import folder
+    from stock_assets.operations.upgrade import upgrade_home
     from stock_assets.settings import IngestSettings
-    from stock_assets.store.migrate import upgrade
 
-    upgrade(IngestSettings(stocks_home=settings.stocks_home, source=settings.source))
+    upgrade_home(IngestSettings(stocks_home=settings.stocks_home, source=settings.source), folder(settings))
 
 
 def _show(platform: Platform, *, as_json: bool, console: Console) -> None:

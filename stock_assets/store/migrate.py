@@ -1,11 +1,13 @@
-"""Bring a source's schema to what this version of the code needs."""
+"""Brings a source's schema to what this version of the code needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL
+from alembic.runtime.migration import MigrationContext
 
 from stock_assets.settings import IngestSettings
 from stock_assets.store.engine import make_engine
@@ -18,14 +20,28 @@ def upgrade(settings: IngestSettings) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.
     """
-    _run(settings.postgres, settings.names.postgres_schema)
+    with alembic(settings) as config:
+        command.upgrade(config, "head")
     seed_watchlist(make_engine(settings.postgres), settings.stocks)
 
 
-def _run(url: URL, schema: str) -> None:
+def revision(settings: IngestSettings) -> str | None:
+    """The newest migration that the source's schema has had; None where it has no tables yet.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.
+    """
+    with make_engine(settings.postgres).connect() as connection:
+        options = {"version_table_schema": settings.names.postgres_schema}
+        return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+@contextmanager
+def alembic(settings: IngestSettings) -> Iterator[Config]:
+    """Alembic's configuration for one command on the source's schema, in a transaction."""
     config = Config()
     config.set_main_option("script_location", str(resources.files("stock_assets.store") / "migrations"))
     attributes: dict[str, Any] = config.attributes
-    with make_engine(url).begin() as connection:
-        attributes.update(connection=connection, schema=schema)
-        command.upgrade(config, "head")
+    with make_engine(settings.postgres).begin() as connection:
+        attributes.update(connection=connection, schema=settings.names.postgres_schema)
+        yield config
