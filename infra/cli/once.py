@@ -77,7 +77,8 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     except GaveUpError as error:
         errors.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
-    accounts = read_accounts(settings, kafka, influxdb).accounts
+    report = read_accounts(settings, kafka, influxdb)
+    accounts = report.accounts
     _let_runs_end()  # Dagster calls a check not evaluated where its asset is materialized after the verdict
     verdicts = _judge()
     _let_runs_end()
@@ -86,7 +87,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         sys.stdout.write(json.dumps(_report(accounts, verdicts, seconds), indent=2) + "\n")
     else:
         _show(settings, accounts, verdicts, seconds)
-    balanced = bool(accounts) and all(account.missing == 0 for account in accounts)
+    balanced = bool(accounts) and not report.unstored and all(account.missing == 0 for account in accounts)
     raise typer.Exit(0 if balanced and not any(verdict.is_bad for verdict in verdicts) else 1)
 
 

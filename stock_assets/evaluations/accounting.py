@@ -1,70 +1,148 @@
-"""The books: every message that was published is stored or dead-lettered."""
+"""Accounting: every bar that was published is stored as its newest message says, or dead-lettered."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from spark_streaming.contract.heartbeat import read_heartbeat
 from stock_assets.evaluations.evaluation import Cell, Evaluation, format_time
-from stock_assets.pipeline.accounting import Account, accounts
-from stock_assets.pipeline.kafka_records import KafkaRecord
+from stock_assets.pipeline.accounting import Account, PublishedBar, UnstoredBar, spans, unstored
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings
+from stock_assets.store.bar_ledger import BarLedger
+
+_NAMED = 10  # bars in the summary; the rest is counted
 
 
 @dataclass(frozen=True)
 class AccountingReport:
-    """A row a symbol, and how many of the messages the stream had not come to."""
+    """A row a symbol, and the bars that are not stored as they should be."""
 
-    accounts: list[Account]
-    on_their_way: int
+    accounts: Sequence[Account]
+    unstored: int
+    named: Sequence[UnstoredBar]  # the first of them
+    on_their_way: int  # messages that the stream has not come to
     aged_out: int = 0  # messages that the topic doesn't hold any more
+
+    @property
+    def surplus(self) -> int:
+        """Stored points that nobody has published, as far as the topic still tells."""
+        return 0 if self.aged_out else sum(max(-row.missing, 0) for row in self.accounts)
 
 
 def read_accounts(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> AccountingReport:
-    """Read both topics and the bucket, and close the books. Takes some seconds per million messages."""
-    # In this order: what is published or stored meanwhile is on its way then, and not missing.
+    """Read what is new in both topics, and compare what is not known to be stored with the bucket.
+
+    What was found stored is remembered in `state/<source>/accounting/bars.sqlite`: the first evaluation takes some
+    minutes per million messages, later ones only what is new.
+    """
+    # In this order: what is published or stored meanwhile is on its way then, and neither missing nor too much.
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.offsets if heartbeat else {}
+    stored = _stored(influxdb)
+    path = settings.state_of("accounting") / "bars.sqlite"
+    with BarLedger(path, _identity(settings, kafka, influxdb)) as ledger:
+        ends = _read_topics(settings, kafka, ledger)
+        found = _compare(influxdb, ledger, done)
+        if found.unstored and _read_topics(settings, kafka, ledger) != ends:
+            found = _compare(influxdb, ledger, done)  # a newer message may have been stored meanwhile
+        unreadable = list(ledger.unreadable(done))
+        return AccountingReport(
+            ledger.accounts(stored),
+            found.unstored + len(unreadable),
+            [*found.named, *unreadable][:_NAMED],
+            sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items()),
+            sum(kafka.first_offsets(settings.names.topic).values()),
+        )
+
+
+def _identity(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> str:
+    parts = (kafka.bootstrap_servers, settings.names.topic, influxdb.org, influxdb.bucket, influxdb.measurement)
+    return "\n".join(parts)
+
+
+def _stored(influxdb: InfluxDBResource) -> dict[str, tuple[int, datetime, datetime]]:
+    """Symbol -> points, start of the oldest bar, start of the newest, over all intervals."""
     stored: dict[str, tuple[int, datetime, datetime]] = {}
     for (symbol, _), of in influxdb.stored().items():
         points, oldest, newest = stored.get(symbol, (0, of.oldest, of.newest))
         stored[symbol] = (points + of.points, min(oldest, of.oldest), max(newest, of.newest))
-    coming = 0
+    return stored
 
-    def counted(messages: Iterable[KafkaRecord]) -> Iterator[KafkaRecord]:
-        nonlocal coming
-        for message in messages:
-            coming += message.offset >= done.get(message.partition, 0)
-            yield message
 
-    published = counted(kafka.messages(settings.names.topic))
-    rows = accounts(published, kafka.messages(settings.names.dead_letter_topic), stored)
-    return AccountingReport(rows, coming, sum(kafka.first_offsets(settings.names.topic).values()))
+def _read_topics(settings: CodeLocationSettings, kafka: KafkaResource, ledger: BarLedger) -> dict[int, int]:
+    """Enter what is new in both topics; returns where the topic of the bars ends. Dead letters first."""
+    topic, dead_letter_topic = settings.names.topic, settings.names.dead_letter_topic
+    ends, dead_ends = kafka.end_offsets(topic), kafka.end_offsets(dead_letter_topic)
+    read = ledger.positions(topic)
+    ahead = [
+        partition
+        for positions, of in ((read, ends), (ledger.positions(dead_letter_topic), dead_ends))
+        for partition, offset in positions.items()
+        if offset > of.get(partition, 0)
+    ]
+    if ahead:  # the topic was made anew under the same name
+        ledger.begin_anew()
+        read = {}
+    dead_letters = kafka.messages(dead_letter_topic, begin=ledger.positions(dead_letter_topic))
+    ledger.set_positions(dead_letter_topic, dead_ends | ledger.add_dead_letters(dead_letters, read))
+    ends |= ledger.add_messages(kafka.messages(topic, begin=read))
+    ledger.set_positions(topic, ends)
+    return ends
+
+
+@dataclass(frozen=True)
+class _Found:
+    unstored: int
+    named: Sequence[UnstoredBar]
+
+
+def _compare(influxdb: InfluxDBResource, ledger: BarLedger, done: Mapping[int, int]) -> _Found:
+    """Hold the open bars against their points, a bounded part of a series at a time; close those that are stored."""
+    count, named = 0, list[UnstoredBar]()
+    for span in spans(ledger.open_bars(done)):
+        wrong = _compare_span(influxdb, span)
+        ledger.close_bars(bar for bar, unstored_bar in wrong if unstored_bar is None)
+        faults = [unstored_bar for _, unstored_bar in wrong if unstored_bar is not None]
+        count += len(faults)
+        named += faults[: _NAMED - len(named)]
+    return _Found(count, named)
+
+
+def _compare_span(
+    influxdb: InfluxDBResource, span: Sequence[PublishedBar]
+) -> list[tuple[PublishedBar, UnstoredBar | None]]:
+    first, last = span[0], span[-1]
+    points = influxdb.bars(first.symbol, first.interval, first.start, last.start)
+    return [(bar, unstored(bar, points.get(bar.start))) for bar in span]
 
 
 def evaluate_accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Evaluation:
-    """Whether every published bar is stored once or dead-lettered; what is on its way may still be missing."""
-    closed = read_accounts(settings, kafka, influxdb)
-    rows = closed.accounts
-    missing, too_many = (sum(max(sign * row.missing, 0) for row in rows) for sign in (1, -1))
-    # What has aged out of the topic stays stored, and is more than it knows of.
-    passed = missing <= closed.on_their_way and (too_many == 0 or closed.aged_out > 0)
-    unaccounted = missing + (0 if closed.aged_out else too_many)
+    """Whether every bar that the stream has done with is stored as its newest message says, or dead-lettered."""
+    report = read_accounts(settings, kafka, influxdb)
+    rows, unaccounted = report.accounts, report.unstored + report.surplus
     published, stored = sum(row.published for row in rows), sum(row.stored for row in rows)
     summary = f"{published:,} published, {stored:,} stored, {sum(r.dead_lettered for r in rows):,} dead-lettered"
+    if report.on_their_way:
+        summary += f", {report.on_their_way:,} on their way"
     if unaccounted:
-        summary += f", {unaccounted:,} unaccounted for, {closed.on_their_way:,} on their way"
-    if closed.aged_out:
-        summary += f"; {closed.aged_out:,} messages have aged out of the topic, and no book can be kept of them"
+        summary += f", {unaccounted:,} unaccounted for"
+    if report.named:
+        summary += ": " + ", ".join(map(str, report.named))
+    if report.unstored > len(report.named):
+        summary += f" and {report.unstored - len(report.named):,} more"
+    if report.aged_out:
+        summary += f"; {report.aged_out:,} messages have aged out of the topic and may not be accounted for"
     figures = {
         "published": published,
         "stored": stored,
         "unaccounted_for": unaccounted,
-        "aged_out": closed.aged_out,
+        "aged_out": report.aged_out,
     }
-    return Evaluation("stored_equals_published", passed, summary, [_account_row(row) for row in rows], figures)
+    return Evaluation(
+        "stored_equals_published", unaccounted == 0, summary, [_account_row(row) for row in rows], figures
+    )
 
 
 def _account_row(row: Account) -> dict[str, Cell]:

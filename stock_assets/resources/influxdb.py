@@ -1,8 +1,11 @@
 """What Dagster asks of InfluxDB, with a token that can only read."""
 
+import csv
+import io
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import dagster as dg
@@ -10,7 +13,7 @@ from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from spark_streaming.contract.flux import quote_flux
-from spark_streaming.contract.schema import QUOTE_MEASUREMENT
+from spark_streaming.contract.schema import PRICE_FIELDS, QUOTE_MEASUREMENT, VOLUME_FIELD
 from stock_assets.settings import SharedSettings, code_location
 
 _TIMEOUT_MS = 30_000
@@ -95,6 +98,41 @@ class InfluxDBResource(dg.ConfigurableResource):
                 record.get_value()
             )
         return found
+
+    def bars(self, symbol: str, interval: str, first: datetime, last: datetime) -> dict[datetime, tuple[float, ...]]:
+        """Start -> open, high, low, close and volume of each stored bar of a series from `first` to `last`, both
+        included.
+
+        Reads the answer's lines as they are: the client makes an object of each value, which takes ten times as long.
+        """
+        flux = (
+            f"from(bucket: {quote_flux(self.bucket)}) "
+            f"|> range(start: {first.isoformat()}, stop: {(last + timedelta(seconds=1)).isoformat()}) "
+            f"|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} "
+            f"and r.symbol == {quote_flux(symbol)} and r.interval == {quote_flux(interval)}) "
+            f'|> keep(columns: ["_time", "_field", "_value"])'
+        )
+        token = code_location().influx_read_token.get_secret_value()
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        with (
+            InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client,
+            client.query_api().query_raw(flux) as answer,
+        ):
+            answer.auto_close = False  # else the last lines are cut off
+            header: list[str] = []
+            for line in csv.reader(io.TextIOWrapper(answer, "utf-8")):
+                if not line or line[0].startswith("#"):
+                    header = []
+                elif not header:
+                    header = line
+                else:
+                    row = dict(zip(header, line, strict=False))
+                    found[row["_time"]][row["_field"]] = float(row["_value"])
+        fields = (*PRICE_FIELDS, VOLUME_FIELD)
+        return {
+            datetime.fromisoformat(start): tuple(values[field] for field in fields if field in values)
+            for start, values in found.items()
+        }
 
     def starts(self, symbol: str, interval: str, begin: datetime, end: datetime) -> set[datetime]:
         """The starts of the stored bars of a series from `begin` to before `end`."""

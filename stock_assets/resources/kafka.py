@@ -76,22 +76,25 @@ class KafkaResource(dg.ConfigurableResource):
             consumer.close()
         return {at.partition: offset for at, offset in found.items()}
 
-    def messages(self, topic: str, since: datetime | None = None) -> Iterator[KafkaRecord]:
+    def messages(
+        self, topic: str, since: datetime | None = None, begin: Mapping[int, int] | None = None
+    ) -> Iterator[KafkaRecord]:
         """Every message that the topic holds now, partition by partition in the order of offsets.
 
-        With `since` those that were sent then or later.
+        With `since` those that were sent then or later; with `begin` those from these offsets on, partition -> offset.
         """
         consumer = self._consumer()
         try:
             partitions = _partitions(consumer, topic)
             consumer.assign(partitions)
             left = {at: end for at, end in consumer.end_offsets(partitions).items() if end > 0}
-            begin = consumer.beginning_offsets(partitions)
+            first = consumer.beginning_offsets(partitions)
             if since is not None:
-                begin |= _sent_since(consumer, partitions, since)
-            left = {at: end for at, end in left.items() if begin[at] < end}
+                first |= _sent_since(consumer, partitions, since)
+            first = {at: max(offset, (begin or {}).get(at.partition, 0)) for at, offset in first.items()}
+            left = {at: end for at, end in left.items() if first[at] < end}
             for at in partitions:
-                consumer.seek(at, begin[at])
+                consumer.seek(at, first[at])
             heard_at = time.monotonic()
             while left:
                 polled = consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)

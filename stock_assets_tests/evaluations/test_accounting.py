@@ -1,4 +1,6 @@
-"""The books of a code location, on the real Kafka and InfluxDB."""
+"""The accounting of a code location, on the real Kafka and InfluxDB."""
+
+from dataclasses import replace
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
@@ -12,7 +14,7 @@ __all__ = ["platform"]
 pytestmark = pytest.mark.services
 
 
-def judged(platform: Platform) -> Evaluation:
+def evaluated(platform: Platform) -> Evaluation:
     return evaluate_accounting(platform.settings, platform.kafka, platform.influxdb)
 
 
@@ -28,26 +30,53 @@ def let_half_of_the_topic_age_out(platform: Platform) -> int:
 def test_what_has_aged_out_of_the_topic_is_told_and_no_fault(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS)
     platform.store(FRIDAYS_BARS)
-    assert judged(platform).passed
+    assert evaluated(platform).passed
     gone = let_half_of_the_topic_age_out(platform)
-    verdict = judged(platform)
-    assert verdict.passed
-    assert verdict.figures["aged_out"] == gone > 0
-    assert f"{gone:,} messages have aged out" in verdict.summary
+    said = evaluated(platform)
+    assert said.passed
+    assert said.figures["aged_out"] == gone > 0
+    assert f"{gone:,} messages have aged out" in said.summary
 
 
 def test_more_stored_than_published_is_a_fault_where_nothing_has_aged_out(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS[1:])
     platform.store(FRIDAYS_BARS)
-    verdict = judged(platform)
-    assert not verdict.passed
-    assert verdict.figures["unaccounted_for"] == 1
+    said = evaluated(platform)
+    assert not said.passed
+    assert said.figures["unaccounted_for"] == 1
 
 
 def test_what_is_not_stored_is_a_fault_unless_it_is_on_its_way(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS[:-1])
     platform.store(FRIDAYS_BARS[:-1])
     platform.publish(FRIDAYS_BARS[-1:])
-    assert judged(platform).passed
+    assert evaluated(platform).passed
     platform.store(FRIDAYS_BARS[:-1])  # now the stream has done with the last one, too
-    assert not judged(platform).passed
+    assert not evaluated(platform).passed
+
+
+def test_a_lost_bar_is_named_also_while_another_is_on_its_way(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS[:-1])
+    platform.store(FRIDAYS_BARS[1:-1])
+    platform.publish(FRIDAYS_BARS[-1:])
+    said = evaluated(platform)
+    assert not said.passed
+    assert said.figures["unaccounted_for"] == 1
+    assert f"AAPL 1m {FRIDAYS_BARS[0].start:%Y-%m-%dT%H:%M:%SZ} (not stored" in said.summary
+
+
+def test_a_lost_correction_is_found_and_only_what_is_new_is_read(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS)
+    assert evaluated(platform).passed
+    corrected = replace(FRIDAYS_BARS[3], close=FRIDAYS_BARS[3].close + 1)
+    platform.publish([corrected])
+    assert evaluated(platform).passed  # on its way
+    platform.store(FRIDAYS_BARS[4:5])  # the stream has done with it, and not stored it
+    said = evaluated(platform)
+    assert "its correction is lost" in said.summary
+    platform.store([corrected])
+    said = evaluated(platform)
+    assert said.passed
+    [row] = said.rows
+    assert (row["published"], row["superseded"], row["stored"]) == (380, 1, 380)

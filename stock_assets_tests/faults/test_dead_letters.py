@@ -10,7 +10,6 @@ import pytest
 from infra.cli.dead_letters import send_back, settle
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import SourceNames
-from stock_assets.pipeline.accounting import accounts
 from stock_assets.pipeline.dead_letters import DeadLetter, Settlement, SettlementOutcome, dead_letters_in
 from stock_assets.pipeline.kafka_records import KafkaRecord
 from stock_assets.pipeline.requeue_policy import (
@@ -29,6 +28,7 @@ from stock_assets_tests.spark_streaming.cases import BAR, QUOTE, SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.influxdb_points import figures_in, points_in
 from stock_assets_tests.spark_streaming.kafka_messages import send
+from stock_assets_tests.store.ledgers import accounts
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 

@@ -1,59 +1,43 @@
-import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from spark_streaming.contract.schema import HEADER_OFFSET, HEADER_PARTITION
-from stock_assets.pipeline.accounting import Account, accounts
-from stock_assets.pipeline.kafka_records import UNATTRIBUTED, KafkaRecord
+from stock_assets.pipeline.accounting import (
+    MOST_IN_A_SPAN,
+    PublishedBar,
+    UnreadableMessage,
+    read_message,
+    spans,
+    unstored,
+)
+from stock_assets.pipeline.kafka_records import KafkaRecord
 
-OLDEST, NEWEST = datetime(2013, 2, 28, 14, 30, tzinfo=UTC), datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
-
-
-def bar(offset: int, symbol: str = "AAPL", day: int = 1, partition: int = 0) -> KafkaRecord:
-    value = {"symbol": symbol, "interval": "1d", "timestamp": f"2013-03-{day:02}T14:30:00Z"}
-    return KafkaRecord("t", partition, offset, symbol.encode(), json.dumps(value).encode(), {})
-
-
-def dead(of: KafkaRecord) -> KafkaRecord:
-    headers = {HEADER_PARTITION: str(of.partition).encode(), HEADER_OFFSET: str(of.offset).encode()}
-    return KafkaRecord("t.dead-letter", 0, 0, of.key, of.value, headers)
+START = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+VALUES = (10.0, 11.0, 9.0, 10.5, 100.0)
 
 
-def test_every_bar_stored_balances() -> None:
-    [row] = accounts([bar(0, day=1), bar(1, day=2)], [], {"AAPL": (2, OLDEST, NEWEST)})
-    assert row == Account("AAPL", 2, 0, 2, 0, OLDEST, NEWEST)
-    assert row.missing == 0
+def published(minutes: int = 0, symbol: str = "AAPL", interval: str = "1m") -> PublishedBar:
+    return PublishedBar(symbol, interval, START + timedelta(minutes=minutes), 2, 7, VALUES)
 
 
-def test_a_bar_that_came_twice_is_one_and_superseded_once() -> None:
-    [row] = accounts([bar(0), bar(1)], [], {"AAPL": (1, NEWEST, NEWEST)})
-    assert (row.published, row.superseded, row.missing) == (1, 1, 0)
+def test_a_bar_is_named_where_it_is_lost_and_where_its_correction_is() -> None:
+    assert unstored(published(), VALUES) is None
+    assert str(unstored(published(), None)) == "AAPL 1m 2026-11-20T14:30:00Z (not stored; partition 2, offset 7)"
+    older = (10.0, 11.0, 9.0, 10.4, 100.0)
+    assert "its correction is lost" in str(unstored(published(), older))
 
 
-def test_a_lost_bar_is_missing() -> None:
-    [row] = accounts([bar(0, day=1), bar(1, day=2)], [], {"AAPL": (1, OLDEST, OLDEST)})
-    assert row.missing == 1
+def test_a_point_without_a_field_is_no_stored_bar() -> None:
+    assert unstored(published(), VALUES[:4]) is not None
 
 
-def test_more_stored_than_published_is_seen() -> None:
-    [row] = accounts([bar(0)], [], {"AAPL": (2, OLDEST, NEWEST)})
-    assert row.missing == -1
+def test_bars_near_each_other_are_one_request_and_others_are_not() -> None:
+    bars = [published(0), published(1), published(6 * 24 * 60), published(0, "MSFT"), published(0, "MSFT", "2m")]
+    assert [len(span) for span in spans(bars)] == [2, 1, 1, 1]
+    assert [len(span) for span in spans(published(n) for n in range(MOST_IN_A_SPAN + 1))] == [MOST_IN_A_SPAN, 1]
 
 
-def test_a_dead_letter_that_a_retried_batch_wrote_twice_is_one() -> None:
-    bad = KafkaRecord("t", 3, 7, b"AAPL", b"{}", {})
-    [row] = accounts([bad], [dead(bad), dead(bad)], {})
-    assert (row.symbol, row.published, row.dead_lettered, row.missing) == ("AAPL", 1, 1, 0)
-
-
-def test_a_message_that_no_parser_likes_breaks_no_books() -> None:
-    nested = KafkaRecord("t", 0, 5, b"AAPL", b"[" * 100_000, {})
-    listed = KafkaRecord("t", 0, 6, b"AAPL", b'{"symbol": "AAPL", "interval": [], "timestamp": {}}', {})
-    [row] = accounts([nested, listed], [dead(nested), dead(listed)], {})
-    assert (row.published, row.dead_lettered, row.missing) == (2, 2, 0)
-    assert accounts([listed], [], {})[0].missing == 1
-
-
-def test_what_names_no_symbol_has_a_row_of_its_own() -> None:
-    nameless = KafkaRecord("t", 0, 1, None, b"\xff", {})
-    rows = accounts([bar(0), nameless], [dead(nameless)], {"AAPL": (1, NEWEST, NEWEST)})
-    assert [(row.symbol, row.published, row.missing) for row in rows] == [(UNATTRIBUTED, 1, 0), ("AAPL", 1, 0)]
+def test_a_message_without_a_bar_is_told_apart() -> None:
+    value = b'{"symbol": "AAPL", "interval": "1m", "timestamp": "2026-11-20T14:30:00Z", "open": 1}'
+    said = read_message(KafkaRecord("t", 0, 1, b"AAPL", value, {}))
+    assert said == PublishedBar("AAPL", "1m", START, 0, 1, (1.0,))
+    naive = value.replace(b"00Z", b"00")
+    assert read_message(KafkaRecord("t", 0, 1, b"AAPL", naive, {})) == UnreadableMessage("AAPL", 0, 1)

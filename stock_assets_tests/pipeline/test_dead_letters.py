@@ -11,7 +11,6 @@ from spark_streaming.contract.schema import (
     HEADER_SETTLEMENT,
     HEADER_TOPIC,
 )
-from stock_assets.pipeline.accounting import accounts
 from stock_assets.pipeline.dead_letters import (
     DeadLetter,
     DeadLetterCount,
@@ -22,6 +21,7 @@ from stock_assets.pipeline.dead_letters import (
     settlement_headers,
 )
 from stock_assets.pipeline.kafka_records import KafkaRecord
+from stock_assets_tests.store.ledgers import accounts
 
 SENT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 LATER = SENT + timedelta(hours=1)

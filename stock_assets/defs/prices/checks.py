@@ -37,11 +37,14 @@ def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
-    description="Published = stored + dead-lettered, for every symbol. Reads the whole topic.",
+    description=(
+        "Every published bar that the stream has done with is stored as its newest message says, or dead-lettered; "
+        "what is not is named. Reads what is new in the topic since the last evaluation."
+    ),
     automation_condition=_AFTER_EACH_STREAM,
 )
 def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
-    """Close the books."""
+    """Compare the topic with the bucket."""
     return check_result(accounting.evaluate_accounting(code_location(), kafka, influxdb))
 
 
