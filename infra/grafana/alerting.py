@@ -1,4 +1,4 @@
-"""The files of `provisioning/alerting` as strict models, which hold what those files use."""
+"""The files of `provisioning/alerting` as strict models of the keys that they use."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,14 +9,14 @@ from infra.grafana.strict import Duration, RefId, Strict, Text, Uid
 
 
 class WebhookSettings(Strict):
-    """Where a webhook goes."""
+    """Address and method of a webhook."""
 
     url: Text
     http_method: Literal["POST"] = Field(alias="httpMethod")
 
 
 class Receiver(Strict):
-    """One way of telling."""
+    """One delivery of a contact point."""
 
     uid: Uid
     type: Literal["webhook"]
@@ -25,7 +25,7 @@ class Receiver(Strict):
 
 
 class ContactPoint(Strict):
-    """Who is told."""
+    """A named list of receivers."""
 
     org_id: Literal[1] = Field(alias="orgId")
     name: Text
@@ -40,33 +40,33 @@ class ContactPoints(Strict):
 
 
 class ExpressionSource(Strict):
-    """Grafana's own arithmetic."""
+    """Grafana's own expressions."""
 
     type: Literal["__expr__"]
     uid: Literal["__expr__"]
 
 
 class Evaluator(Strict):
-    """What a threshold compares with."""
+    """The comparison of a threshold."""
 
     type: Literal["gt", "lt"]
     params: tuple[float]
 
 
 class Condition(Strict):
-    """Of a threshold."""
+    """The condition of a threshold."""
 
     evaluator: Evaluator
 
 
 class ReduceSettings(Strict):
-    """What becomes of values that are no numbers."""
+    """How values that are not numbers are treated."""
 
     mode: Literal["dropNN"]
 
 
 class Reduce(Strict):
-    """A series becomes a number."""
+    """An expression that reduces a series to a number."""
 
     ref_id: RefId = Field(alias="refId")
     datasource: ExpressionSource
@@ -77,7 +77,7 @@ class Reduce(Strict):
 
 
 class Threshold(Strict):
-    """A number fires or doesn't."""
+    """An expression that compares a number with a threshold."""
 
     ref_id: RefId = Field(alias="refId")
     datasource: ExpressionSource
@@ -93,18 +93,18 @@ class _Query(Strict):
 
 
 class FluxQuery(_Query):
-    """Asked of InfluxDB."""
+    """A query to InfluxDB."""
 
     query: Text
 
     @property
     def text(self) -> str:
-        """What is asked."""
+        """The text of the query."""
         return self.query
 
 
 class SqlQuery(_Query):
-    """Asked of PostgreSQL."""
+    """A query to PostgreSQL."""
 
     format: Literal["table", "time_series"]
     raw_query: Literal[True] = Field(alias="rawQuery")
@@ -113,12 +113,12 @@ class SqlQuery(_Query):
 
     @property
     def text(self) -> str:
-        """What is asked."""
+        """The text of the query."""
         return self.raw_sql
 
 
 class RelativeTimeRange(Strict):
-    """Seconds before the evaluation."""
+    """A time range, as seconds before the evaluation."""
 
     start: int = Field(alias="from", ge=0)
     end: int = Field(alias="to", ge=0)
@@ -134,21 +134,21 @@ class Step(Strict):
 
 
 class NotificationSettings(Strict):
-    """Who is told, without a say in anybody's own notification policies."""
+    """The receiver of a rule's alerts; it bypasses Grafana's notification policies."""
 
     receiver: Text
     group_by: tuple[Text, ...] = ()
 
     @field_validator("group_by")
     @classmethod
-    def _with_what_grafana_demands(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def _has_required_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if labels and not {"grafana_folder", "alertname"} <= set(labels):
-            raise ValueError("Grafana refuses a grouping without grafana_folder and alertname")
+            raise ValueError("Grafana rejects a grouping without grafana_folder and alertname")
         return labels
 
 
 class Rule(Strict):
-    """What is watched."""
+    """An alert rule."""
 
     uid: Uid
     title: Text

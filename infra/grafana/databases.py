@@ -1,8 +1,8 @@
-"""Asks the databases what a dashboard asks, and puts the answers into frames as Grafana's datasources do.
+"""Runs a dashboard's queries on the databases, and converts the results to frames as Grafana's datasources do.
 
-The rules are those datasources': a Flux table with `_value` and a time is a series, whose other columns are labels
-unless they begin with `_`; any other Flux table is a frame with all its columns. An answer of PostgreSQL is one frame;
-as a time series its columns of text are labels, and each combination of them is a field.
+Their rules: a Flux table with `_value` and a time is a series, whose other columns are labels unless they begin with
+`_`; any other Flux table is a frame with all its columns. A result of PostgreSQL is one frame; in a time series its
+text columns are labels, and each combination of them is a field.
 """
 
 import csv
@@ -24,7 +24,7 @@ _NUMBERS = {"long": float, "unsignedLong": float, "double": float}
 
 @dataclass
 class Column:
-    """One column of a frame: Grafana's field. Times are milliseconds since 1970."""
+    """One column of a frame, which Grafana calls a field. Times are milliseconds since 1970."""
 
     name: str
     type: str  # time, number, string or boolean
@@ -34,18 +34,18 @@ class Column:
 
 @dataclass
 class Frame:
-    """One table of an answer."""
+    """One table of a result."""
 
     ref_id: str
     columns: list[Column]
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """The number of rows."""
         return len(self.columns[0].values) if self.columns else 0
 
     def as_json(self) -> dict[str, Any]:
-        """As Grafana's own code takes it."""
+        """Return it as Grafana's own code expects it."""
         fields = [
             {"name": c.name, "type": c.type, "labels": c.labels or None, "values": c.values, "config": {}}
             for c in self.columns
@@ -55,7 +55,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Databases:
-    """Where to ask, by accounts that can only read."""
+    """Addresses of the databases, with accounts that can only read."""
 
     influxdb_url: str
     organization: str
@@ -63,10 +63,10 @@ class Databases:
     postgres: str  # a connection string
 
     def answer(self, query: Query, view: View) -> list[Frame]:
-        """The frames of one query.
+        """Return the frames of one query.
 
         Raises:
-            requests.HTTPError, psycopg2.Error: the database refused it.
+            requests.HTTPError, psycopg2.Error: the database rejected it.
         """
         text = filled(query, view)
         if query.language is Language.SQL:
@@ -74,7 +74,7 @@ class Databases:
         return flux_frames(query.ref_id, self.flux(text))
 
     def opened(self, dashboard: Mapping[str, Any], view: View) -> View:
-        """The view with those variables of the dashboard that it lacks: each the first value that its query offers."""
+        """Return the view with the missing variables of the dashboard, each with the first value of its query."""
         for variable, query in variable_queries_of(dashboard).items():
             if variable not in view.variables:
                 first = str(self.answer(query, view)[0].columns[0].values[0])
@@ -82,24 +82,24 @@ class Databases:
         return view
 
     def flux(self, text: str) -> str:
-        """The answer as annotated CSV."""
-        answer = requests.post(
+        """Return the result of a Flux query as annotated CSV."""
+        response = requests.post(
             f"{self.influxdb_url}/api/v2/query",
             params={"org": self.organization},
             headers={"Authorization": f"Token {self.token}"},
             json={"query": text, "type": "flux", "dialect": {"annotations": ["datatype", "group"], "header": True}},
             timeout=_SECONDS,
         )
-        if not answer.ok:
-            raise requests.HTTPError(f"{answer.status_code} {answer.text[:500]}\n{text}", response=answer)
-        return answer.text
+        if not response.ok:
+            raise requests.HTTPError(f"{response.status_code} {response.text[:500]}\n{text}", response=response)
+        return response.text
 
     def _sql(self, query: Query, text: str) -> Frame:
         with psycopg2.connect(self.postgres) as connection, connection.cursor() as cursor:
             cursor.execute(text)
             rows, names = cursor.fetchall(), [column.name for column in cursor.description or ()]
         if not rows:
-            return Frame(query.ref_id, [])  # without columns, too
+            return Frame(query.ref_id, [])  # as Grafana: without columns
         columns = [
             Column(name, _type_of(values), {}, [_plain(value) for value in values])
             for name, values in zip(names, zip(*rows, strict=True), strict=True)
@@ -109,7 +109,7 @@ class Databases:
 
 
 def flux_frames(ref_id: str, text: str) -> list[Frame]:
-    """Annotated CSV as frames, a frame a table."""
+    """Convert annotated CSV to frames, one for each table."""
     frames: list[Frame] = []
     kinds: Sequence[str] = ()
     names: Sequence[str] = ()
@@ -154,7 +154,7 @@ def _flux_type(kind: str) -> str:
     return "number" if kind in _NUMBERS else "boolean" if kind == "boolean" else "string"
 
 
-def _flux_value(text: str, kind: str) -> Any:  # noqa: ANN401 - what a frame holds
+def _flux_value(text: str, kind: str) -> Any:  # noqa: ANN401 - any value of a frame
     if text == "" and kind != "string":
         return None
     if kind.startswith("dateTime"):
@@ -171,7 +171,7 @@ def _type_of(values: Sequence[object]) -> str:
     return "string" if isinstance(first, str) else "number"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - what PostgreSQL gives
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of PostgreSQL
     if isinstance(value, datetime):
         return int(value.timestamp() * 1000)
     if isinstance(value, date):
@@ -180,7 +180,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - what PostgreSQL gives
 
 
 def _wide(frame: Frame) -> Frame:
-    """Long to wide: a field for each value and combination of labels."""
+    """Convert a long frame to a wide one: a field for each number and combination of labels."""
     time = next(column for column in frame.columns if column.type == "time")
     texts = [column for column in frame.columns if column.type == "string"]
     numbers = [column for column in frame.columns if column.type == "number"]

@@ -1,6 +1,6 @@
-"""The provisioning files as strict models: a misspelt key is an error here, where Grafana reads over it.
+"""The provisioning files as strict models: a misspelt key is an error here, where Grafana ignores it.
 
-The models are narrower than what Grafana allows: they hold what these files use.
+The models allow less than Grafana does: only the keys that these files use.
 """
 
 import re
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$(\w+)")
 
 
 class InfluxDBJson(Strict):
-    """How InfluxDB 2 is asked."""
+    """Settings of an InfluxDB 2 datasource."""
 
     version: Literal["Flux"]
     organization: Text
@@ -32,13 +32,13 @@ class InfluxDBJson(Strict):
 
 
 class InfluxDBSecrets(Strict):
-    """The reader's token."""
+    """The read token."""
 
     token: Text
 
 
 class PostgresJson(Strict):
-    """How PostgreSQL is asked; `postgresVersion` is the newest that Grafana's editor tells apart."""
+    """Settings of a PostgreSQL datasource; `postgresVersion` is the newest that Grafana's editor knows."""
 
     database: Text
     sslmode: Literal["disable"]
@@ -65,7 +65,7 @@ class _Datasource(Strict):
 
 
 class InfluxDBDatasource(_Datasource):
-    """The bucket of one source."""
+    """The datasource for the bucket of one source."""
 
     type: Literal["influxdb"]
     json_data: InfluxDBJson = Field(alias="jsonData")
@@ -73,7 +73,7 @@ class InfluxDBDatasource(_Datasource):
 
 
 class PostgresDatasource(_Datasource):
-    """The schema of one source."""
+    """The datasource for the schema of one source."""
 
     type: Literal["grafana-postgresql-datasource"]
     user: Text
@@ -90,7 +90,7 @@ class Datasources(Strict):
 
 
 class ProviderOptions(Strict):
-    """Where Grafana finds the dashboards."""
+    """The folder in which Grafana finds the dashboards."""
 
     path: Text
     folders_from_files_structure: bool = Field(alias="foldersFromFilesStructure")
@@ -121,13 +121,13 @@ Model = TypeVar("Model", bound=Strict)
 
 
 def read(path: Path, model: type[Model], values: Mapping[str, str] | None = None) -> Model:
-    """A file of provisioning; with `values`, its variables and secrets are filled in.
+    """Read a provisioning file; with `values`, its variables and secrets are filled in.
 
-    `values` holds the environment's variables by their names (`STOCKS_SOURCE`) and secrets by the names of their files
+    `values` holds environment variables by name (`STOCKS_SOURCE`) and secrets by the names of their files
     (`influx_read_token`).
 
     Raises:
-        pydantic.ValidationError: a key that the model doesn't know, one that is missing, a value of another kind.
+        pydantic.ValidationError: a key is unknown or missing, or a value has the wrong type.
         KeyError: a variable or a secret that `values` lacks.
     """
     loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def read(path: Path, model: type[Model], values: Mapping[str, str] | None = None
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML
-    """As Grafana does, in strings wherever they stand but in the models of alerts, which it takes as they are."""
+    """Fill in all strings as Grafana does, but for the models of alerts, which it leaves unchanged."""
     if isinstance(value, dict):
         return {key: inner if key == "model" else _filled(inner, values) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The queries of a dashboard as Grafana would send them: taken from its file, variables and macros filled in.
+"""The queries of a dashboard as Grafana sends them: read from its file, with variables and macros filled in.
 
 Formats are those of Grafana's `${name:format}`; macros are those of its InfluxDB (Flux) and PostgreSQL datasources.
 """
@@ -12,14 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-MOST_POINTS = 10  # Grafana refuses a series of more than so many times a panel's `maxDataPoints`
+MOST_POINTS = 10  # Grafana rejects a series with more than this many times a panel's `maxDataPoints`
 
 _WITH_FORMAT = re.compile(r"\$\{(\w+)(?::([^}]+))?\}|\$(\w+)")
 _FLUX_MACRO = re.compile(r"\b[a-zA-Z]+\.(timeRangeStart|timeRangeStop|windowPeriod|defaultBucket|organization)\b")
 _REGEX_SPECIAL = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 _SQL_MACRO = re.compile(r"\$__(timeFilter|timeFrom|timeTo)\(([^)]*)\)")
 
-# Grafana rounds the seconds between two points: to the second number of the first pair whose first one is greater.
+# Grafana rounds the seconds between two points to the second number of the first pair whose first number is greater.
 _ROUNDED = (
     (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300),
     (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200), (16_200, 10_800), (32_400, 21_600),
@@ -29,7 +29,7 @@ _LONGEST = 31_536_000
 
 
 class Language(StrEnum):
-    """Who is asked."""
+    """The language of a query, which also says which database it is sent to."""
 
     FLUX = "flux"
     SQL = "sql"
@@ -37,7 +37,7 @@ class Language(StrEnum):
 
 @dataclass(frozen=True)
 class Query:
-    """One query as it stands in the file."""
+    """One query as the file has it."""
 
     dashboard: str
     place: str  # `panel 3`, `annotation splits`, `variable symbol`
@@ -47,17 +47,17 @@ class Query:
     max_data_points: int = 1000
     min_interval: timedelta = timedelta(seconds=1)
     is_time_series: bool = False  # of SQL: columns of text are labels
-    repeated_by: str | None = None  # a variable of which it sees one value
+    repeated_by: str | None = None  # the variable of its repeated row: the query sees one value of it
 
     @property
     def name(self) -> str:
-        """For people: where it stands."""
+        """Its place, for messages."""
         return f"{self.dashboard}, {self.place}, {self.ref_id}"
 
 
 @dataclass(frozen=True)
 class View:
-    """What a dashboard is opened with: aware times, and the values of its variables (several of a multi-value one)."""
+    """The time range (aware) and the values of variables with which a dashboard is opened."""
 
     start: datetime
     stop: datetime
@@ -67,18 +67,18 @@ class View:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A dashboard."""
+    """Read the file of a dashboard."""
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
 
 
 def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel that shows data."""
+    """Yield every panel that shows data."""
     return (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 
 def _repeated(dashboard: Mapping[str, Any]) -> dict[int, str]:
-    """Panel id -> the variable that its row is repeated by: such a panel sees one value of it."""
+    """Return panel id -> the variable by which its row is repeated: such a panel sees one value of it."""
     found, by = {}, None
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
@@ -89,7 +89,7 @@ def _repeated(dashboard: Mapping[str, Any]) -> dict[int, str]:
 
 
 def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Query]:
-    """Every query of its panels, annotations and variables."""
+    """Yield every query of its panels, annotations and variables."""
     title, repeated = dashboard["title"], _repeated(dashboard)
     for panel in panels_of(dashboard):
         step = timedelta(seconds=_seconds(panel.get("interval", "1s")))
@@ -104,9 +104,10 @@ def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Query]:
 
 
 def variable_queries_of(dashboard: Mapping[str, Any]) -> dict[str, Query]:
-    """Variable -> the query that offers its values, in the order in which they are asked."""
-    asked = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
-    return {v["name"]: Query(dashboard["title"], f"variable {v['name']}", "A", Language.SQL, v["query"]) for v in asked}
+    """Return variable -> the query of its values, in the order in which Grafana runs them."""
+    queried = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    title = dashboard["title"]
+    return {v["name"]: Query(title, f"variable {v['name']}", "A", Language.SQL, v["query"]) for v in queried}
 
 
 def _query(dashboard: str, place: str, target: Mapping[str, Any], points: int, step: timedelta) -> Query:
@@ -117,13 +118,13 @@ def _query(dashboard: str, place: str, target: Mapping[str, Any], points: int, s
 
 
 def filled(query: Query, view: View) -> str:
-    """The text that reaches the database.
+    """Return the text that is sent to the database.
 
     Raises:
-        KeyError: a variable that the view has no value of.
+        KeyError: the view has no value for a variable.
     """
     text = query.text
-    if query.language is Language.SQL:  # before the variables, which would take `$__timeFrom` for one of theirs
+    if query.language is Language.SQL:  # before the variables, whose pattern matches `$__timeFrom` too
         text = _SQL_MACRO.sub(lambda match: _sql_macro(match, view), text)
     text = _WITH_FORMAT.sub(lambda match: _value(match, query, view), text)
     if query.language is Language.FLUX:
@@ -132,7 +133,7 @@ def filled(query: Query, view: View) -> str:
 
 
 def interval_of(query: Query, view: View) -> timedelta:
-    """What Grafana puts for `v.windowPeriod`: the range by the points, rounded, and at least the panel's own."""
+    """Return Grafana's value of `v.windowPeriod`: the range by the points, rounded, at least the panel's minimum."""
     exact = (view.stop - view.start).total_seconds() / query.max_data_points
     rounded = next((seconds for below, seconds in _ROUNDED if exact < below), _LONGEST)
     return max(timedelta(seconds=rounded), query.min_interval)

@@ -1,4 +1,4 @@
-"""What the models of Grafana's files are made of."""
+"""Common types of the models of Grafana's files."""
 
 from typing import Annotated
 
@@ -11,6 +11,6 @@ RefId = Annotated[str, StringConstraints(pattern=r"^[A-Z]$")]
 
 
 class Strict(BaseModel):
-    """Knows its keys, and no other."""
+    """A model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

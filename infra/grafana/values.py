@@ -1,4 +1,4 @@
-"""What Grafana's provisioning files ask for: their variables and secrets, of the platform in use."""
+"""Values of the variables and secrets in Grafana's provisioning files."""
 
 import shlex
 from pathlib import Path
@@ -9,11 +9,11 @@ from infra.host.secrets import Secrets
 from infra.servers.postgres import reader_of
 from infra.settings import StackSettings
 
-_NOWHERE = "http://127.0.0.1:9/nobody-is-told"  # Grafana refuses a contact point without an address
+_NO_RECEIVER = "http://127.0.0.1:9/no-receiver"  # Grafana rejects a contact point without an address
 
 
 def variables_of(settings: StackSettings) -> dict[str, str]:
-    """Name -> value of every variable, none of them secret; the addresses are those of the settings' clients."""
+    """Return name -> value of every variable; none is secret. Addresses are those that clients use."""
     host, port = settings.postgres_address
     return {
         "STOCKS_SOURCE": settings.source.value,
@@ -23,15 +23,15 @@ def variables_of(settings: StackSettings) -> dict[str, str]:
         "STOCKS_POSTGRES_ADDRESS": f"{host}:{port}",
         "STOCKS_POSTGRES_DATABASE": settings.postgres_dbname,
         "STOCKS_POSTGRES_READER": reader_of(settings.names),
-        "STOCKS_ALERT_URL": settings.grafana_alert_url or _NOWHERE,
+        "STOCKS_ALERT_URL": settings.grafana_alert_url or _NO_RECEIVER,
     }
 
 
 def secrets_of(settings: StackSettings) -> dict[str, str]:
-    """Name of the file -> value of every secret.
+    """Return name of the file -> value of every secret.
 
     Raises:
-        LookupError: one was not made yet.
+        LookupError: a secret does not exist yet.
     """
     keep = Secrets(settings.stocks_home)
     given = settings.influx_read_token
@@ -40,12 +40,12 @@ def secrets_of(settings: StackSettings) -> dict[str, str]:
         secrets.POSTGRES_READ_PASSWORD: keep.read(secrets.POSTGRES_READ_PASSWORD),
     }
     if missing := [name for name, value in found.items() if not value]:
-        raise LookupError(f"not made yet: {', '.join(missing)}")
+        raise LookupError(f"these secrets don't exist yet: {', '.join(missing)}")
     return {name: str(value) for name, value in found.items()}
 
 
 def hand_out(settings: StackSettings, folder: Path) -> None:
-    """Lay into `folder` all that a Grafana in a container is given: its secrets, and `grafana.env` to source."""
+    """Write the secrets of a Grafana in a container, and `grafana.env` with its variables, into `folder`."""
     keep = Secrets(settings.stocks_home)
     keep.made(secrets.GRAFANA_ADMIN_PASSWORD)
     keep.hand_out(secrets.GRAFANA_ADMIN_PASSWORD, folder)

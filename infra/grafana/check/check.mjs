@@ -1,4 +1,4 @@
-// node check.mjs [--json] FILE…: the faults of dashboards; exit code 1 where there are any.
+// node check.mjs [--json] FILE…: print the faults of dashboards; exit code 1 where there are any.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { faults } from './faults.mjs';

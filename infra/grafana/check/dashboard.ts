@@ -1,4 +1,4 @@
-// A dashboard as Grafana's own types have it, with each panel type tied to its options and the fields' own settings.
+// A dashboard in Grafana's own types, where each panel type has its own options and field settings.
 import type * as raw from '@grafana/schema/dist/types/raw/dashboard/x/types.gen';
 import type * as bargauge from '@grafana/schema/dist/types/raw/composable/bargauge/panelcfg/x/types.gen';
 import type * as candlestick from '@grafana/schema/dist/types/raw/composable/candlestick/panelcfg/x/types.gen';
@@ -57,12 +57,12 @@ interface Dashboard extends Omit<raw.Dashboard, 'panels' | 'annotations' | 'uid'
   uid: string;
   title: string;
   time: { from: string; to: string };
-  panels: Array<{ id: number; type: string; [key: string]: unknown }>; // each is held to its own shape
+  panels: Array<{ id: number; type: string; [key: string]: unknown }>; // each is checked against its own shape
   annotations: { list: Annotation[] };
   templating: { list: raw.VariableModel[] };
 }
 
-// What an override changes, as if it were a field's settings.
+// The settings that an override changes.
 type Override<Custom> = Partial<FieldConfig<Custom>>;
 
 export interface Shapes {

@@ -1,4 +1,4 @@
-// What Grafana would not understand of a dashboard, or would read over without a word.
+// Faults of a dashboard that Grafana would reject or silently ignore.
 import grafana from './grafana.cjs';
 import { faultsOf, panelTypes } from './shapes.mjs';
 

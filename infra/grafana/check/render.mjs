@@ -1,12 +1,12 @@
-// node render.mjs < JSON {dashboard, answers: {panel id: frames}}: runs each panel's transformations on real answers by
-// Grafana's own code, and tells which fields come out and which of those that the panel uses do not.
+// node render.mjs < JSON {dashboard, answers: {panel id: frames}}: run each panel's transformations on real results with
+// Grafana's own code; print the fields that come out, and those that the panel uses but that don't.
 import { readFileSync } from 'node:fs';
 import { lastValueFrom } from 'rxjs';
 import grafana from './grafana.cjs';
 
 const { getFieldDisplayName, standardTransformers, standardTransformersRegistry, toDataFrame, transformDataFrame } = grafana;
 
-// Some stand there twice, under an older name of theirs.
+// Some are listed twice, also under an older name.
 const transformers = new Map(Object.values(standardTransformers).map((transformer) => [transformer.id, transformer]));
 standardTransformersRegistry.setInit(() =>
   [...transformers.values()].map((transformation) => ({
@@ -19,14 +19,14 @@ standardTransformersRegistry.setInit(() =>
 
 const { dashboard, answers } = JSON.parse(readFileSync(0, 'utf8'));
 const panels = dashboard.panels.filter((panel) => panel.id in answers);
-const told = {};
+const report = {};
 for (const panel of panels) {
   const frames = answers[panel.id].map((frame) => toDataFrame(frame));
   const context = { interpolate: (text) => text };
   const shown = await lastValueFrom(transformDataFrame(panel.transformations ?? [], frames, context));
-  told[panel.id] = { frames: shown.map((frame) => describe(frame, shown)), missing: missing(panel, shown) };
+  report[panel.id] = { frames: shown.map((frame) => describe(frame, shown)), missing: missing(panel, shown) };
 }
-console.log(JSON.stringify(told));
+console.log(JSON.stringify(report));
 
 function describe(frame, frames) {
   const fields = frame.fields.map((field) => ({
@@ -58,7 +58,7 @@ function missing(panel, frames) {
   ];
 }
 
-// What a panel draws must hold values.
+// Fields that a panel draws must have values.
 function empty(panel, frames) {
   const drawn = [...Object.values(panel.options.fields ?? {}), ...(panel.options.xField ? [panel.options.xField] : [])];
   return drawn.filter((name) => !frames.some((frame) => frame.fields.some((f) => f.name === name && f.values.some((v) => v !== null && v !== undefined))));

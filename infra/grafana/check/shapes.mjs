@@ -1,4 +1,4 @@
-// Validators made of Grafana's TypeScript types: unknown keys and values of another kind are faults.
+// Validators generated from Grafana's TypeScript types: unknown keys and values of the wrong type are faults.
 import Ajv from 'ajv';
 import { fileURLToPath } from 'node:url';
 import { createGenerator } from 'ts-json-schema-generator';
@@ -19,7 +19,7 @@ export const panelTypes = Object.keys(shapes.properties.panels.properties);
 
 const compiled = new Map();
 
-// The faults of a value by the shape at `path`, as `dashboard` or `panels/properties/stat`.
+// Return the faults of a value against the shape at `path`, as `dashboard` or `panels/properties/stat`.
 export function faultsOf(path, value) {
   if (!compiled.has(path)) {
     compiled.set(path, ajv.compile({ $ref: `${base}/${path}` }));

@@ -1,7 +1,7 @@
-"""A server that takes what Grafana's HTTP API takes, and keeps it.
+"""A test server that accepts what Grafana's HTTP API accepts, and keeps it.
 
-The models below are its reference (folder, data source, dashboard and alerting provisioning); what they don't know is
-refused.
+The models below follow its reference (folder, data source, dashboard and alerting provisioning) and reject anything
+else.
 """
 
 import json
@@ -105,7 +105,7 @@ Answer = tuple[int, Any]
 
 
 class Server:
-    """What a Grafana keeps, by uid; and every request that it was sent."""
+    """The content of a Grafana, by uid, and every request that it received."""
 
     def __init__(self) -> None:
         self.folders: dict[str, str] = {}
@@ -216,6 +216,6 @@ class Server:
         return {point.name for point in self.points.values()}
 
     def state(self) -> str:
-        """All that is kept."""
+        """Return the whole content as JSON."""
         models = [*self.datasources.values(), *self.points.values(), *self.groups.values()]
         return json.dumps([self.folders, self.dashboards, [m.model_dump(by_alias=True) for m in models]])

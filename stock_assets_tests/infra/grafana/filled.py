@@ -1,7 +1,7 @@
-"""A bucket and a schema as a running platform leaves them.
+"""A bucket and a schema, filled as by a running platform.
 
-The bundled bars, and quotes, come through Kafka and Spark; beside them is written what a replay doesn't have: bars of a
-minute, sessions, verdicts, runs, splits and dividends.
+The bundled bars and some quotes pass through Kafka and Spark; what a replay doesn't have is written directly: 1-minute
+bars, sessions, evaluations, runs, splits and dividends.
 """
 
 import subprocess
@@ -55,7 +55,7 @@ _YEAR = 365 * 24 * 3600
 
 @dataclass(frozen=True)
 class Filled:
-    """Where it is, and by which accounts it is read."""
+    """The filled bucket and schema, and the accounts that read them."""
 
     bucket: Bucket
     engine: Engine
@@ -64,25 +64,25 @@ class Filled:
     def view(
         self, days: float, stop: datetime = END, interval: str = "1d", symbols: tuple[str, ...] = ("AAPL",)
     ) -> View:
-        """A dashboard opened for the `days` before `stop`."""
+        """Return a view of the `days` before `stop`."""
         variables = {"source": "stocks-replay", "interval": interval, "symbol": symbols}
         return View(stop - timedelta(days=days), stop, self.bucket.name, self.bucket.org, variables)
 
     def write(self, *lines: str) -> None:
-        """Put lines of points into the bucket, times in milliseconds."""
-        answer = requests.post(
+        """Write lines of points into the bucket, times in milliseconds."""
+        response = requests.post(
             f"{self.bucket.url}/api/v2/write",
             params={"org": self.bucket.org, "bucket": self.bucket.name, "precision": "ms"},
             headers={"Authorization": f"Token {self.bucket.write_token}"},
             data="\n".join(lines).encode(),
             timeout=60,
         )
-        assert answer.ok, answer.text
+        assert response.ok, response.text
 
 
 @contextmanager
 def filled(stack: StackSettings, connector_jars: Path, folder: Path) -> Iterator[Filled]:
-    """Fill them; the tables are empty again after it."""
+    """Fill bucket and schema; the tables are emptied at the end of the block."""
     topic = f"test-{uuid.uuid4().hex[:12]}"
     settings = IngestSettings(stocks_home=stack.stocks_home, source=Source.REPLAY, stock_price_kafka_topic=topic)
     engine = make_engine(settings.postgres)
@@ -105,7 +105,7 @@ def _bucket(stack: StackSettings) -> Bucket:
 
 
 def databases_of(stack: StackSettings, source: Source, bucket: Bucket) -> Databases:
-    """By the accounts of the shipped datasources."""
+    """Return the databases with the accounts of the shipped datasources."""
     password = Secrets(stack.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
     reader = postgres.reader_of(stack.names_of(source))
     where = (
@@ -135,7 +135,7 @@ def _run(module: str, *arguments: str, environment: dict[str, str]) -> None:
 
 
 def _quotes() -> Iterator[Quote]:
-    """A quote a minute of AAPL around the open of the last day."""
+    """Yield a quote a minute of AAPL around the open of the last day."""
     for minute in range(-60, 120):
         at = datetime(2013, 3, 1, 14, 30, tzinfo=UTC) + timedelta(minutes=minute)
         phase = MarketPhase.PRE if minute < 0 else MarketPhase.REGULAR
@@ -181,16 +181,16 @@ def _seed_postgres(engine: Engine) -> None:
          "expected": "2013-03-01 14:30:00Z", "verdict": "fresh", "market": "closed"}
         for row in read_coverage(engine)
     ]  # fmt: skip
-    letters = [{"symbol": "AAPL", "reason": "price.not_positive", "open": 2, "settled": 1}]
+    dead_letters = [{"symbol": "AAPL", "reason": "price.not_positive", "open": 2, "settled": 1}]
     asset = "influxdb/stock_price_v1"
     write_verdicts(
         engine,
         [
             CheckVerdict("prices_are_fresh", asset, "ERROR", True, "all are there", fresh, now, now),
-            CheckVerdict("no_dead_letters", asset, "WARN", False, "2 messages", letters, now, now),
+            CheckVerdict("no_dead_letters", asset, "WARN", False, "2 messages", dead_letters, now, now),
         ],
     )
-    write_runs(engine, [PipelineRun("a", "producer", "produce_prices", "SUCCESS", now, now, now, "bars are missing")])
+    write_runs(engine, [PipelineRun("a", "producer", "publish_prices", "SUCCESS", now, now, now, "bars are missing")])
     count_answers(engine, "bars", {"ok": 12, "rate limited": 1}, now)
 
 

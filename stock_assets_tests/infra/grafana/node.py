@@ -1,4 +1,4 @@
-"""Runs the programs of infra/grafana/check, which are Grafana's own code in Node."""
+"""Runs the programs of infra/grafana/check, which use Grafana's own code in Node."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ needs_node = pytest.mark.skipif(
 
 
 def run_node(program: str, *arguments: str | Path, given: object = None, codes: Sequence[int] = (0,)) -> Any:
-    """What a program prints, as JSON."""
+    """Run a program, and return the JSON that it prints."""
     done = subprocess.run(
         ["node", str(CHECK / program), *map(str, arguments)],
         input=json.dumps(given), capture_output=True, text=True, timeout=300, check=False,

@@ -1,4 +1,4 @@
-"""The queries of the alert rules, as they are shipped, on the real databases: on both sides of their thresholds."""
+"""The queries of the alert rules on the real databases, on both sides of their thresholds."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ pytestmark = pytest.mark.services
 MINUTE = timedelta(minutes=1)
 
 
-def rule(uid: str) -> Rule:
+def rule_of(uid: str) -> Rule:
     return next(found for found in rules() if found.uid == uid)
 
 
-def asked(of: Rule) -> Query:
-    """The rule's first step, as Grafana sends it."""
-    model = of.data[0].model
+def first_query(rule: Rule) -> Query:
+    """Return the rule's first step as Grafana sends it."""
+    model = rule.data[0].model
     assert isinstance(model, FluxQuery | SqlQuery)
     language = Language.FLUX if isinstance(model, FluxQuery) else Language.SQL
-    return Query("alerts", of.uid, model.ref_id, language, model.text)
+    return Query("alerts", rule.uid, model.ref_id, language, model.text)
 
 
 @dataclass
-class World:
+class AlertData:
     """The databases, empty at first."""
 
     filled: Filled
@@ -52,16 +52,17 @@ class World:
 
     def ask(self, uid: str) -> list[Frame]:
         now = datetime.now(UTC)
-        start = timedelta(seconds=rule(uid).data[0].relative_time_range.start)
+        rule = rule_of(uid)
+        start = timedelta(seconds=rule.data[0].relative_time_range.start)
         return self.filled.databases.answer(
-            asked(rule(uid)), View(now - start, now, self.filled.bucket.name, self.filled.bucket.org, {})
+            first_query(rule), View(now - start, now, self.filled.bucket.name, self.filled.bucket.org, {})
         )
 
     def bar(self, symbol: str, ago: timedelta, close: float, interval: str = "1m") -> None:
         at = int((datetime.now(UTC) - ago).timestamp() * 1000)
         self.filled.write(f"{MEASUREMENT},interval={interval},symbol={symbol} close={close} {at}")
 
-    def judged(self, ago: timedelta) -> None:
+    def evaluated(self, ago: timedelta) -> None:
         at = datetime.now(UTC) - ago
         write_verdicts(self.engine, [CheckVerdict("prices_are_fresh", "a", "ERROR", True, "", [], at, at)])
 
@@ -72,12 +73,12 @@ class World:
 
 
 @pytest.fixture
-def world(postgres_server: StackSettings, fresh_bucket: Bucket) -> Iterator[World]:
+def data(postgres_server: StackSettings, fresh_bucket: Bucket) -> Iterator[AlertData]:
     settings = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
     upgrade(settings)
     engine = make_engine(settings.postgres)
     _empty(engine)
-    yield World(Filled(fresh_bucket, engine, databases_of(postgres_server, Source.SIMULATED, fresh_bucket)))
+    yield AlertData(Filled(fresh_bucket, engine, databases_of(postgres_server, Source.SIMULATED, fresh_bucket)))
     _empty(engine)
     engine.dispose()
 
@@ -91,64 +92,64 @@ def _empty(engine: Engine) -> None:
     ("closes", "direction"),
     [((100, 103, 105.1), "up"), ((100, 99, 94.9), "down"), ((100, 104.9), None), ((95.1,), None)],
 )
-def test_a_price_moves_beyond_its_threshold_or_not(
-    world: World, closes: tuple[float, ...], direction: str | None
+def test_a_price_move_fires_beyond_its_threshold_only(
+    data: AlertData, closes: tuple[float, ...], direction: str | None
 ) -> None:
     for number, close in enumerate(closes):
-        world.bar("AAPL", (10 - number) * MINUTE, close)
-    labels = [frame.columns[1].labels for frame in world.ask("stocks-price-moves")]
+        data.bar("AAPL", (10 - number) * MINUTE, close)
+    labels = [frame.columns[1].labels for frame in data.ask("stocks-price-moves")]
     assert labels == ([{"symbol": "AAPL", "direction": direction}] if direction else [])
 
 
-def test_only_the_symbol_that_moves_is_told(world: World) -> None:
+def test_only_the_symbol_that_moves_fires(data: AlertData) -> None:
     for symbol, close in (("AAPL", 110.0), ("IBM", 101.0)):
-        world.bar(symbol, 5 * MINUTE, 100)
-        world.bar(symbol, 1 * MINUTE, close)
-    [frame] = world.ask("stocks-price-moves")
+        data.bar(symbol, 5 * MINUTE, 100)
+        data.bar(symbol, 1 * MINUTE, close)
+    [frame] = data.ask("stocks-price-moves")
     assert frame.columns[1].labels["symbol"] == "AAPL"
     assert frame.columns[1].values == [pytest.approx(10.0)]
 
 
-def test_what_moved_a_quarter_of_an_hour_ago_and_daily_bars_tell_nothing(world: World) -> None:
-    world.bar("AAPL", 16 * MINUTE, 50)
-    world.bar("AAPL", 1 * MINUTE, 100)
-    world.bar("IBM", 14 * MINUTE, 50, interval="1d")
-    world.bar("IBM", 1 * MINUTE, 100, interval="1d")
-    assert world.ask("stocks-price-moves") == []
+def test_older_moves_and_daily_bars_do_not_fire(data: AlertData) -> None:
+    data.bar("AAPL", 16 * MINUTE, 50)
+    data.bar("AAPL", 1 * MINUTE, 100)
+    data.bar("IBM", 14 * MINUTE, 50, interval="1d")
+    data.bar("IBM", 1 * MINUTE, 100, interval="1d")
+    assert data.ask("stocks-price-moves") == []
 
 
-def never(world: World) -> None:
-    world.due(timedelta())
+def never(data: AlertData) -> None:
+    data.due(timedelta())
 
 
-def just_now(world: World) -> None:
-    world.due(timedelta())
-    world.judged(4.9 * MINUTE)
+def just_now(data: AlertData) -> None:
+    data.due(timedelta())
+    data.evaluated(4.9 * MINUTE)
 
 
-def long_ago(world: World) -> None:
-    world.due(timedelta())
-    world.judged(5.1 * MINUTE)
+def long_ago(data: AlertData) -> None:
+    data.due(timedelta())
+    data.evaluated(5.1 * MINUTE)
 
 
-def long_ago_and_all_is_dead(world: World) -> None:
-    world.due(-600 * MINUTE)
-    world.judged(600 * MINUTE)
+def long_ago_and_all_is_dead(data: AlertData) -> None:
+    data.due(-600 * MINUTE)
+    data.evaluated(600 * MINUTE)
 
 
-def in_the_night(world: World) -> None:
-    world.due(300 * MINUTE)
-    world.judged(600 * MINUTE)
+def in_the_night(data: AlertData) -> None:
+    data.due(300 * MINUTE)
+    data.evaluated(600 * MINUTE)
 
 
-def after_a_replay(world: World) -> None:
-    world.due(None, "end of file")
-    world.judged(600 * MINUTE)
+def after_a_replay(data: AlertData) -> None:
+    data.due(None, "end of file")
+    data.evaluated(600 * MINUTE)
 
 
-def during_a_replay(world: World) -> None:
-    world.due(timedelta(), "more to come")
-    world.judged(600 * MINUTE)
+def during_a_replay(data: AlertData) -> None:
+    data.due(timedelta(), "more to come")
+    data.evaluated(600 * MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +159,10 @@ def during_a_replay(world: World) -> None:
         (after_a_replay, False), (during_a_replay, False),
     ],
 )  # fmt: skip
-def test_silent_checks_are_told_while_something_is_at_stake(
-    world: World, happened: Callable[[World], None], fires: bool
+def test_checks_that_are_not_evaluated_fire_while_bars_are_due(
+    data: AlertData, happened: Callable[[AlertData], None], fires: bool
 ) -> None:
-    happened(world)
-    [frame] = world.ask("stocks-checks-are-silent")
+    happened(data)
+    [frame] = data.ask("stocks-checks-are-silent")
     assert frame.rows == int(fires)
     assert [column.type for column in frame.columns] == ["number"] * int(fires)

@@ -1,4 +1,4 @@
-"""`stocks grafana provision` against a server that takes what Grafana's HTTP API takes."""
+"""`stocks grafana install` against a test server that accepts what Grafana's HTTP API accepts."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ from stock_assets_tests.infra.grafana.api_server import TOKEN, Server
 
 @pytest.fixture
 def grafana() -> Iterator[tuple[Server, str]]:
-    """The server, and its address."""
+    """Return the server and its address."""
     kept = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def grafana() -> Iterator[tuple[Server, str]]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home in which `stocks up` has been."""
+    """A home that `stocks up` has used."""
     monkeypatch.chdir(tmp_path)
     for name in {**CodeLocationSettings.model_fields, **StackSettings.model_fields}:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -61,7 +61,7 @@ def provision(url: str, token: str = TOKEN) -> Result:
     return CliRunner().invoke(app, ["grafana", "provision", "--url", url, "--token", token])
 
 
-def test_everything_that_is_shipped_is_put_there(grafana: tuple[Server, str], home: Path) -> None:
+def test_all_shipped_files_are_installed(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     done = provision(url)
     assert done.exit_code == 0, done.output
@@ -81,7 +81,7 @@ def test_everything_that_is_shipped_is_put_there(grafana: tuple[Server, str], ho
     assert f"{url}/d/stocks-market" in done.stdout
 
 
-def test_a_second_time_changes_nothing(grafana: tuple[Server, str], home: Path) -> None:
+def test_a_second_installation_changes_nothing(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     provision(url)
     before, kept.requests = kept.state(), []
@@ -90,7 +90,7 @@ def test_a_second_time_changes_nothing(grafana: tuple[Server, str], home: Path) 
     assert not [line for line in kept.requests if line.startswith("POST") and not line.endswith("/dashboards/db")]
 
 
-def test_what_is_there_already_is_left_alone(grafana: tuple[Server, str], home: Path) -> None:
+def test_what_exists_already_is_unchanged(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     kept.folders["mine"], kept.dashboards["mine"] = "Mine", {"uid": "mine"}
     assert provision(url).exit_code == 0
@@ -99,7 +99,7 @@ def test_what_is_there_already_is_left_alone(grafana: tuple[Server, str], home: 
     assert not any("policies" in line or line.startswith("DELETE") for line in kept.requests)
 
 
-def test_where_alerts_go_comes_from_the_settings(
+def test_the_alert_address_comes_from_the_settings(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, url = grafana
@@ -109,7 +109,7 @@ def test_where_alerts_go_comes_from_the_settings(
     assert point.settings["url"] == "http://127.0.0.1:5000/alerts"
 
 
-def test_address_and_token_may_come_from_the_settings(
+def test_address_and_token_can_come_from_the_settings(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, url = grafana
@@ -120,14 +120,14 @@ def test_address_and_token_may_come_from_the_settings(
     assert kept.dashboards
 
 
-def test_a_refused_token_is_told_with_the_remedy(grafana: tuple[Server, str], home: Path) -> None:
+def test_a_rejected_token_is_reported_with_a_hint(grafana: tuple[Server, str], home: Path) -> None:
     done = provision(grafana[1], "wrong")
     assert done.exit_code == 5
     assert "service account with the role Admin" in done.stderr
     assert "wrong" not in done.stderr
 
 
-def test_another_datasource_of_that_name_is_told(grafana: tuple[Server, str], home: Path) -> None:
+def test_another_datasource_of_that_name_is_reported(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     provision(url)
     kept.datasources["other"] = kept.datasources.pop("stocks-replay").model_copy(update={"uid": "other"})
@@ -136,22 +136,22 @@ def test_another_datasource_of_that_name_is_told(grafana: tuple[Server, str], ho
     assert "Something else has that name there" in done.stderr
 
 
-def test_an_address_that_is_no_grafana_is_told(home: Path) -> None:
+def test_an_address_without_a_grafana_is_reported(home: Path) -> None:
     done = provision("http://127.0.0.1:9")
     assert done.exit_code == 5
     assert "does not answer" in done.stderr
 
 
-def test_databases_that_grafana_can_not_reach_are_told(grafana: tuple[Server, str], home: Path) -> None:
+def test_databases_that_grafana_can_not_reach_are_reported(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     kept.unhealthy = "dial tcp 127.0.0.1:8086: connect: connection refused"
     done = provision(url)
     assert done.exit_code == 5
     assert "connection refused" in done.stderr
-    assert kept.dashboards  # all is there
+    assert kept.dashboards  # everything was installed
 
 
-def test_before_the_first_start_the_remedy_is_told(
+def test_before_the_first_start_the_message_says_what_to_do(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKS_HOME", str(home / "other"))

@@ -1,4 +1,4 @@
-"""The dashboards by Grafana's own types and code, and proof that this finds what is wrong."""
+"""The dashboards checked with Grafana's own types and code, and tests that this check finds faults."""
 
 import json
 import random
@@ -38,12 +38,12 @@ def test_a_broken_dashboard_is_refused(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
-def test_a_broken_dashboard_has_one_fault_alone(file: Path) -> None:
+def test_a_broken_dashboard_has_one_fault_only(file: Path) -> None:
     assert len(differences(json.loads((CHECK / "sound.json").read_text()), json.loads(file.read_text()))) == 1
 
 
 def differences(one: object, other: object) -> list[str]:
-    """Where two values differ, as few places as tell it."""
+    """Return the smallest parts in which two values differ."""
     if isinstance(one, dict) and isinstance(other, dict) and len(one.keys() ^ other.keys()) == 0:
         return [d for key in one for d in differences(one[key], other[key])]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and sorted_(one) != sorted_(other):
@@ -56,12 +56,12 @@ def sorted_(values: list[object]) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_dashboard_has_the_uid_that_links_lead_to(file: Path) -> None:
+def test_a_dashboard_has_the_uid_that_links_use(file: Path) -> None:
     assert load(file)["uid"] == f"stocks-{file.stem}"
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.uid)
-def test_a_rule_belongs_to_a_panel_that_there_is(rule: Rule) -> None:
+def test_a_rule_belongs_to_an_existing_panel(rule: Rule) -> None:
     panels = {load(file)["uid"]: {panel["id"] for panel in panels_of(load(file))} for file in FILES}
     assert rule.panel_id in panels[rule.dashboard_uid]
     assert rule.annotations["__dashboardUid__"] == rule.dashboard_uid
@@ -70,15 +70,15 @@ def test_a_rule_belongs_to_a_panel_that_there_is(rule: Rule) -> None:
 
 @needs_node
 def test_intervals_are_rounded_as_grafana_does() -> None:
-    chance = random.Random(7)
-    asked = [(round(10 ** chance.uniform(5, 12)), chance.choice((300, 500, 1000, 1500)), least) for least in
-             ("1s", "5s", "1h") for _ in range(200)]  # fmt: skip
-    mine = []
-    for milliseconds, points, least in asked:
+    generator = random.Random(7)
+    ranges = [(round(10 ** generator.uniform(5, 12)), generator.choice((300, 500, 1000, 1500)), least) for least in
+              ("1s", "5s", "1h") for _ in range(200)]  # fmt: skip
+    intervals = []
+    for milliseconds, points, least in ranges:
         query = Query("", "", "A", Language.FLUX, "", points, timedelta(seconds={"1s": 1, "5s": 5, "1h": 3600}[least]))
         view = View(NOON, NOON + timedelta(milliseconds=milliseconds), "", "", {})
-        mine.append(interval_of(query, view).total_seconds() * 1000)
-    assert mine == run_node("interval.mjs", given=asked)
+        intervals.append(interval_of(query, view).total_seconds() * 1000)
+    assert intervals == run_node("interval.mjs", given=ranges)
 
 
 VIEW = View(NOON - timedelta(days=5), NOON, "stock-prices", "stocks", {"symbol": ["BRK.B", "O'X"], "interval": "2m"})
@@ -101,14 +101,14 @@ def test_variables_and_macros_are_filled_in(language: Language, text: str, expec
     assert filled(Query("", "", "A", language, text), VIEW) == expected
 
 
-def test_a_variable_that_there_is_not_is_an_error() -> None:
+def test_an_unknown_variable_is_an_error() -> None:
     with pytest.raises(KeyError):
         filled(Query("", "", "A", Language.SQL, "SELECT '$symbols'"), VIEW)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_macro_ends_at_its_first_parenthesis(file: Path) -> None:
-    """Grafana reads `$__timeFilter(coalesce(a, b))` as `$__timeFilter(coalesce(a, b)` and a rest."""
+    """Grafana parses `$__timeFilter(coalesce(a, b))` as `$__timeFilter(coalesce(a, b)` and a rest."""
     for query in queries_of(load(file)):
         for piece in query.text.split("$__timeFilter(")[1:]:
             assert "(" not in piece.split(")")[0], query.name
@@ -122,11 +122,11 @@ def test_the_versions_are_exact_and_the_lockfile_names_no_registry() -> None:
     assert all("integrity" in package for name, package in locked.items() if name)
 
 
-def test_what_a_session_is_says_every_query_alike() -> None:
-    """It stands in several queries; the databases prove one of them on bars of a minute."""
+def test_every_query_defines_a_session_in_the_same_way() -> None:
+    """Several queries hold the definition; one of them is tested on 1-minute bars in the databases."""
     queries = [query.text for file in FILES for query in queries_of(load(file)) if "// A session begins" in query.text]
-    told = {
-        text.replace(" and r.symbol =~ /^${symbol:regex}$/", "").split("// Of a first session")[0] for text in queries
+    definitions = {
+        text.replace(" and r.symbol =~ /^${symbol:regex}$/", "").split("// A first session")[0] for text in queries
     }
     assert len(queries) == 4
-    assert len(told) == 1
+    assert len(definitions) == 1

@@ -1,4 +1,4 @@
-"""Every query of every dashboard, as it is shipped, on the real databases: rows come back, and what the panels use."""
+"""Every query of every dashboard on the real databases: it returns rows, with the fields that its panel uses."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ def dashboard(name: str) -> dict[str, Any]:
 
 
 def view_of(data: Filled, name: str) -> View:
-    """As it is opened from a link of the watchlist; the pipeline as it is opened by default."""
+    """Return the view with which a link of the watchlist opens it; for the pipeline its default view."""
     return {
         "market, daily": data.view(365),
         "market, by the minute": data.view(5, interval="1m"),
@@ -55,13 +55,13 @@ def test_every_panel_gets_rows_and_the_fields_that_it_uses(data: Filled, name: s
     for query, frames in answers(data, name).items():
         if query.place.startswith("panel "):
             given.setdefault(query.place.removeprefix("panel "), []).extend(frame.as_json() for frame in frames)
-    told = run_node("render.mjs", given={"dashboard": dashboard(name.split(",")[0]), "answers": given})
-    assert {panel: of["missing"] for panel, of in told.items() if of["missing"]} == {}
-    assert {panel for panel, of in told.items() if not any(frame["rows"] for frame in of["frames"])} == set()
+    rendered = run_node("render.mjs", given={"dashboard": dashboard(name.split(",")[0]), "answers": given})
+    assert {panel: result["missing"] for panel, result in rendered.items() if result["missing"]} == {}
+    assert {panel for panel, result in rendered.items() if not any(f["rows"] for f in result["frames"])} == set()
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_no_series_has_more_points_than_grafana_takes(data: Filled, name: str) -> None:
+def test_no_series_has_more_points_than_grafana_accepts(data: Filled, name: str) -> None:
     for query, frames in answers(data, name).items():
         assert all(frame.rows <= MOST_POINTS * query.max_data_points for frame in frames), query.name
 
@@ -92,7 +92,7 @@ def test_a_range_of_more_than_a_month_reads_sessions_and_a_shorter_one_bars(data
         ("5m", ("AAPL",), "2100-01-01T00:00:00Z"),
     ],
 )
-def test_sessions_are_read_since_they_are_summarised_without_a_gap(
+def test_sessions_are_read_from_the_day_on_which_summaries_have_no_gap(
     data: Filled, interval: str, symbols: tuple[str, ...], begins: str
 ) -> None:
     view = data.databases.opened(dashboard("market"), data.view(90, interval=interval, symbols=symbols))
@@ -100,8 +100,8 @@ def test_sessions_are_read_since_they_are_summarised_without_a_gap(
 
 
 @pytest.mark.parametrize("panel", [4, 5, 6, 8, 9])
-def test_days_that_are_not_summarised_are_put_together_from_bars(data: Filled, panel: int) -> None:
-    """As after the replay of a file: its newest session alone is summarised by itself."""
+def test_days_that_are_not_summarised_are_aggregated_from_bars(data: Filled, panel: int) -> None:
+    """As after the replay of a file, of which only the newest session is summarised automatically."""
     view = data.view(90, interval="1m")
     late = replace(view, variables={**view.variables, "sessions_from": "2013-03-01T14:30:00Z"})
     found = {
@@ -112,12 +112,12 @@ def test_days_that_are_not_summarised_are_put_together_from_bars(data: Filled, p
     assert found == {"A": 9, "B": 1}  # of ten sessions with bars of a minute
 
 
-def test_daily_bars_are_their_own_sessions(data: Filled) -> None:
+def test_daily_bars_are_sessions(data: Filled) -> None:
     daily = by_ref(data, "market, daily", 4)
     assert (rows(daily["A"]), rows(daily["B"])) == (250, 0)
 
 
-def test_several_symbols_are_drawn_side_by_side(data: Filled) -> None:
+def test_several_symbols_are_drawn_together(data: Filled) -> None:
     view = data.databases.opened(dashboard("market"), data.view(365, symbols=("AAPL", "IBM")))
     for query in queries_of(dashboard("market")):
         if query.place in ("panel 8", "panel 9") and query.ref_id == "A":
@@ -130,7 +130,7 @@ def table(frame: Frame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*(c.values for c in frame.columns), strict=True)]
 
 
-def test_the_watchlist_shows_the_newest_bars_however_long_ago_they_were(data: Filled) -> None:
+def test_the_watchlist_shows_the_newest_bars_whatever_their_age(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("watchlist")) if q.place == "panel 1" and q.ref_id == "A")
     [frame] = data.databases.answer(query, data.view(1, stop=datetime.now(UTC)))
     found = {row["symbol"]: row for row in table(frame)}
@@ -141,7 +141,7 @@ def test_the_watchlist_shows_the_newest_bars_however_long_ago_they_were(data: Fi
     assert apple["newest_bar"] == datetime(2013, 3, 1, 14, 30, tzinfo=UTC).timestamp() * 1000
 
 
-def test_a_session_of_minutes_is_put_together(data: Filled) -> None:
+def test_a_session_is_aggregated_from_minutes(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("market")) if q.place == "panel 2" and q.ref_id == "A")
     [frame] = data.databases.answer(query, data.view(5, interval="1m"))
     [apple] = table(frame)
@@ -150,7 +150,7 @@ def test_a_session_of_minutes_is_put_together(data: Filled) -> None:
     assert apple["volume"] == sum(range(1, 391))
 
 
-def test_quotes_before_the_open_are_told_from_those_after_it(data: Filled) -> None:
+def test_quotes_are_separated_by_market_phase(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("market")) if q.place == "panel 10")
     view = data.databases.opened(dashboard("market"), data.view(5))
     found = {frame.columns[1].labels["phase"]: frame.columns[1].values for frame in data.databases.answer(query, view)}
@@ -158,14 +158,14 @@ def test_quotes_before_the_open_are_told_from_those_after_it(data: Filled) -> No
     assert found["regular"][-1] == pytest.approx(441.9)
 
 
-def test_links_of_the_watchlist_lead_to_where_the_bars_are(data: Filled) -> None:
+def test_links_of_the_watchlist_open_the_range_of_the_bars(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("watchlist")) if q.place == "panel 1" and q.ref_id == "A")
     [frame] = data.databases.answer(query, data.view(1, stop=datetime.now(UTC)))
     for row in table(frame):
         assert int(row["from"]) < row["newest_bar"] < int(row["to"])
 
 
-def test_the_disk_is_full_after_what_is_left_at_the_pace_so_far(data: Filled) -> None:
+def test_the_time_until_the_disk_is_full_is_extrapolated_from_the_range(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("pipeline")) if q.place == "panel 12")
     [frame] = data.databases.answer(query, data.view(0.25, stop=datetime.now(UTC)))
     assert frame.columns[1].values == [pytest.approx(9 * 3600, rel=0.01)]
@@ -190,20 +190,20 @@ def test_variables_offer_what_is_stored(data: Filled) -> None:
         ("Regular session", ["regular session"] * 5),
     ],
 )
-def test_what_happened_is_written_over_the_charts(data: Filled, name: str, texts: list[str]) -> None:
+def test_events_are_annotated_in_the_charts(data: Filled, name: str, texts: list[str]) -> None:
     query = next(q for q in queries_of(dashboard("market")) if q.place == f"annotation {name}")
     [frame] = data.databases.answer(query, data.view(6.5, interval="1m"))
     assert [row["text"] for row in table(frame)] == texts
 
 
-def test_a_symbol_of_which_nothing_is_stored_gives_empty_answers_and_no_error(data: Filled) -> None:
+def test_a_symbol_without_bars_gives_empty_results_and_no_error(data: Filled) -> None:
     view = data.databases.opened(dashboard("market"), data.view(30, symbols=("NOPE",), interval="5m"))
     for query in queries_of(dashboard("market")):
         if query.place.startswith("panel"):
             assert rows(data.databases.answer(query, view)) == 0, query.name
 
 
-def test_a_replay_that_is_opened_by_default_says_where_its_bars_are(data: Filled) -> None:
+def test_a_replay_shows_the_range_of_its_bars_by_default(data: Filled) -> None:
     query = next(q for q in queries_of(dashboard("market")) if q.place == "panel 1")
     [frame] = data.databases.answer(query, data.view(5, stop=datetime.now(UTC)))
     daily = next(row for row in table(frame) if row["interval"] == "1d")

@@ -1,7 +1,7 @@
-"""A Grafana that runs, where GRAFANA_URL names one: it has what is shipped, and its datasources answer.
+"""A running Grafana, where GRAFANA_URL names one: it has the shipped files, and its datasources answer.
 
-GRAFANA_TOKEN is a service account's, with the right to read. It has never run where the other tests do, for want of a
-Grafana there.
+GRAFANA_TOKEN is that of a service account with the right to read. These tests have never run, because no Grafana was
+available.
 """
 
 import os
@@ -33,9 +33,9 @@ def grafana() -> Iterator[requests.Session]:
 
 
 def get(grafana: requests.Session, path: str) -> Any:
-    answer = grafana.get(f"{URL}/api/{path}", timeout=30)
-    assert answer.ok, f"{path}: {answer.status_code} {answer.text[:500]}"
-    return answer.json()
+    response = grafana.get(f"{URL}/api/{path}", timeout=30)
+    assert response.ok, f"{path}: {response.status_code} {response.text[:500]}"
+    return response.json()
 
 
 @pytest.mark.parametrize("uid", [f"stocks-{SOURCE}", f"stocks-{SOURCE}-facts"])
@@ -44,10 +44,10 @@ def test_a_datasource_is_healthy(grafana: requests.Session, uid: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_dashboard_is_there_as_it_is_shipped(grafana: requests.Session, file: Path) -> None:
+def test_a_dashboard_has_the_shipped_panels(grafana: requests.Session, file: Path) -> None:
     shipped = load(file)
-    there = get(grafana, f"dashboards/uid/{shipped['uid']}")["dashboard"]
-    assert [panel["title"] for panel in there["panels"]] == [panel["title"] for panel in shipped["panels"]]
+    installed = get(grafana, f"dashboards/uid/{shipped['uid']}")["dashboard"]
+    assert [panel["title"] for panel in installed["panels"]] == [panel["title"] for panel in shipped["panels"]]
 
 
 def test_the_rules_are_there(grafana: requests.Session) -> None:

@@ -1,4 +1,4 @@
-"""The provisioning files by strict models, and each against the others: Grafana itself reads over a misspelt key."""
+"""The provisioning files checked by strict models, and against each other: Grafana itself ignores a misspelt key."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ VALUES = {
     "STOCKS_POSTGRES_ADDRESS": "postgres:5432",
     "STOCKS_POSTGRES_DATABASE": "stocks",
     "STOCKS_POSTGRES_READER": "stocks_replay_reader",
-    "STOCKS_ALERT_URL": "http://127.0.0.1:9/told",
+    "STOCKS_ALERT_URL": "http://127.0.0.1:9/alerts",
     "influx_read_token": "a token$",
     "postgres_read_password": "a password",
 }
@@ -53,20 +53,20 @@ def test_the_datasources_are_those_of_the_source_in_use() -> None:
     assert (influxdb.uid, postgres.uid) == ("stocks-replay", "stocks-replay-facts")
     assert influxdb.type == "influxdb"
     assert influxdb.json_data.default_bucket == "stock-prices-replay"
-    assert influxdb.secure_json_data.token == "a token$"  # a secret is not looked into
+    assert influxdb.secure_json_data.token == "a token$"  # variables in a secret are not replaced
     assert postgres.type == "grafana-postgresql-datasource"
     assert postgres.user == "stocks_replay_reader"
 
 
-def test_a_variable_that_nobody_has_set_is_an_error() -> None:
+def test_a_variable_without_a_value_is_an_error() -> None:
     with pytest.raises(KeyError, match="STOCKS_INFLUXDB_URL"):
         read(FOLDER / "datasources/stocks.yaml", Datasources, {"STOCKS_SOURCE": "replay"})
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_misspelt_key_is_refused_wherever_it_stands(file: str, tmp_path: Path) -> None:
+def test_a_misspelt_key_is_rejected_everywhere(file: str, tmp_path: Path) -> None:
     def spoil(value: Any) -> int:
-        """Try each mapping in turn."""
+        """Add a wrong key to each mapping in turn; return the number of mappings."""
         tried = 0
         if isinstance(value, dict):
             value["misspelt"] = 1
@@ -87,7 +87,7 @@ def test_a_misspelt_key_is_refused_wherever_it_stands(file: str, tmp_path: Path)
     assert spoil(loaded) >= 3
 
 
-def test_no_two_things_have_one_uid() -> None:
+def test_every_uid_is_unique() -> None:
     datasources = [d.uid for d in read(FOLDER / "datasources/stocks.yaml", Datasources, VALUES).datasources]
     receivers = [
         r.uid for c in read(FOLDER / "alerting/contact_points.yaml", ContactPoints).contact_points for r in c.receivers
@@ -97,7 +97,7 @@ def test_no_two_things_have_one_uid() -> None:
     assert all(len(uid) <= 40 for uid in found)
 
 
-def test_rules_lie_in_the_folder_of_the_dashboards() -> None:
+def test_rules_are_in_the_folder_of_the_dashboards() -> None:
     (provider,) = read(FOLDER / "dashboards/stocks.yaml", Providers).providers
     groups = read(FOLDER / "alerting/rules.yaml", Groups).groups
     assert {group.folder for group in groups} == {provider.folder}
@@ -105,12 +105,12 @@ def test_rules_lie_in_the_folder_of_the_dashboards() -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.uid)
-def test_a_rule_tells_a_contact_point_that_there_is(rule: Rule) -> None:
+def test_a_rule_uses_an_existing_contact_point(rule: Rule) -> None:
     names = {point.name for point in read(FOLDER / "alerting/contact_points.yaml", ContactPoints).contact_points}
     assert rule.notification_settings.receiver in names
 
 
-def test_a_grouping_that_grafana_would_refuse_is_refused() -> None:
+def test_a_grouping_that_grafana_would_reject_is_rejected() -> None:
     with pytest.raises(ValidationError, match="grafana_folder and alertname"):
         NotificationSettings(receiver="stocks", group_by=("alertname", "symbol"))
 
@@ -134,7 +134,7 @@ def test_the_steps_of_a_rule_lead_from_a_datasource_to_its_condition(rule: Rule)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.uid)
-def test_a_rule_that_looks_at_bars_names_their_measurement(rule: Rule) -> None:
+def test_a_rule_that_reads_bars_names_their_measurement(rule: Rule) -> None:
     for step in rule.data:
         if isinstance(step.model, FluxQuery):
             assert f'"{MEASUREMENT}"' in step.model.query
