@@ -28,7 +28,7 @@ from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.sessions import write_summaries
+from stock_assets.store.session_summaries import write_summaries
 
 SYMBOLS = [f"S{number:02}" for number in range(50)]
 _LAST = date(2026, 11, 20)

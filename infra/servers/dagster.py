@@ -47,7 +47,7 @@ def services(settings: StackSettings) -> list[Service]:
             ready=lambda: accepts_connections(HOST, port),  # it listens once the code is loaded
             needs=(kafka.NAME, postgres.NAME),
             stop_signal=signal.SIGINT,  # ends the runs with it: of SIGTERM they would know nothing
-            stop_seconds=75,  # a stream may need a minute to finish its batch
+            stop_seconds=75,  # more than the 60 s that a run gives its program to end
             starts_others=True,
         ),
         service(

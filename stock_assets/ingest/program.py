@@ -18,7 +18,8 @@ from stock_assets.pipeline.coverage import PermanentGap
 from stock_assets.sources.base import BarSource, SourceBatch
 from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
-from stock_assets.store.source_stats import count_answers, write_gaps
+from stock_assets.store.ingest_gaps import write_gaps
+from stock_assets.store.source_stats import count_answers
 
 log = logging.getLogger("ingest")
 

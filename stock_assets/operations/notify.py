@@ -11,8 +11,9 @@ from stock_assets.incidents.detection import Tick, find_incidents
 from stock_assets.incidents.notifications import Incident, new_notifications
 from stock_assets.resources.notifier import parse_targets
 from stock_assets.settings import CodeLocationSettings
+from stock_assets.store.check_verdicts import read_verdicts
 from stock_assets.store.notifications import read_notifications, write_notifications
-from stock_assets.store.run_records import read_runs, read_verdicts
+from stock_assets.store.pipeline_runs import read_runs
 
 SENSOR = "record_and_notify"  # the sensor that does this: it can't notify of its own failed ticks
 _TICKS = 20  # of a sensor or schedule that are read

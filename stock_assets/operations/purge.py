@@ -19,7 +19,7 @@ from stock_assets.dagster_internals import (
 from stock_assets.pipeline.run_records import ACTIVE
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.notifications import delete_notifications
-from stock_assets.store.run_records import delete_runs, read_runs
+from stock_assets.store.pipeline_runs import delete_runs, read_runs
 
 _BATCH_ROWS = 1_000  # of a transaction, so that no other waits long for it
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]

@@ -11,7 +11,8 @@ from stock_assets.dagster_internals import ErrorOrigin, newest_evaluations, run_
 from stock_assets.operations.names import JOBS
 from stock_assets.operations.roles import JOB_OF
 from stock_assets.pipeline.run_records import ACTIVE, FAILED, CheckVerdict, PipelineRun
-from stock_assets.store.run_records import delete_runs, read_runs, write_runs, write_verdicts
+from stock_assets.store.check_verdicts import write_verdicts
+from stock_assets.store.pipeline_runs import delete_runs, read_runs, write_runs
 
 _OVERLAP = timedelta(seconds=30)  # for runs that were being updated during the last copy
 _FIRST_COPY = 500  # runs that are copied where none has been yet

@@ -14,7 +14,7 @@ from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.sessions import watched
 from stock_assets.settings import CodeLocationSettings
-from stock_assets.store.sessions import read_repairs
+from stock_assets.store.session_repairs import read_repairs
 
 _NAMED_GAPS = 5
 

@@ -1,15 +1,12 @@
-"""The tables `source_answer` and `ingest_gap`: how the source answered, and what it no longer sells."""
+"""The table `source_answer`: how the source answered, counted by hour."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from stock_assets.pipeline.coverage import PermanentGap
-from stock_assets.store.tables import ingest_gap, source_answer
-from stock_assets.store.upsert import upsert
+from stock_assets.store.tables import source_answer
 
 
 def count_answers(engine: Engine, asked_for: str, answers: Mapping[str, int], now: datetime) -> None:
@@ -24,8 +21,3 @@ def count_answers(engine: Engine, asked_for: str, answers: Mapping[str, int], no
     more = {"answers": source_answer.c.answers + statement.excluded.answers}
     with engine.begin() as connection:
         connection.execute(statement.on_conflict_do_update(constraint=source_answer.primary_key, set_=more), rows)
-
-
-def write_gaps(engine: Engine, gaps: Sequence[PermanentGap]) -> None:
-    """Write down what is missing for good."""
-    upsert(engine, ingest_gap, [asdict(gap) for gap in gaps])

@@ -39,7 +39,7 @@ from stock_assets.sessions import completeness
 from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.sessions import read_summaries
+from stock_assets.store.session_summaries import read_summaries
 
 THURSDAY, FRIDAY = date(2026, 11, 19), date(2026, 11, 20)
 HALT = range(100, 110)  # minutes of Friday in which the source has no bar

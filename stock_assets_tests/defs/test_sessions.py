@@ -13,7 +13,7 @@ from stock_assets.defs.sessions import sensors
 from stock_assets.defs.sessions.jobs import repair_gaps
 from stock_assets.pipeline.completeness import SessionRepair
 from stock_assets.sessions.pictures import keep
-from stock_assets.store.sessions import read_repairs, request_repairs
+from stock_assets.store.session_repairs import read_repairs, request_repairs
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, HALT, THURSDAY, Platform, bars_of, platform
 
 __all__ = ["platform"]

@@ -32,7 +32,7 @@ from stock_assets.pipeline.desired_state import Role
 from stock_assets.settings import IngestSettings
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.sessions import read_summaries
+from stock_assets.store.session_summaries import read_summaries
 from stock_assets.store.watchlist import add_to_watchlist
 from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.services import fake_clock

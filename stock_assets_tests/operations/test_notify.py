@@ -16,9 +16,10 @@ from stock_assets.defs.programs.sensors import record_and_notify
 from stock_assets.operations.delivery import DeliveryError, deliver_due_notifications
 from stock_assets.pipeline.run_records import CheckVerdict, PipelineRun
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.store.check_verdicts import read_verdicts
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.notifications import read_notifications
-from stock_assets.store.run_records import read_runs, read_verdicts
+from stock_assets.store.pipeline_runs import read_runs
 from stock_assets_tests.services.inbox import Inbox
 
 pytestmark = pytest.mark.services

@@ -20,7 +20,7 @@ from stock_assets.pipeline.run_records import PipelineRun
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import alembic, revision, upgrade
 from stock_assets.store.notifications import read_notifications, write_notifications
-from stock_assets.store.run_records import read_runs, write_runs
+from stock_assets.store.pipeline_runs import read_runs, write_runs
 from stock_assets_tests.services.dagster_records import instigator_records, record_sensor, record_tick
 
 pytestmark = pytest.mark.services

@@ -18,16 +18,11 @@ from stock_assets.store.companies import read_companies, write_companies
 from stock_assets.store.corporate_actions import read_actions, write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
 from stock_assets.store.engine import make_engine
+from stock_assets.store.ingest_gaps import write_gaps
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.sessions import (
-    read_repairs,
-    read_summaries,
-    read_summarised,
-    request_repairs,
-    write_repairs,
-    write_summaries,
-)
-from stock_assets.store.source_stats import count_answers, write_gaps
+from stock_assets.store.session_repairs import read_repairs, request_repairs, write_repairs
+from stock_assets.store.session_summaries import read_summaries, read_summarised, write_summaries
+from stock_assets.store.source_stats import count_answers
 from stock_assets.store.tables import metadata
 from stock_assets.store.watchlist import add_to_watchlist, read_watchlist, remove_from_watchlist, seed_watchlist
 

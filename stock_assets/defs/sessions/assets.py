@@ -16,7 +16,7 @@ from stock_assets.sessions.dates import DATE, session_dates
 from stock_assets.sessions.summaries import sessions_to_summarise, sheet_metadata, store_of, summarise
 from stock_assets.sessions.watched import watched_coverage
 from stock_assets.settings import code_location
-from stock_assets.store.sessions import write_summaries
+from stock_assets.store.session_summaries import write_summaries
 
 _SHOWN = 50  # rows of a table in the UI
 _AT_ONCE = 2_500  # sessions that Spark is asked about in one go: a year of ten symbols

@@ -16,7 +16,8 @@ from stock_assets.resources.postgres import PostgresResource
 from stock_assets.sessions import watched
 from stock_assets.sessions.dates import DATE
 from stock_assets.settings import CodeLocationSettings, code_location
-from stock_assets.store.sessions import read_repairs, read_summarised
+from stock_assets.store.session_repairs import read_repairs
+from stock_assets.store.session_summaries import read_summarised
 
 _REST = timedelta(minutes=1)
 

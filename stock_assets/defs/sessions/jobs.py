@@ -15,7 +15,7 @@ from stock_assets.sessions.repairs import known_sessions, refetch, watched_repai
 from stock_assets.settings import CodeLocationSettings, code_location
 from stock_assets.sources.base import SourceError
 from stock_assets.sources.factory import make_source
-from stock_assets.store.sessions import read_repairs, write_repairs
+from stock_assets.store.session_repairs import read_repairs, write_repairs
 
 
 class RepairConfig(dg.Config):

@@ -16,7 +16,7 @@ from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.sessions.repairs import finished_repairs, requested_repairs
 from stock_assets.settings import code_location
-from stock_assets.store import sessions
+from stock_assets.store import session_repairs
 
 _CHECK = dg.AssetCheckKey(SUMMARY_KEY, "session_is_complete")
 _ATTEMPT = "stocks/repair_attempt"  # the tag of runs that this sensor has started
@@ -37,12 +37,12 @@ def request_repairs(
 ) -> dg.SensorResult:
     """The table `session_repair` is its memory: it holds across restarts."""
     engine, moment = postgres.engine, now()
-    sessions.request_repairs(engine, _requested(context.instance))
-    unfinished = sessions.read_repairs(engine, unfinished=True)
+    session_repairs.request_repairs(engine, _requested(context.instance))
+    unfinished = session_repairs.read_repairs(engine, unfinished=True)
     finished = finished_repairs(code_location(), influxdb, unfinished.values(), moment)
     for one in finished:
         context.log.info("%s", one)
-    sessions.write_repairs(engine, [one.repair for one in finished])
+    session_repairs.write_repairs(engine, [one.repair for one in finished])
     keys = {one.repair.key for one in finished}
     unasked = [repair for repair in unfinished.values() if repair.asked_at is None and repair.key not in keys]
     newest = max((repair.requested_at for repair in unasked), default=moment)

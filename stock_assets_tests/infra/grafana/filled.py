@@ -33,13 +33,14 @@ from stock_assets.market.sessions import SessionSummary
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.run_records import CheckVerdict, PipelineRun
 from stock_assets.settings import IngestSettings
+from stock_assets.store.check_verdicts import write_verdicts
 from stock_assets.store.companies import write_companies
 from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.coverage import read_coverage, write_coverage
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.run_records import write_runs, write_verdicts
-from stock_assets.store.sessions import write_summaries
+from stock_assets.store.pipeline_runs import write_runs
+from stock_assets.store.session_summaries import write_summaries
 from stock_assets.store.source_stats import count_answers
 from stock_assets.store.tables import metadata
 from stock_assets_tests.services.fixtures import Bucket

@@ -15,10 +15,10 @@ from spark_streaming.contract.schema import MEASUREMENT, Source
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.run_records import CheckVerdict
 from stock_assets.settings import IngestSettings
+from stock_assets.store.check_verdicts import write_verdicts
 from stock_assets.store.coverage import write_coverage
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
-from stock_assets.store.run_records import write_verdicts
 from stock_assets_tests.infra.grafana.filled import Filled, databases_of
 from stock_assets_tests.infra.grafana.test_provisioning import rules
 from stock_assets_tests.services.fixtures import Bucket

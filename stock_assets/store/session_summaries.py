@@ -1,15 +1,13 @@
-"""The tables `session_summary` and `session_repair`."""
+"""The table `session_summary`."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 
 from sqlalchemy import Engine, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 
 from stock_assets.market.sessions import Key, SessionSummary
-from stock_assets.pipeline.completeness import SessionRepair
-from stock_assets.store.tables import session_repair, session_summary
+from stock_assets.store.tables import session_summary
 from stock_assets.store.upsert import upsert
 
 
@@ -34,25 +32,3 @@ def read_summarised(engine: Engine, keys: Collection[Key]) -> dict[Key, datetime
     query = query.where(tuple_(of.session_date, of.symbol, of.interval).in_(list(keys)))
     with engine.connect() as connection:
         return {(day, symbol, interval): at for day, symbol, interval, at in connection.execute(query)}
-
-
-def request_repairs(engine: Engine, rows: Sequence[SessionRepair]) -> None:
-    """Note that the source is to be asked again; what was ever noted for a session stays as it is: once is enough."""
-    if rows:
-        with engine.begin() as connection:
-            connection.execute(insert(session_repair).on_conflict_do_nothing(), [asdict(row) for row in rows])
-
-
-def write_repairs(engine: Engine, rows: Sequence[SessionRepair]) -> None:
-    """Insert or replace the row of each session, symbol and interval."""
-    upsert(engine, session_repair, [asdict(row) for row in rows])
-
-
-def read_repairs(engine: Engine, first: date = date.min, unfinished: bool = False) -> dict[Key, SessionRepair]:
-    """The repairs of sessions from `first` on; only those that go on where `unfinished`."""
-    query = select(session_repair).where(session_repair.c.session_date >= first)
-    if unfinished:
-        query = query.where(session_repair.c.finished_at.is_(None))
-    with engine.connect() as connection:
-        found = [SessionRepair(**row) for row in connection.execute(query).mappings().all()]
-    return {row.key: row for row in found}
