@@ -57,7 +57,7 @@ def definitions() -> dg.Definitions:
             request_repairs,
         ],
         resources=_resources(settings),
-        # Runs are either one long program or short; in-process also lets a program see its run die.
+        # Runs are short, or have one long-lived program, which in-process sees at once when its run is killed.
         executor=dg.in_process_executor,
     )
 

@@ -1,4 +1,4 @@
-"""`stocks notify`: whom the platform tells what goes wrong, and what it has told."""
+"""`stocks notify`: lists the notifications, and tries the addresses that get them."""
 
 import json
 from dataclasses import asdict
@@ -15,8 +15,8 @@ from infra.stack import state
 if TYPE_CHECKING:
     from stock_assets.incidents.notifications import Notification
 
-_NOBODY = (
-    "NOTIFY_URLS names nobody to tell. It takes addresses of any of Apprise's services, separated by commas: "
+_NO_ADDRESS = (
+    "NOTIFY_URLS names no address. It takes addresses of any of Apprise's services, separated by commas: "
     "https://appriseit.com/services/"
 )
 
@@ -25,7 +25,7 @@ def notify(
     test: Annotated[bool, typer.Option("--test", help="Send a message to each address of NOTIFY_URLS, now.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
 ) -> None:
-    """List what people were told and what is still to be delivered; with --test, try the addresses."""
+    """List the notifications, delivered or not; with --test, try the addresses of NOTIFY_URLS."""
     with plain_errors():
         if test:
             _test()
@@ -42,15 +42,15 @@ def _test() -> None:
     settings = CodeLocationSettings()
     targets = parse_targets(settings.notify_urls.get_secret_value())
     if not targets:
-        raise StackError(_NOBODY, Exit.USAGE)
+        raise StackError(_NO_ADDRESS, Exit.USAGE)
     failed = []
     for target in targets:
-        text = f"This is how stock-assets tells what goes wrong.\n{settings.dagster_address}"
+        text = f"This is a test: incidents of stock-assets are notified like this.\n{settings.dagster_address}"
         error = target.send("stock-assets: a test", text, apprise.NotifyType.INFO)
         answers.print(error or f"{target.shown}: delivered", markup=False)
         failed += [error] if error else []
     if failed:
-        raise StackError(f"{len(failed)} of {len(targets)} addresses could not be told", Exit.FAILED)
+        raise StackError(f"{len(failed)} of {len(targets)} addresses did not take the message", Exit.FAILED)
 
 
 def _list(as_json: bool) -> None:
@@ -63,22 +63,23 @@ def _list(as_json: bool) -> None:
     from stock_assets.store.notifications import read_notifications
 
     settings = CodeLocationSettings()
-    notices = read_notifications(make_engine(settings.postgres))
+    notifications = read_notifications(make_engine(settings.postgres))
     if as_json:
-        print(json.dumps([asdict(notice) for notice in notices], default=str))
+        print(json.dumps([asdict(notification) for notification in notifications], default=str))
         return
     if not parse_targets(settings.notify_urls.get_secret_value()):
-        errors.print(_NOBODY)
+        errors.print(_NO_ADDRESS)
     table = Table("written", "message", "delivered")
-    for notice in notices:
-        table.add_row(f"{notice.written_at:%Y-%m-%d %H:%M:%S}Z", notice.title, delivery_of(notice))
-    answers.print(table if notices else "Nothing has gone wrong yet.")
+    for notification in notifications:
+        written_at = f"{notification.written_at:%Y-%m-%d %H:%M:%S}Z"
+        table.add_row(written_at, notification.title, delivery_of(notification))
+    answers.print(table if notifications else "There are no notifications yet.")
 
 
-def delivery_of(notice: "Notification") -> str:
-    """When a message was delivered, or why it wasn't, for people."""
-    if notice.delivered_at is None:
-        return f"no: {notice.error or 'not tried yet'}"
-    if not notice.told:
-        return "to nobody: NOTIFY_URLS named none"
-    return f"{notice.delivered_at:%Y-%m-%d %H:%M:%S}Z"
+def delivery_of(notification: "Notification") -> str:
+    """When a notification was delivered, or why it was not, for people."""
+    if notification.delivered_at is None:
+        return f"no: {notification.error or 'not tried yet'}"
+    if not notification.told:
+        return "to nobody: NOTIFY_URLS named no address"
+    return f"{notification.delivered_at:%Y-%m-%d %H:%M:%S}Z"

@@ -3,4 +3,4 @@
 from stock_assets.pipeline.desired_state import Role
 
 JOB_OF = {Role.PRODUCER: "publish_prices", Role.STREAM: "stream_prices"}
-PROGRAM_OF = {Role.PRODUCER: "ingest", Role.STREAM: "stream"}  # what `state_of` calls it
+PROGRAM_OF = {Role.PRODUCER: "ingest", Role.STREAM: "stream"}  # the program's state folder

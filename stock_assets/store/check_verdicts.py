@@ -18,6 +18,6 @@ def read_verdicts(engine: Engine) -> dict[str, CheckVerdict]:
 
 
 def write_verdicts(engine: Engine, verdicts: Sequence[CheckVerdict]) -> None:
-    """Keep these as the newest; `since` stays where a verdict is what it was. For one writer at a time."""
+    """Replace the rows of these checks; `since` stays where the result is the same. For one writer at a time."""
     before = read_verdicts(engine)
     upsert(engine, check_verdict, [asdict(keep_since(before.get(v.check_name), v)) for v in verdicts])

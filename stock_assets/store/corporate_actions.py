@@ -1,4 +1,4 @@
-"""The table `corporate_action`, and the view `adjustment_factor` that is made of it."""
+"""The table `corporate_action`, which the view `adjustment_factor` is made from."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,21 +11,21 @@ from stock_assets.store.tables import corporate_action
 
 
 def read_actions(engine: Engine, symbol: str) -> list[CorporateAction]:
-    """What is known of a symbol, in the order of time."""
+    """The splits and dividends of a symbol, in the order of time."""
     query = select(corporate_action).where(corporate_action.c.symbol == symbol).order_by(corporate_action.c.ex_date)
     with engine.connect() as connection:
         return list(map(_action, connection.execute(query).mappings().all()))
 
 
 def read_splits(engine: Engine) -> list[CorporateAction]:
-    """Every split that is known, of all symbols."""
+    """Every split, of all symbols."""
     query = select(corporate_action).where(corporate_action.c.kind == ActionKind.SPLIT.value)
     with engine.connect() as connection:
         return list(map(_action, connection.execute(query).mappings().all()))
 
 
 def write_actions(engine: Engine, actions: Sequence[CorporateAction]) -> None:
-    """Insert, or correct, what is known; a close that is known already is not forgotten."""
+    """Insert or correct rows; a currency or close that is stored stays where the new row has none."""
     if not actions:
         return
     statement = insert(corporate_action)

@@ -11,5 +11,5 @@ from stock_assets.store.upsert import upsert
 
 
 def write_gaps(engine: Engine, gaps: Sequence[PermanentGap]) -> None:
-    """Write down what is missing for good."""
+    """Insert gaps that can't be filled any more, or replace those of the same begin."""
     upsert(engine, ingest_gap, [asdict(gap) for gap in gaps])

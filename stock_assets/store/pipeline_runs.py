@@ -23,7 +23,7 @@ def write_runs(engine: Engine, runs: Sequence[PipelineRun]) -> None:
 
 
 def delete_runs(engine: Engine, run_ids: Sequence[str]) -> None:
-    """Delete the rows of runs that Dagster knows no longer."""
+    """Delete the rows of runs."""
     if run_ids:
         with engine.begin() as connection:
             connection.execute(delete(pipeline_run).where(pipeline_run.c.run_id.in_(run_ids)))

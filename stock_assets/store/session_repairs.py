@@ -14,7 +14,7 @@ from stock_assets.store.upsert import upsert
 
 
 def request_repairs(engine: Engine, rows: Sequence[SessionRepair]) -> None:
-    """Note that the source is to be asked again; what was ever noted for a session stays as it is: once is enough."""
+    """Request that the source is asked again; a session that has ever been requested keeps its row."""
     if rows:
         with engine.begin() as connection:
             connection.execute(insert(session_repair).on_conflict_do_nothing(), [asdict(row) for row in rows])
@@ -26,7 +26,7 @@ def write_repairs(engine: Engine, rows: Sequence[SessionRepair]) -> None:
 
 
 def read_repairs(engine: Engine, first: date = date.min, unfinished: bool = False) -> dict[Key, SessionRepair]:
-    """The repairs of sessions from `first` on; only those that go on where `unfinished`."""
+    """The repairs of sessions from `first` on; only those that have not finished where `unfinished`."""
     query = select(session_repair).where(session_repair.c.session_date >= first)
     if unfinished:
         query = query.where(session_repair.c.finished_at.is_(None))

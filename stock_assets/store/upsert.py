@@ -1,4 +1,4 @@
-"""Insert rows, or replace those that are there: what every table of ours does with what is known better now."""
+"""Inserts rows, or replaces those with the same primary key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 
 def upsert(engine: Engine, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows by the table's primary key, all or none of them."""
+    """Insert the rows, or replace those with the same primary key: all or none of them."""
     if not rows:
         return
     statement = insert(table)

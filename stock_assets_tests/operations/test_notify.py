@@ -1,4 +1,4 @@
-"""What the checks and the runs say, as others than Dagster are told: a real instance, PostgreSQL, and Apprise."""
+"""Verdicts and runs in our tables, and notifications about them: a real instance, PostgreSQL, and Apprise."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -44,7 +44,7 @@ class Reports:
         record_and_notify(context)
         self.cursor = context.cursor
 
-    def judge(self, passed: bool, late: list[str]) -> None:
+    def evaluate(self, passed: bool, late: list[str]) -> None:
         table = [dg.TableRecord({"symbol": symbol}) for symbol in late]
         self.instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
@@ -96,21 +96,21 @@ def reports(
     settings.code_location.cache_clear()
 
 
-def test_the_newest_verdict_is_there_with_its_numbers_and_since_when_it_holds(reports: Reports) -> None:
-    reports.judge(False, ["AAPL"])
+def test_the_newest_verdict_is_copied_with_its_numbers_and_since_when_it_holds(reports: Reports) -> None:
+    reports.evaluate(False, ["AAPL"])
     first = reports.verdict()
     assert (first.asset, first.passed, first.summary) == ("influxdb/stock_price_v1", False, "1 late")
     assert first.rows == [{"symbol": "AAPL"}]
-    reports.judge(False, ["AAPL", "IBM"])
+    reports.evaluate(False, ["AAPL", "IBM"])
     still = reports.verdict()
     assert (still.summary, still.since) == ("2 late", first.since)
     assert still.judged_at > first.judged_at
-    reports.judge(True, [])
+    reports.evaluate(True, [])
     over = reports.verdict()
     assert (over.passed, over.since, over.rows) == (True, over.judged_at, [])
 
 
-def test_a_run_is_seen_also_where_the_clock_was_set_back(reports: Reports) -> None:
+def test_a_run_is_copied_also_after_the_clock_was_set_back(reports: Reports) -> None:
     reports.cursor = (clock.now() + timedelta(hours=3)).isoformat()
     run = reports.instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
     assert reports.run(run.run_id).status == "NOT_STARTED"
@@ -118,14 +118,14 @@ def test_a_run_is_seen_also_where_the_clock_was_set_back(reports: Reports) -> No
     assert reports.cursor <= clock.now().isoformat()
 
 
-def test_a_run_is_followed_from_its_start_to_the_reason_of_its_failure(reports: Reports) -> None:
+def test_a_run_is_copied_from_its_start_to_the_reason_of_its_failure(reports: Reports) -> None:
     job = definitions().resolve_job_def("stream_prices")
     run = reports.instance.create_run_for_job(job, tags={"stocks/reason": "5 messages are not stored yet"})
     queued = reports.run(run.run_id)
     assert (queued.role, queued.job, queued.summary) == ("stream", "stream_prices", "5 messages are not stored yet")
-    reports.instance.report_run_failed(run, "the stream of this run is gone without a word")
+    reports.instance.report_run_failed(run, "the stream of this run is gone without reporting")
     failed = reports.run(run.run_id)
-    assert (failed.status, failed.summary) == ("FAILURE", "the stream of this run is gone without a word")
+    assert (failed.status, failed.summary) == ("FAILURE", "the stream of this run is gone without reporting")
     assert failed.ended_at is not None
 
 
@@ -150,10 +150,10 @@ def test_the_error_of_a_step_is_the_reason(reports: Reports) -> None:
     assert reports.run(result.run_id).summary == "ValueError: Kafka at 127.0.0.1:1 does not answer"
 
 
-def test_a_failed_check_is_told_once_and_once_when_it_is_over_also_across_restarts(
+def test_a_failed_check_is_notified_once_and_once_when_it_is_resolved_also_across_restarts(
     reports: Reports, inbox: Inbox
 ) -> None:
-    reports.judge(False, ["AAPL"])
+    reports.evaluate(False, ["AAPL"])
     reports.tick()
     reports.tick()
     reports.cursor = None  # as after a restart that has lost it
@@ -163,63 +163,61 @@ def test_a_failed_check_is_told_once_and_once_when_it_is_over_also_across_restar
     assert message["type"] == "failure"
     assert message["message"].splitlines()[:2] == ["1 late", "symbol AAPL"]
     assert message["message"].endswith("/assets/influxdb/stock_price_v1?view=checks&checkDetail=prices_are_fresh")
-    reports.judge(True, [])
+    reports.evaluate(True, [])
     reports.tick()
     reports.tick()
     assert inbox.titles[1:] == ["stock-assets (replay): Resolved: prices_are_fresh failed"]
     assert inbox.messages[1]["type"] == "success"
 
 
-def test_what_can_not_be_delivered_is_seen_in_the_tick_and_tried_again(
-    reports: Reports, inbox: Inbox, other: Inbox
-) -> None:
+def test_what_can_not_be_delivered_fails_the_tick_and_is_retried(reports: Reports, inbox: Inbox, other: Inbox) -> None:
     other.answer = 503
-    reports.judge(False, ["AAPL"])
+    reports.evaluate(False, ["AAPL"])
     with pytest.raises(DeliveryError, match=r"address 2 of NOTIFY_URLS \(json\).*503.*stocks notify --test"):
         reports.tick()
     reports.tick()  # its next try is not due yet
     assert (len(inbox.messages), len(other.messages)) == (1, 0)
     other.answer = 200
     deliver_due_notifications(reports.engine, settings.code_location(), clock.now() + timedelta(seconds=31))
-    assert (len(inbox.messages), len(other.messages)) == (1, 1)  # who had it is not told again
-    [notice] = read_notifications(reports.engine)
-    assert (notice.attempts, notice.error) == (2, "")
-    assert inbox.url not in repr(notice)
+    assert (len(inbox.messages), len(other.messages)) == (1, 1)  # the first address does not get it again
+    [notification] = read_notifications(reports.engine)
+    assert (notification.attempts, notification.error) == (2, "")
+    assert inbox.url not in repr(notification)
 
 
-def test_a_failed_run_is_told_with_its_reason(reports: Reports, inbox: Inbox) -> None:
+def test_a_failed_run_is_notified_with_its_reason(reports: Reports, inbox: Inbox) -> None:
     run = reports.instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
-    reports.instance.report_run_failed(run, "the stream of this run is gone without a word since 15:00:00 UTC")
+    reports.instance.report_run_failed(run, "the stream of this run is gone without reporting since 15:00:00 UTC")
     reports.tick()
     [message] = inbox.messages
     assert message["title"] == "stock-assets (replay): stream_prices failed"
-    assert "gone without a word since 15:00:00 UTC" in message["message"]
+    assert "gone without reporting since 15:00:00 UTC" in message["message"]
     assert f"/runs/{run.run_id}" in message["message"]
 
 
-def test_where_nobody_is_named_nothing_waits_to_be_told_later(
+def test_without_an_address_nothing_is_kept_for_later(
     reports: Reports, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = settings.code_location().notify_urls
     monkeypatch.setenv("NOTIFY_URLS", "")
     settings.code_location.cache_clear()
-    reports.judge(False, ["AAPL"])
+    reports.evaluate(False, ["AAPL"])
     reports.tick()
     monkeypatch.setenv("NOTIFY_URLS", addresses.get_secret_value())
     settings.code_location.cache_clear()
     reports.tick()
     assert inbox.messages == []
-    reports.judge(True, [])
+    reports.evaluate(True, [])
     reports.tick()
     assert inbox.titles == ["stock-assets (replay): Resolved: prices_are_fresh failed"]
 
 
-def test_an_address_that_apprise_does_not_know_is_said_without_its_secret(
+def test_an_address_that_apprise_does_not_know_is_reported_without_its_secret(
     reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_URLS", "nosuch://my-secret")
     settings.code_location.cache_clear()
-    reports.judge(False, ["AAPL"])
-    with pytest.raises(DeliveryError, match=r"address 1 of NOTIFY_URLS \(nosuch\)") as told:
+    reports.evaluate(False, ["AAPL"])
+    with pytest.raises(DeliveryError, match=r"address 1 of NOTIFY_URLS \(nosuch\)") as raised:
         reports.tick()
-    assert "my-secret" not in str(told.value)
+    assert "my-secret" not in str(raised.value)

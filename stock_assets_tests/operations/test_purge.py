@@ -21,7 +21,7 @@ KEEP = Keep(runs=timedelta(days=30), verdicts=timedelta(days=3), ticks=timedelta
 
 
 class History:
-    """A Dagster instance with something behind it; `after` looks at it from days later."""
+    """A Dagster instance with runs and evaluations, which `purge` cleans up as if it were days later."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: CodeLocationSettings) -> None:
         self.instance = instance
@@ -40,7 +40,7 @@ class History:
 
         return job.execute_in_process(instance=self.instance).run_id
 
-    def judge(self, times: int, check: str = "prices_are_fresh") -> None:
+    def evaluate(self, times: int, check: str = "prices_are_fresh") -> None:
         for _ in range(times):
             self.instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(asset_key=PRICES, check_name=check, passed=True)
@@ -55,7 +55,7 @@ class History:
         with self.instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
             return int(connection.execute(text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
 
-    def verdicts(self) -> int:
+    def evaluations(self) -> int:
         return self.count("event_logs", "dagster_event_type = 'ASSET_CHECK_EVALUATION'")
 
 
@@ -66,20 +66,20 @@ def history(postgres_server: StackSettings, instance: dg.DagsterInstance) -> His
     return History(instance, settings)
 
 
-def test_minutely_verdicts_go_after_three_days_and_the_newest_of_each_check_stays(history: History) -> None:
-    history.judge(25)
-    history.judge(3, check="no_dead_letters")
+def test_evaluations_are_deleted_after_three_days_and_the_newest_of_each_check_stays(history: History) -> None:
+    history.evaluate(25)
+    history.evaluate(3, check="no_dead_letters")
     assert history.purge(2) == {"messages": 0}
-    assert history.verdicts() == 28
+    assert history.evaluations() == 28
     assert history.purge(4)["verdicts"] == 26
-    assert history.verdicts() == history.count("asset_check_executions") == 2
+    assert history.evaluations() == history.count("asset_check_executions") == 2
     key = dg.AssetCheckKey(PRICES, "prices_are_fresh")
     [newest] = history.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
     assert newest.evaluation is not None
     assert newest.evaluation.passed
 
 
-def test_old_runs_go_with_their_events_and_logs(history: History) -> None:
+def test_old_runs_are_deleted_with_their_events_and_logs(history: History) -> None:
     old, newest = history.run(PRICES), history.run(PRICES)
     logs = Path(history.instance.compute_log_manager._base_dir) / old  # type: ignore[attr-defined]
     assert logs.is_dir()
@@ -106,7 +106,7 @@ def test_the_newest_run_of_a_job_stays_however_old_it_is(history: History) -> No
     assert history.instance.has_run(other)
 
 
-def test_old_ticks_go_and_the_newest_of_each_sensor_stays(history: History) -> None:
+def test_old_ticks_are_deleted_and_the_newest_of_each_sensor_stays(history: History) -> None:
     record_sensor(history.instance, "evaluate_checks")
     now = datetime.now(UTC)
     for days_ago in (9, 8, 3, 1):

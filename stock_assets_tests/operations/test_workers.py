@@ -1,4 +1,4 @@
-"""Whether the process of a run lives, of real processes that Dagster's books name."""
+"""Whether the worker of a run is alive, with real processes that Dagster has a record of."""
 
 import subprocess
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
     return instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
 
 
-def test_a_worker_that_lives(
+def test_a_worker_that_is_alive(
     instance: dg.DagsterInstance, run: dg.DagsterRun, process: subprocess.Popen[bytes]
 ) -> None:
-    assert not workers.worker_is_gone(instance, run.run_id), "nobody has said yet which it is"
+    assert not workers.worker_is_gone(instance, run.run_id), "its process id is not recorded yet"
     record_worker(instance, run, process.pid)
     assert not workers.worker_is_gone(instance, run.run_id)
 
@@ -45,7 +45,7 @@ def test_a_worker_that_was_killed(
     assert workers.worker_is_gone(instance, run.run_id)
 
 
-def test_a_worker_whose_number_is_another_programs_now(
+def test_a_worker_whose_process_id_another_program_has_now(
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,
     process: subprocess.Popen[bytes],
@@ -53,5 +53,5 @@ def test_a_worker_whose_number_is_another_programs_now(
 ) -> None:
     record_worker(instance, run, process.pid)
     in_a_minute = clock.now() + timedelta(minutes=1)
-    monkeypatch.setattr(workers, "now", lambda: in_a_minute)  # the process is younger than what was told
+    monkeypatch.setattr(workers, "now", lambda: in_a_minute)  # the process is younger than the record
     assert workers.worker_is_gone(instance, run.run_id)

@@ -42,21 +42,21 @@ _ACTIVE = (*_QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, Dagste
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Compares what should live (coverage, messages not yet stored), what Dagster believes (runs) and what is true "
-        "(locks, heartbeats); starts, drains, ends or waits. Stop it to stop the platform's work."
+        "Compares which programs should run (by coverage and by messages not stored yet) with Dagster's runs and "
+        "with locks and heartbeats; starts, drains or fails runs, or waits. Stop it to stop the platform's work."
     ),
 )
 def run_programs(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, postgres: PostgresResource
 ) -> dg.SensorResult:
-    """Gather, ask `reconcile`, act."""
+    """Gather the state, let `reconcile` decide, and act."""
     settings, moment = code_location(), clock.now()
-    actual = {role: _actual(context.instance, settings, role, moment) for role in Role}
+    observed = {role: _observed(context.instance, settings, role, moment) for role in Role}
     due = make_source(settings).is_due(read_coverage(postgres.engine), moment)
-    should_live = desired_state(
-        due, actual[Role.PRODUCER].locked, message_lag(settings, kafka) + quote_message_lag(settings, kafka)
+    desired = desired_state(
+        due, observed[Role.PRODUCER].locked, message_lag(settings, kafka) + quote_message_lag(settings, kafka)
     )
-    decisions = reconcile(should_live, actual, moment)
+    decisions = reconcile(desired, observed, moment)
     for decision in decisions:
         _act(context, settings, decision)
     starts = [d for d in decisions if d.action is Action.START]
@@ -71,7 +71,7 @@ def run_programs(
     )
 
 
-def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> ObservedState:
+def _observed(instance: DagsterInstance, settings: CodeLocationSettings, role: Role, now: datetime) -> ObservedState:
     records = instance.get_run_records(RunsFilter(job_name=JOB_OF[role], statuses=list(_ACTIVE)))
     failed = instance.get_run_records(
         RunsFilter(job_name=JOB_OF[role], statuses=[DagsterRunStatus.FAILURE], updated_after=now - FORGET_FAILURES),
@@ -83,24 +83,24 @@ def _actual(instance: DagsterInstance, settings: CodeLocationSettings, role: Rol
         runs=[_active(instance, record, now, look_for_worker=not locked) for record in records],
         locked=locked,
         heartbeat=heartbeat.read_heartbeat(state),
-        failures=_ends(failed),
+        failures=_crash_times(failed),
     )
 
 
 def _active(instance: DagsterInstance, record: dg.RunRecord, now: datetime, *, look_for_worker: bool) -> ActiveRun:
     run = record.dagster_run
-    if run.status in _QUEUED:  # it has no process yet and can't be dead
+    if run.status in _QUEUED:  # no process yet
         return ActiveRun(run.run_id, now)
     return ActiveRun(run.run_id, _started(record), look_for_worker and worker_is_gone(instance, run.run_id))
 
 
 def _started(record: dg.RunRecord) -> datetime:
-    """When its process was started: a run may have lain in the queue for long before."""
+    """When its process was started, which may be long after it was queued."""
     return datetime.fromtimestamp(record.start_time, UTC) if record.start_time else record.update_timestamp
 
 
-def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
-    """When runs have crashed: not those that another one at work has sent away."""
+def _crash_times(records: Sequence[dg.RunRecord]) -> list[datetime]:
+    """When runs have crashed, without those that a running program's lock has refused."""
     return [
         datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time and not r.dagster_run.tags.get(SENT_AWAY)
     ]
@@ -109,7 +109,7 @@ def _ends(records: Sequence[dg.RunRecord]) -> list[datetime]:
 def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, decision: RunDecision) -> None:
     if decision.action is Action.DRAIN:
         program_control.request_drain(settings.state_of(PROGRAM_OF[decision.role]))
-    if decision.action is Action.KEEP:  # there is work again: an earlier request is not meant any more
+    if decision.action is Action.KEEP:  # there is work again: an earlier request no longer holds
         program_control.clear_drain_request(settings.state_of(PROGRAM_OF[decision.role]))
     if decision.action is Action.FAIL:
         fail_run(context.instance, decision.run_id, decision.reason)

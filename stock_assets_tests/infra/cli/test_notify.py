@@ -27,7 +27,7 @@ def test_each_address_gets_a_message_and_a_dead_one_is_named(terminal: Terminal)
     code, out, err = terminal.run("notify", "--test", NOTIFY_URLS=inbox.url)
     assert code == Exit.FAILED
     assert "500" in out
-    assert "1 of 1 addresses could not be told" in err
+    assert "1 of 1 addresses did not take the message" in err
     inbox.close()
 
 
@@ -48,11 +48,11 @@ def test_an_address_of_the_environment_reaches_dagsters_programs_as_a_secret(mon
     assert told.notify_urls.get_secret_value() == "json://127.0.0.1:9/a"
 
 
-def test_what_nobody_was_named_for_is_not_called_delivered() -> None:
+def test_a_notification_without_an_address_is_not_called_delivered() -> None:
     written = Notification(
         "check", NOON, NotificationKind.BEGAN, Severity.WARNING, "prices_are_plausible warns", "", NOON
     )
     assert delivery_of(written) == "no: not tried yet"
     assert delivery_of(replace(written, error="500")) == "no: 500"
-    assert delivery_of(replace(written, delivered_at=NOON)) == "to nobody: NOTIFY_URLS named none"
+    assert delivery_of(replace(written, delivered_at=NOON)) == "to nobody: NOTIFY_URLS named no address"
     assert delivery_of(replace(written, delivered_at=NOON, told=("json",))) == "2026-11-20 12:00:00Z"

@@ -1,4 +1,4 @@
-"""What the checks said last, and Dagster's runs, for those who can't ask Dagster."""
+"""The newest evaluation of each check, and Dagster's runs, for readers without access to Dagster."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ def upgrade() -> None:
             "since",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="when it was first judged so, without a break",
+            comment="since when every evaluation has had this result",
         ),
         comment="The newest verdict of each asset check.",
     )
