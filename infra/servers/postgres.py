@@ -18,7 +18,7 @@ from infra.host import secrets
 from infra.host.errors import Exit, StackError
 from infra.host.secrets import Secrets
 from infra.settings import HOST, StackSettings, service_environment
-from infra.supervise.service import Service, guard_command, guarded
+from infra.supervise.service import Service, launch_spec, launcher_command
 from spark_streaming.contract.schema import SourceNames
 
 NAME = "postgres"
@@ -119,8 +119,8 @@ def _initdb(data: Path, passwords: Path, user: str | None, may_read_all: bool) -
         str(program("initdb")), "-D", str(data), "-U", SUPERUSER, f"--pwfile={passwords}", "-k", "-E", "UTF8",
         "--auth=scram-sha-256", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8",
     )  # fmt: skip
-    spec = guarded(command, service_environment(), Path("/"), user=user, may_read_all=may_read_all)
-    done = subprocess.run(guard_command(spec), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    spec = launch_spec(command, service_environment(), Path("/"), user=user, may_read_all=may_read_all)
+    done = subprocess.run(launcher_command(spec), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode == 0:
         return
     closed = ""

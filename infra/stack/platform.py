@@ -23,7 +23,7 @@ from infra.servers import dagster, jars
 from infra.settings import StackSettings
 from infra.stack import state, storage_metrics
 from infra.stack.servers import Servers
-from infra.supervise.service import guard_command, guarded
+from infra.supervise.service import launch_spec, launcher_command
 from infra.supervise.supervisord import Status, supervisor_of
 from infra.supervise.watchdog import Watchdog
 
@@ -124,8 +124,8 @@ class Platform:
             StackError: a service died for good meanwhile.
         """
         command = (sys.executable, "-m", module, *arguments)
-        spec = guarded(command, dagster.environment(self.settings), dagster.working_directory())
-        with subprocess.Popen(guard_command(spec), stdin=subprocess.DEVNULL) as process:
+        spec = launch_spec(command, dagster.environment(self.settings), dagster.working_directory())
+        with subprocess.Popen(launcher_command(spec), stdin=subprocess.DEVNULL) as process:
             try:
                 self.watch(lambda: process.poll() is not None)
             finally:

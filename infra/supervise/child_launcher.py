@@ -1,4 +1,4 @@
-"""Starts one program so that it can't outlive its parent: `python guard.py SPEC`, SPEC being JSON or a file of it.
+"""Starts one program so that it can't outlive its parent: `python child_launcher.py SPEC`, SPEC being JSON or its file.
 
 It imports the standard library alone and little of that, since every service waits for it. Keys of SPEC:
 
@@ -7,11 +7,17 @@ It imports the standard library alone and little of that, since every service wa
 - signal: what the program gets when the parent dies (Linux; elsewhere the orderly stop has to do)
 - user: run as this user, from root; null for no change
 - may_read_all: that user may enter and read every folder (CAP_DAC_READ_SEARCH), for a state folder under /root
-- group_seconds: null to become the program itself; a number to stay as its parent and to end, when the program is
-  gone or the parent is, everything that the program has started: politely for that many seconds, then by SIGKILL
+- group_seconds: null to become the program itself; a number to stay above it and to end, when the program is gone or
+  the parent is, everything that the program has started: by `signal`, and after that many seconds by SIGKILL
+- lock: with group_seconds, a file that is locked as long as any of this runs; null for none. It records the program's
+  process group, so that the next launcher can end what is left of a group whose launcher and keeper were both killed
+
+With group_seconds there are two processes above the program: the launcher, which the parent knows, and the keeper, its
+child. Each outlives a SIGKILL of the other and then ends the program and all that it has started.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import pwd
@@ -19,6 +25,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_CAP_AMBIENT = 1, 8, 36, 47  # linux/prctl.h
 _PR_CAP_AMBIENT_RAISE = 2
@@ -54,12 +63,12 @@ def _end_with_parent(parent: int, with_signal: int) -> None:
     if not _LINUX:
         return
     _prctl(_PR_SET_PDEATHSIG, with_signal)
-    if os.getppid() != parent:  # it went before we asked
+    if os.getppid() != parent:  # it ended before the request
         os.kill(os.getpid(), with_signal)
 
 
 def _wait_for_all(seconds: float) -> bool:
-    """Wait until nothing that was started is left; False when the time is over first."""
+    """Wait until no child is left; False when the time is over first."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -72,13 +81,23 @@ def _wait_for_all(seconds: float) -> bool:
         time.sleep(0.05)
 
 
-def _signal_all(number: int) -> None:
-    """Signal the group but for this process, and those children of it that have left the group."""
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _signal_all(group: int, number: int) -> None:
+    """Signal the group but for this process, and those children of this process that have left the group."""
     for pid in _children():
-        if os.getpgid(pid) != os.getpid():
-            os.kill(pid, number)
+        try:
+            outside = os.getpgid(pid) != group
+        except ProcessLookupError:
+            continue
+        if outside:
+            _signal(pid, number)
     before = signal.signal(number, signal.SIG_IGN)
-    os.killpg(0, number)
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
     signal.signal(number, before)
 
 
@@ -90,37 +109,125 @@ def _children() -> list[int]:
         return []
 
 
-def _end_all(polite: int, seconds: float) -> None:
+def _end_all(group: int, polite: int, seconds: float) -> None:
     if _wait_for_all(0):
         return
-    _signal_all(polite)
+    _signal_all(group, polite)
     if _wait_for_all(seconds):
         return
-    # Whose parent is killed becomes a child of ours, and is killed in the next round.
+    # The children of a killed process become children of this one, and are killed in the next round.
     while _children() and not _wait_for_all(0):
         for pid in _children():
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         _wait_for_all(0.1)
 
 
-def _stay(command: list[str], environment: dict[str, str], parent: int, polite: int, seconds: float) -> int:
-    if os.getpgid(0) != os.getpid():
-        os.setpgid(0, 0)
-    if _LINUX:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the program leaves behind becomes ours to end
-    guard = os.getpid()
+def _on_stop_signals(handler: Callable[..., None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+def _keep(command: list[str], environment: dict[str, str], launcher: int, polite: int, seconds: float) -> int:
+    """Run the program in a group of its own until it ends, or until a signal or the launcher's end stops it."""
+    keeper = os.getpid()
 
     def end(*_: object) -> None:
-        _end_all(polite, seconds)
+        _on_stop_signals(signal.SIG_IGN)  # once is enough
+        _end_all(keeper, polite, seconds)
         os._exit(128 + polite)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-    program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(guard, polite))
-    _end_with_parent(parent, signal.SIGTERM)
+    _on_stop_signals(end)
+    program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(keeper, polite))
+    _end_with_parent(launcher, signal.SIGTERM)
     code = program.wait()
-    _end_all(polite, seconds)
+    _on_stop_signals(signal.SIG_IGN)
+    _end_all(keeper, polite, seconds)
     return code if code >= 0 else 128 - code
+
+
+def _stay(spec: dict[str, Any], polite: int) -> int:
+    """Start the keeper with the program, and return the program's exit code once all of them are gone."""
+    launcher, parent, seconds = os.getpid(), spec["parent"], spec["group_seconds"]
+    _end_with_parent(parent, signal.SIGTERM)
+    record = _locked(spec["lock"]) if spec["lock"] else None
+    if _LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the program become children of the keeper, or of this
+    keeper = os.fork()
+    if keeper == 0:
+        code = 126
+        try:
+            os.setpgid(0, 0)
+            if _LINUX:
+                _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            if record is not None:
+                _write_record(record)
+            code = _keep(spec["command"], spec["environment"], launcher, polite, seconds)
+        except OSError as error:
+            print(f"could not start: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
+
+    _on_stop_signals(lambda *_: _signal(keeper, signal.SIGTERM))
+    code = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
+    _on_stop_signals(signal.SIG_IGN)
+    _end_all(keeper, polite, seconds)  # only where the keeper was killed
+    return code if code >= 0 else 128 - code
+
+
+def _locked(path: str) -> int:
+    """Lock the file once no former launcher or keeper holds it, and end what is left of the former group."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        record = json.loads(os.pread(file, 4096, 0))
+    except ValueError:  # a new file, or one that was not written to its end
+        return file
+    while left := _left_of(record):
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return file
+
+
+def _write_record(file: int) -> None:
+    """Record the group of this process, which leads it, in a way that no later process can be taken for it."""
+    record = {"group": os.getpid(), "boot": _boot_id()}
+    if found := _process(os.getpid()):
+        record |= {"session": found["session"], "started": found["started"]}
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps(record).encode(), 0)
+
+
+def _left_of(record: dict[str, Any]) -> list[int]:
+    """The processes that still belong to a recorded group."""
+    if "started" not in record or record["boot"] != _boot_id():
+        return []
+    found = (_process(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208
+    return [one["pid"] for one in found if one and _is_of(one, record)]
+
+
+def _is_of(process: dict[str, int], record: dict[str, Any]) -> bool:
+    same = process["group"] == record["group"] and process["session"] == record["session"]
+    return same and process["started"] >= record["started"] and not process["is_zombie"]
+
+
+def _process(pid: int) -> dict[str, int] | None:
+    """Group, session and start (in ticks since the boot) of a process; None where it is gone, or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return {"pid": pid, "is_zombie": fields[0] == b"Z", "group": int(fields[2]), "session": int(fields[3]),
+            "started": int(fields[19])}  # fmt: skip
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def main(argument: str) -> int:
@@ -129,18 +236,17 @@ def main(argument: str) -> int:
         with open(argument, encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes longer to import than all of this
             argument = file.read()
     spec = json.loads(argument)
-    parent = spec["parent"]
     # A background job of a shell without job control hands down an ignored SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     os.chdir(spec["directory"])
     if spec["user"]:
         _become(spec["user"], spec["may_read_all"])
-    command, environment, polite = spec["command"], spec["environment"], signal.Signals(spec["signal"])
+    polite = signal.Signals(spec["signal"])
     if spec["group_seconds"] is None:
-        _end_with_parent(parent, polite)  # after the change of user, which clears it
-        os.execvpe(command[0], command, environment)  # noqa: S606 - the guard becomes the program
-    return _stay(command, environment, parent, polite, spec["group_seconds"])
+        _end_with_parent(spec["parent"], polite)  # after the change of user, which clears it
+        os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606 - this process becomes the program
+    return _stay(spec, polite)
 
 
 if __name__ == "__main__":

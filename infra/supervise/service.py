@@ -31,7 +31,7 @@ class Service:
     starts_others: bool = False  # its descendants are ended with it
 
 
-def guarded(
+def launch_spec(
     command: tuple[str, ...],
     environment: Mapping[str, str],
     directory: Path,
@@ -40,9 +40,10 @@ def guarded(
     user: str | None = None,
     may_read_all: bool = False,
     group_seconds: int | None = None,
+    lock: Path | None = None,
     parent: int | None = None,
 ) -> str:
-    """The guard's SPEC, as JSON; `parent` is the process that will start the guard, by default this one."""
+    """The SPEC of infra/supervise/child_launcher.py, as JSON; `parent` starts the launcher: by default this process."""
     return json.dumps(
         {
             "command": command,
@@ -53,18 +54,19 @@ def guarded(
             "user": user,
             "may_read_all": may_read_all,
             "group_seconds": group_seconds,
+            "lock": str(lock) if lock else None,
         }
     )
 
 
-def guard_command(spec: str) -> list[str]:
-    """The command that starts what `spec` (JSON, or the path of a file of it) tells."""
+def launcher_command(spec: str) -> list[str]:
+    """The command that starts the program of `spec`: JSON, or the path of a file of it."""
     return [sys.executable, "-I", "-S", child_launcher.__file__, spec]
 
 
-def spec_of(service: Service, parent: int) -> str:
-    """The guard's SPEC of a service that the process `parent` will start, as JSON."""
-    return guarded(
+def service_launch_spec(service: Service, parent: int, lock: Path) -> str:
+    """The launcher's SPEC, as JSON, of a service that the process `parent` will start; `lock` is held while it runs."""
+    return launch_spec(
         service.command,
         service.environment,
         service.directory,
@@ -72,5 +74,6 @@ def spec_of(service: Service, parent: int) -> str:
         user=service.user,
         may_read_all=service.may_read_all,
         group_seconds=max(1, service.stop_seconds - 5) if service.starts_others else None,
+        lock=lock if service.starts_others else None,
         parent=parent,
     )

@@ -23,7 +23,7 @@ import psutil
 from infra.host.errors import Exit, StackError, StoppedError, last_lines
 from infra.host.private_files import private_folder, write_private
 from infra.settings import service_environment
-from infra.supervise.service import Service, guard_command, guarded, spec_of
+from infra.supervise.service import Service, launch_spec, launcher_command, service_launch_spec
 from infra.supervise.supervisord import Status, api, configuration, levels, statuses
 
 _SOCKET = "supervisor.sock"
@@ -61,11 +61,11 @@ class Supervisor:
         socket = self.socket.relative_to(self.home) if self.socket.is_relative_to(self.home) else self.socket
         write_private(self.home / "run" / "supervisord.conf", configuration(self.services.values(), socket))
         command = (sys.executable, "-m", "supervisor.supervisord", "-c", "run/supervisord.conf")
-        spec = guarded(command, service_environment(), self.home)
+        spec = launch_spec(command, service_environment(), self.home)
         with (self.home / "logs" / "supervisord.out").open("wb") as output:
             self._process = subprocess.Popen(
                 # A session of its own, so that Ctrl-C reaches `stocks up` alone, which then stops things in order.
-                guard_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                launcher_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )  # fmt: skip
         end = time.monotonic() + 30
         while not self._answers():
@@ -94,7 +94,8 @@ class Supervisor:
             StoppedError: a stop was requested meanwhile.
         """
         service = self.services[name]
-        write_private(self.home / "run" / f"{name}.json", spec_of(service, self.pid))
+        run = self.home / "run"
+        write_private(run / f"{name}.json", service_launch_spec(service, self.pid, run / f"{name}.lock"))
         rpc = api(self.socket)
         if rpc.getProcessInfo(name)["statename"] not in ("RUNNING", "STARTING"):
             rpc.startProcess(name, False)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from infra.supervise.service import Service, guard_command
+from infra.supervise.service import Service, launcher_command
 
 # A service that dies within so many seconds is started again after a pause, a second longer each time; five such deaths
 # in a row, which is five in about a minute, and it is given up. One that has lived longer is started again at once.
@@ -56,14 +56,14 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
     for service in services:
         parser[f"program:{service.name}"] = {
             "priority": str(level_of[service.name]),  # ended by a signal, supervisord stops the highest first
-            "command": _plain(shlex.join(guard_command(f"run/{service.name}.json"))),
+            "command": _plain(shlex.join(launcher_command(f"run/{service.name}.json"))),
             "autostart": "false",
             "autorestart": "true",
             "startsecs": str(START_SECONDS),
             "startretries": str(START_TRIES),
             "stopsignal": service.stop_signal.name.removeprefix("SIG"),
             "stopwaitsecs": str(service.stop_seconds),
-            # To stop its children is for a service itself, or its guard; killed they are all together.
+            # A service, or its launcher, stops its own children; SIGKILL goes to all of the group.
             "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
@@ -106,11 +106,16 @@ def _state(info: Mapping[str, Any]) -> str:
     return "RUNNING" if has_come_up else str(info["statename"])
 
 
+def is_supervisor_of(command: Iterable[str], directory: str, home: str) -> bool:
+    """Whether a process with this command and working directory is the supervisord of a state folder."""
+    return "supervisor.supervisord" in command and directory == home
+
+
 def supervisor_of(home: Path) -> psutil.Process | None:
     """The supervisord that works for a state folder, if there is one."""
     try:
         process = psutil.Process(int((home / "run" / "supervisord.pid").read_text()))
-        return process if "supervisor.supervisord" in process.cmdline() and process.cwd() == str(home) else None
+        return process if is_supervisor_of(process.cmdline(), process.cwd(), str(home.resolve())) else None
     except (OSError, ValueError, psutil.Error):
         return None
 

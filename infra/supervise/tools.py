@@ -11,7 +11,7 @@ from pathlib import Path
 from infra.host.errors import Exit, StackError, StoppedError, last_lines
 from infra.host.progress import Step
 from infra.settings import service_environment, tool_environment
-from infra.supervise.service import guard_command, guarded
+from infra.supervise.service import launch_spec, launcher_command
 
 JAVA_VERSIONS = (17, 21)  # what Spark 4.2 is tested with
 
@@ -79,11 +79,11 @@ def run_tool(
     Raises:
         StoppedError: `stop` was set meanwhile; the command and what it had started are gone.
     """
-    spec = guarded(tuple(command), environment or tool_environment(), directory, group_seconds=5)
+    spec = launch_spec(tuple(command), environment or tool_environment(), directory, group_seconds=5)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            guard_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            launcher_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     while True:
         try:

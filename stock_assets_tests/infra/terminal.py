@@ -53,7 +53,7 @@ class Terminal:
     def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of `stocks` with arguments."""
         process = self.start(*arguments, **more)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def up(self, **more: str) -> subprocess.Popen[str]:

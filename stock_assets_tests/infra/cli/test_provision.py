@@ -23,7 +23,7 @@ from infra.host.ports import accepts_connections
 from infra.host.progress import Progress
 from infra.servers import influxdb, jars, kafka, postgres
 from infra.settings import StackSettings
-from infra.supervise.service import guard_command, guarded
+from infra.supervise.service import launch_spec, launcher_command
 from infra.supervise.supervisor import Supervisor
 from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.infra.test_containers import COMPOSE, SERVICES
@@ -80,8 +80,8 @@ class Containers:
         words = tuple(self.here(word) for word in SERVICES[name]["command"])
         number = signal.Signals[SERVICES[name]["stop_signal"]]
         program = (str(PROGRAMS / words[0]), *words[1:])
-        spec = guarded(program, self.environment(name), self.folder, stop_signal=number, group_seconds=30)
-        return subprocess.Popen(guard_command(spec), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        spec = launch_spec(program, self.environment(name), self.folder, stop_signal=number, group_seconds=30)
+        return subprocess.Popen(launcher_command(spec), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def is_healthy(self, name: str) -> bool:
         return self.run(name, "healthcheck").returncode == 0
