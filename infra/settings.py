@@ -8,7 +8,7 @@ import platformdirs
 from pydantic import Field, SecretStr, field_validator
 
 from spark_streaming.contract.schema import Source, SourceNames, names_of
-from stock_assets.settings import SharedSettings
+from stock_assets.settings import SharedSettings, demand_name
 
 HOST = "127.0.0.1"  # the servers of the stack are for this machine alone
 
@@ -45,10 +45,15 @@ class StackSettings(SharedSettings):
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_code_port: int = Field(3002, description="port of Dagster's code server")
     grafana_port: int = Field(3000, description="port of Grafana")
-    grafana_url: str | None = Field(None, description="an installed Grafana, for `stocks grafana provision`")
+    grafana_url: str | None = Field(None, description="an installed Grafana, for `stocks grafana install`")
     grafana_token: SecretStr | None = Field(None, description="of a service account there, with the role Admin")
     grafana_alert_url: str | None = Field(None, description="where Grafana posts its alerts; none: nowhere")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars; none: the stack's own")
+
+    @field_validator("stocks_cache", mode="before")
+    @classmethod
+    def _named_cache(cls, cache: object) -> object:
+        return demand_name(cache)
 
     @field_validator("stocks_cache")
     @classmethod

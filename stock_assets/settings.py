@@ -28,12 +28,24 @@ from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TO
 SECRETS_DIR = Path("/run/secrets")  # where containers have them
 
 
+def demand_name(folder: object) -> object:
+    """The folder as it is named; an empty name, which would mean the working directory, is an error."""
+    if isinstance(folder, str) and not folder.strip():
+        raise ValueError("the name of the folder is empty: name one, or unset it for the default")
+    return folder
+
+
 class _Where(BaseSettings):
     """Where the state lives: asked first, because more values are read from there."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
     stocks_home: Path = Path(".stocks")
     secrets_dir: Path = SECRETS_DIR
+
+    @field_validator("stocks_home", "secrets_dir", mode="before")
+    @classmethod
+    def _named(cls, folder: object) -> object:
+        return demand_name(folder)
 
     @property
     def absolute(self) -> Path:
@@ -67,6 +79,11 @@ class SharedSettings(BaseSettings):
         None, description="folder of the stream's lock, heartbeat and checkpoint; none: below STOCKS_HOME"
     )
 
+    @field_validator("stocks_home", "secrets_dir", mode="before")
+    @classmethod
+    def _named(cls, folder: object) -> object:
+        return demand_name(folder)
+
     @field_validator("stocks_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -99,7 +116,8 @@ class SharedSettings(BaseSettings):
         files = [Path(".env")] + ([home / "stack.env"] if cls.reads_running_stack else [])
         dotenv = DotEnvSettingsSource(settings_cls, env_file=files)
         known = {**dotenv(), **env_settings(), **init}
-        source = Source(known.get("source", Source.YAHOO)).value
+        source = known.get("source", Source.YAHOO)
+        source = Source(source).value if source in set(Source) else Source.YAHOO.value  # the field's check reports it
         # What was given as a file wins over what the stack made itself: the last one counts.
         folders = [home / "secrets", home / "secrets" / source, Path(known.get("secrets_dir", SECRETS_DIR))]
         secrets = SecretsSettingsSource(settings_cls, secrets_dir=[f for f in folders if f.is_dir()])

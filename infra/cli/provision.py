@@ -33,12 +33,15 @@ def jars() -> None:
 
 @app.command("secrets")
 def make_secrets(
-    postgres: Annotated[Path, typer.Option(help="Folder for the secret that PostgreSQL's container reads.")],
+    postgres: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder for the secret that PostgreSQL's container reads."),
+    ],
 ) -> None:
     """Make the secrets with which servers start; those that are there stay as they are."""
     with plain_errors():
         settings = ProvidedServersSettings()
-        home.claim(settings.stocks_home)
+        _claim(settings)
         keep = Secrets(settings.stocks_home)
         keep.made(secrets.POSTGRES_SUPERUSER_PASSWORD)
         keep.hand_out(secrets.POSTGRES_SUPERUSER_PASSWORD, postgres)
@@ -47,7 +50,10 @@ def make_secrets(
 
 @app.command()
 def servers(
-    grafana: Annotated[Path | None, typer.Option(help="Folder for what Grafana's container reads.")] = None,
+    grafana: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder for what Grafana's container reads."),
+    ] = None,
 ) -> None:
     """Make topics, buckets, tokens, roles and tables, and Dagster's configuration. What is there stays as it is."""
     with plain_errors(), Progress() as progress:
@@ -57,7 +63,7 @@ def servers(
         from infra.stack.servers import write_stack_env
 
         settings = ProvidedServersSettings()
-        home.claim(settings.stocks_home)
+        _claim(settings)
         write_stack_env(settings, {"STACK_STARTED_AT": datetime.now(UTC).isoformat()})
         with progress.step(f"topics at {settings.kafka_address}"), _reaching("Kafka", settings.kafka_address):
             kafka.create_topics(settings, settings.names)
@@ -74,6 +80,14 @@ def servers(
             _hand_out(grafana)
         state.mark_provisioned(settings.stocks_home)
         errors.print(f"Kafka, InfluxDB and PostgreSQL are ready for {settings.source}.", markup=False)
+
+
+def _claim(settings: ProvidedServersSettings) -> None:
+    if problem := home.layout_problem(settings.stocks_home):
+        raise StackError(problem, Exit.OTHER_VERSION)
+    if problem := home.ownership_problem(settings.stocks_home):
+        raise StackError(f"{problem}. Set STOCKS_HOME to a new or empty folder.", Exit.HOME_UNUSABLE)
+    home.claim(settings.stocks_home)
 
 
 def _migrate(settings: ProvidedServersSettings) -> None:

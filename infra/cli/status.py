@@ -15,6 +15,7 @@ from infra.host.errors import Exit, StackError
 from infra.host.progress import Progress
 from infra.settings import RunningStackSettings
 from infra.stack import state
+from infra.stack.activity import is_running
 from infra.supervise.supervisor import end_processes
 from infra.supervise.supervisord import Status, statuses
 from spark_streaming.contract.heartbeat import read_heartbeat
@@ -28,7 +29,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as J
     with plain_errors():
         settings = RunningStackSettings()
         home = settings.stocks_home
-        running = state.read(home) if is_locked(state.run_folder(home)) else None
+        running = state.read(home) if is_running(home) else None
         found = _statuses(running)
     healthy = running is not None and running.phase is state.Phase.READY
     healthy = healthy and all(status.state == "RUNNING" for status in found)
@@ -54,7 +55,7 @@ def down() -> None:
     with plain_errors():
         home = RunningStackSettings().stocks_home
         running = state.read(home)
-        if running is None or not is_locked(state.run_folder(home)):
+        if running is None or not is_running(home):
             errors.print(f"Nothing runs for {home}.")
             return
         process = psutil.Process(running.pid)
@@ -62,7 +63,7 @@ def down() -> None:
         os.kill(running.pid, signal.SIGTERM)
         end = time.monotonic() + _PATIENCE_SECONDS
         with Progress() as progress, progress.step("stopping"):
-            while is_locked(state.run_folder(home)):
+            while is_running(home):
                 if time.monotonic() > end:
                     raise StackError(
                         f"process {running.pid} did not end within {_PATIENCE_SECONDS} s. `kill -9 {running.pid}` "

@@ -146,13 +146,14 @@ def _up(
         for finding in found:
             if finding.doubtful:
                 progress.line(f"{finding.name}: {finding.detail}. {finding.remedy}")
+        home.claim(settings.stocks_home)  # before anything else is written there
         try:
             lock = ProcessLock(state.run_folder(settings.stocks_home)).__enter__()
         except AlreadyRunningError:
             raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING) from None
         platform = None
         try:
-            home.claim(settings.stocks_home)
+            home.claim(settings.stocks_home)  # again: a `stocks reset` may have ended just before the lock was taken
             put_large_aside(settings.stocks_home / "logs")
             wait_for_predecessor(settings, progress)
             requirements.demand(requirements.findings(settings, with_dagster=with_dagster))
@@ -212,6 +213,7 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
     requirements.demand([requirements.home_finding(settings)])
     if is_locked(state.run_folder(settings.stocks_home)):  # before its log is opened again
         raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING)
+    home.claim(settings.stocks_home)
     log = private_folder(settings.stocks_home / "logs") / "up.log"
     keep_last(log)
     arguments = [argument for argument in sys.argv[1:] if argument not in ("-d", "--detach", "--json")]

@@ -1,4 +1,4 @@
-"""The folder of all state: whether this version may use it, and what in it is the stack's."""
+"""The folder of all state: whether this version may use it, and which entries in it are the stack's."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,15 @@ from infra.host.private_files import write_private
 LAYOUT = "1"  # raise it with a change that an older `stocks up` would take for damage
 LONGEST = 470  # bytes: SQLite, which InfluxDB uses, opens paths of up to 512, and the names below need their part
 
-# All that the stack has ever written there, the lock's folder last. What else lies in the folder is not ours.
+MARKER = ".stocks-home"  # only a folder with this file is ever deleted from
+_MARKER_TEXT = (
+    "This folder belongs to stocks, a market-data platform. `stocks reset` deletes what the stack wrote here.\n"
+)
+
+# All that the stack has ever written there; the folder of the lock and the marker come last.
 _OWN = (
     "kafka", "influxdb", "postgres", ".postgres-*", "state", "dagster", "grafana", "pictures", "secrets", "logs",
-    "stack.env", "version", "run",
+    "stack.env", "version", "run", MARKER,
 )  # fmt: skip
 
 
@@ -27,10 +32,50 @@ def layout_problem(home: Path) -> str | None:
     return f"{home} was written by {by}: its layout is {found[:20]!r}, and this version knows {LAYOUT}"
 
 
+def is_marked(home: Path) -> bool:
+    """Whether the folder has the marker, without which nothing in it is deleted."""
+    return (home / MARKER).is_file()
+
+
+def ownership_problem(home: Path) -> str | None:
+    """What keeps a start from writing into `home`: entries of the stack's names that someone else made; None for none.
+
+    A home of a version without a marker is recognised by its `version` and by what only the stack writes.
+    """
+    entries = belongings(home)
+    if not entries or is_marked(home) or _is_unmarked_home(home):
+        return None
+    names = ", ".join(entry.name for entry in entries)
+    return f"{home} is not a home of the stack, and holds {names}, which the stack would use and `stocks reset` delete"
+
+
+def _is_unmarked_home(home: Path) -> bool:
+    """Whether a version that wrote no marker made this home: its layout, and a file that only the stack writes."""
+    has_layout = _start_of(home / "version").strip() == LAYOUT
+    signs = (
+        "STOCK_PRICE_KAFKA_TOPIC=" in _start_of(home / "stack.env"),
+        "supervisor.rpcinterface" in _start_of(home / "run" / "supervisord.conf"),
+        _start_of(home / "run" / "lock").isdecimal(),  # a first start that failed has written no more
+        (home / "secrets" / "postgres_superuser_password").is_file(),
+    )
+    return has_layout and any(signs)
+
+
+def _start_of(file: Path) -> str:
+    """The first 4096 characters; empty where there is no such file."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as text:
+            return text.read(4096)
+    except OSError:
+        return ""
+
+
 def claim(home: Path) -> None:
-    """Write the layout into a home that this version may use."""
-    if not (home / "version").exists():
-        write_private(home / "version", f"{LAYOUT}\n")
+    """Write the marker and the layout into a home that this version may use."""
+    home.mkdir(parents=True, exist_ok=True)
+    for name, text in ((MARKER, _MARKER_TEXT), ("version", f"{LAYOUT}\n")):
+        if not (home / name).exists():
+            write_private(home / name, text)
 
 
 def length_problem(home: Path) -> str | None:
@@ -40,8 +85,8 @@ def length_problem(home: Path) -> str | None:
 
 
 def belongings(home: Path) -> list[Path]:
-    """What is the stack's own in `home`, in the order in which it is to be deleted."""
-    return [path for pattern in _OWN for path in sorted(home.glob(pattern))]
+    """The stack's own entries in `home`, in the order in which they are to be deleted."""
+    return [path for pattern in _OWN for path in sorted(home.glob(pattern))] if home.is_dir() else []
 
 
 def size_of(path: Path) -> int:

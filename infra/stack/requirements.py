@@ -94,6 +94,9 @@ def home_finding(settings: StackSettings) -> Finding:
     if problem := home.layout_problem(folder):
         way_out = "Use the version that wrote it, or name another folder by STOCKS_HOME."
         return Finding("STOCKS_HOME", False, problem, way_out, Exit.OTHER_VERSION)
+    if problem := home.ownership_problem(folder):
+        way_out = "Set STOCKS_HOME to a new or empty folder."
+        return Finding("STOCKS_HOME", False, problem, way_out, Exit.HOME_UNUSABLE)
     return Finding("STOCKS_HOME", True, str(folder))
 
 

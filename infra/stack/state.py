@@ -69,9 +69,7 @@ def write(home: Path, running: Running) -> None:
 
 
 def read(home: Path) -> Running | None:
-    """What was told last; None where no stack has ever run, or the file can't be understood. Whether it still runs, the
-    lock knows.
-    """
+    """What a `stocks up` wrote last; None where there is nothing that can be read. The lock tells whether it runs."""
     return read_state(run_folder(home) / "up.json", Running, _check)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.host import clock, disk, home, install_hints, secrets
-from infra.host.errors import Exit, StackError, of_the_disk
+from infra.host.errors import Exit, StackError, file_problem
 from infra.host.secrets import Secrets
 from infra.servers import influxdb_build, kafka
 from infra.servers.dagster import fill_in
@@ -139,7 +139,7 @@ def test_a_socket_that_does_not_fit_is_put_where_nobody_else_may_be(
      (OSError(errno.EPERM, "Operation not permitted"), None), (OSError("refused"), None)],
 )  # fmt: skip
 def test_what_fails_for_the_disk_is_told_from_other_failures(error: OSError, code: Exit | None) -> None:
-    meant = of_the_disk(error)
+    meant = file_problem(error)
     assert (meant.code if meant else None) == code
 
 

@@ -1,4 +1,4 @@
-"""Logs: followed across their rotation, thrown away when they are old; and an empty home again."""
+"""Logs: followed across their rotation, deleted when they are old."""
 
 import os
 import shutil
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from infra.host import logs
 from infra.host.errors import Exit
-from infra.host.home import belongings
 from infra.supervise.service import Service
 from infra.supervise.supervisor import Supervisor
 from stock_assets_tests.infra.terminal import Terminal, until
@@ -114,27 +113,9 @@ def test_a_home_without_logs_says_so(terminal: Terminal) -> None:
     assert "nothing has run there yet" in err
 
 
-def test_a_reset_asks_and_deletes_what_is_ours_alone(terminal: Terminal) -> None:
-    terminal.home.mkdir()
-    for name in ("kafka", "postgres", ".postgres-draft", "secrets", "logs", "run"):
-        (terminal.home / name).mkdir()
-        (terminal.home / name / "file").write_text("x")
-    mine = terminal.home / "my notes.txt"
-    mine.touch()
-    code, _, err = terminal.run("reset")  # nobody answers
-    assert code != 0
-    assert "all messages" in err
-    assert "Delete all of this?" in err
-    assert len(belongings(terminal.home)) == 6
-    assert terminal.run("reset", "--yes")[0] == 0
-    assert list(terminal.home.iterdir()) == [mine]
-    mine.unlink()
-    code, _, err = terminal.run("reset", "--yes")
-    assert code == 0
-    assert "holds nothing of the stack" in err
-
-
-def test_a_reset_leaves_no_empty_folder(terminal: Terminal) -> None:
-    (terminal.home / "logs").mkdir(parents=True)
-    assert terminal.run("reset", "--yes")[0] == 0
-    until(lambda: not terminal.home.exists(), 1)
+def test_colours_reach_a_terminal_and_no_pipe(terminal: Terminal) -> None:
+    folder = terminal.home / "logs"
+    folder.mkdir(parents=True)
+    (folder / "dagster-ui.log").write_text("\x1b[32m2026-11-20 14:30:00\x1b[0m - \x1b]0;title\x07done\x1b[K\n")
+    assert terminal.run("logs", "dagster-ui")[:2] == (0, "2026-11-20 14:30:00 - done\n")
+    assert terminal.run("logs")[1] == "dagster-ui | 2026-11-20 14:30:00 - done\n"

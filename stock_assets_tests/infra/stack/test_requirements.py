@@ -93,7 +93,8 @@ def test_a_home_that_is_a_file_is_refused(terminal: Terminal) -> None:
 
 
 def test_a_clock_that_jumped_back_is_remarked_on_by_the_doctor(terminal: Terminal) -> None:
-    (terminal.home / "run").mkdir(parents=True)
+    home.claim(terminal.home)
+    (terminal.home / "run").mkdir()
     (terminal.home / "run" / "up.json").touch()
     ahead = time.time() + 3600
     os.utime(terminal.home / "run" / "up.json", (ahead, ahead))
@@ -131,6 +132,7 @@ def test_a_disk_with_too_little_room_is_refused(terminal: Terminal) -> None:
 @needs_mounts
 def test_a_home_that_is_read_only_is_refused(terminal: Terminal) -> None:
     with disk(terminal, "100M") as folder:
+        home.claim(folder)
         (folder / "run").mkdir()
         (folder / "run" / "lock").touch()
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
