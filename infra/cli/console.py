@@ -1,22 +1,29 @@
-"""How the commands speak: answers on stdout, all else on stderr, and errors without a traceback."""
+"""How the commands print: answers on stdout, all else on stderr, and errors without a traceback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.host.errors import Exit, StackError, of_the_disk
+from infra.host.errors import Exit, StackError, file_problem
 from infra.stack.state import Running
 from infra.supervise.supervisord import Status
 from infra.views.banner import source_line
 
 answers = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_FLEXIBLE_WIDTH = 20  # least width of a column whose text may be broken
+_BORDER = 3  # characters between two columns
+_NO_LIMIT = 1_000  # characters of a line in a file or a pipe
 
 _WORDS = {"BACKOFF": "waits to start again", "FATAL": "given up"}
 _STYLES = {"RUNNING": "green", "STARTING": "yellow", "STOPPED": "dim", "STOPPING": "yellow"}
@@ -27,20 +34,38 @@ def plain_errors() -> Iterator[None]:
     """End the command with a message and an exit code where something is wrong with the machine or the settings."""
     try:
         yield
-    except StackError as error:
-        errors.print(f"[red]{escape(str(error))}[/red]")
-        raise typer.Exit(error.code) from None
-    except OSError as error:
-        if (meant := of_the_disk(error)) is None:
-            raise
-        errors.print(f"[red]{escape(str(meant))}[/red]")
-        raise typer.Exit(meant.code) from None
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"][:1]).upper()
-            text = f"{name}={problem['input']!s}: {problem['msg']}"
+            text = f"{name}={problem['input']!s}: {problem['msg'].removeprefix('Value error, ')}"
             errors.print(f"[red]{escape(text)}[/red]")
         raise typer.Exit(Exit.USAGE) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if (meaning := as_stack_error(error)) is None:
+            raise
+        errors.print(f"[red]{escape(str(meaning))}[/red]")
+        raise typer.Exit(meaning.code) from None
+
+
+def as_stack_error(error: Exception) -> StackError | None:
+    """What an exception means for a person; None for a fault of the program."""
+    if isinstance(error, StackError):
+        return error
+    if isinstance(error, SettingsError):
+        return StackError(f"{error}: {error.__cause__ or 'it has an odd value'}", Exit.USAGE)
+    if isinstance(error, UnicodeDecodeError):
+        text = f"A file is no text ({error}): look at .env, and at stack.env and secrets in STOCKS_HOME."
+        return StackError(text, Exit.HOME_UNUSABLE)
+    if (module := type(error).__module__.partition(".")[0]) == "builtins":
+        return file_problem(error) if isinstance(error, OSError) else None
+    # The clients take a second to import: only where one of them has failed, and is imported already.
+    if module not in ("alembic", "kafka", "psycopg2", "requests", "sqlalchemy"):
+        return None
+    from infra.cli.server_errors import server_error
+
+    return server_error(error)
 
 
 def service_table(running: Running, statuses: list[Status]) -> Table:
@@ -57,6 +82,43 @@ def service_table(running: Running, statuses: list[Status]) -> Table:
         style = _STYLES.get(state, "red")
         table.add_row(service.name, service.address, f"[{style}]{text}[/{style}]", str((status and status.pid) or ""))
     return table
+
+
+def print_fitted(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    optional: Sequence[str],
+    *,
+    title: str = "",
+    styles: Mapping[int, str] = MappingProxyType({}),
+) -> None:
+    """Print a table as wide as the terminal, or as wide as it needs to be where stdout is none.
+
+    Columns with `no_wrap` are never broken. On a narrow terminal the `optional` ones are left out, the first one first.
+    `styles` are those of rows, by number.
+    """
+    names = [str(column.header) for column in columns]
+    widths = {
+        name: max(cell_len(text) for text in (name, *(row[number] for row in rows)))
+        if column.no_wrap
+        else _FLEXIBLE_WIDTH
+        for number, (name, column) in enumerate(zip(names, columns, strict=True))
+    }
+    kept = columns_that_fit(widths, optional, answers.width) if answers.is_terminal else names
+    table = Table(*(columns[names.index(name)] for name in kept), title=title or None)
+    for number, row in enumerate(rows):
+        table.add_row(*(escape(row[names.index(name)]) for name in kept), style=styles.get(number))
+    answers.print(table, width=None if answers.is_terminal else _NO_LIMIT)
+
+
+def columns_that_fit(widths: Mapping[str, int], optional: Sequence[str], room: int) -> list[str]:
+    """The columns, by name and width, that fit into `room` characters once enough of the `optional` ones are gone."""
+    kept = list(widths)
+    for name in optional:
+        if sum(widths[one] + _BORDER for one in kept) + 1 <= room:
+            break
+        kept.remove(name)
+    return kept
 
 
 def short_path(path: Path) -> str:

@@ -1,6 +1,7 @@
-"""`stocks logs`: what the services and programs say."""
+"""`stocks logs`: the logs of the services and programs."""
 
 import os
+import re
 import sys
 import time
 from contextlib import suppress
@@ -14,10 +15,13 @@ from infra.host.errors import Exit, StackError
 from infra.host.logs import Tail, found
 from infra.settings import RunningStackSettings
 
+# CSI sequences (colours, cursor), OSC sequences (titles, links), and the other escapes of two characters.
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
 _Service = Annotated[
     str | None, typer.Argument(help="One of them: kafka, influxdb, postgres, producer, stream, …; default: all.")
 ]
-_Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")]
+_Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with the lines that are added, until Ctrl-C.")]
 _Lines = Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")]
 
 
@@ -46,12 +50,18 @@ def _chosen(logs: dict[str, Path], service: str | None, home: Path) -> dict[str,
     return {service: logs[service]}
 
 
+def without_colours(line: str) -> str:
+    """The line without the control sequences with which programs colour their terminal (ECMA-48)."""
+    return _SEQUENCE.sub("", line)
+
+
 def _pass_on(tail: Tail, path: Path, prefix: str) -> None:
-    with suppress(FileNotFoundError):  # thrown away meanwhile
+    colours = sys.stdout.isatty()
+    with suppress(FileNotFoundError):  # deleted meanwhile
         for line in tail.read(path):
-            sys.stdout.write(f"{prefix}{line}\n")
+            sys.stdout.write(f"{prefix}{line if colours else without_colours(line)}\n")
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+    except BrokenPipeError:  # as `| head` closes it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python reports it again when it exits
         raise typer.Exit(0) from None

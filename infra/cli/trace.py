@@ -1,15 +1,19 @@
 """`stocks trace`: where a bar is, from the source's answer to the database."""
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
-from infra.cli.console import answers, errors, plain_errors
+from infra.cli.console import answers, errors, plain_errors, print_fitted
 from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
 from infra.stack import state
+
+if TYPE_CHECKING:
+    from stock_assets.pipeline.tracing import TracedMessage
 
 
 def trace(
@@ -26,8 +30,25 @@ def trace(
     with plain_errors():
         home = RunningStackSettings().stocks_home
         if not state.is_up(home):
-            raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
+            raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
         _trace(symbol, when, as_json)
+
+
+def _print_messages(found: "Sequence[TracedMessage]", topic: str) -> None:
+    times = ("bar", "interval", "published at", "sent")
+    columns = [*(Column(name, no_wrap=True) for name in times), Column("what became of it", overflow="fold")]
+    rows = [
+        [
+            f"{row.start:%Y-%m-%d %H:%M:%SZ}",
+            row.interval,
+            f"partition {row.partition}, offset {row.offset}",
+            f"{row.sent_at:%Y-%m-%d %H:%M:%SZ}" if row.sent_at else "",
+            row.fate,
+        ]
+        for row in found
+    ]
+    lost = {number for number, row in enumerate(found) if row.is_lost}
+    print_fitted(columns, rows, ("sent", "interval"), title=topic, styles=dict.fromkeys(lost, "red"))
 
 
 def _trace(symbol: str, when: str, as_json: bool) -> None:
@@ -74,14 +95,8 @@ def _trace(symbol: str, when: str, as_json: bool) -> None:
     else:
         for line in told:
             answers.print(f"{symbol}, {line}", markup=False)
-        table = Table("bar", "interval", "published at", "sent", "what became of it", title=settings.names.topic)
-        for row in found:
-            sent = f"{row.sent_at:%Y-%m-%d %H:%M:%SZ}" if row.sent_at else ""
-            at = f"partition {row.partition}, offset {row.offset}"
-            style = "red" if row.is_lost else ""
-            table.add_row(f"{row.start:%Y-%m-%d %H:%M:%SZ}", row.interval, at, sent, row.fate, style=style)
         if found:
-            answers.print(table)
+            _print_messages(found, settings.names.topic)
         else:
             answers.print(
                 f"No message about {symbol} of {when} was ever published to {settings.names.topic}.", markup=False

@@ -16,8 +16,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from infra.cli.console import plain_errors
-from infra.host.errors import StackError
+from infra.cli.console import as_stack_error, plain_errors
 from spark_streaming.contract.clock import now
 
 if TYPE_CHECKING:
@@ -71,8 +70,10 @@ def _watch(
             begin = time.monotonic()
             try:
                 board = load_board(settings, symbols, now())
-            except StackError as error:  # a server starts again: what was seen last stays, and says that it is old
-                board = replace(board, problem=str(error))
+            except Exception as error:
+                if (meaning := as_stack_error(error)) is None:
+                    raise
+                board = replace(board, problem=str(meaning))  # a server starts again: the last board stays, marked old
 
 
 @contextmanager

@@ -29,12 +29,17 @@ class StackError(RuntimeError):
         self.code = code
 
 
-def of_the_disk(error: OSError) -> StackError | None:
-    """What the failure of a file means for a person; None where it isn't about a disk or a right."""
+_UNUSABLE = (
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
+def file_problem(error: OSError) -> StackError | None:
+    """What the failure of a file means for a person; None where it isn't about the disk, a path or a permission."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "STOCKS_HOME"
         return StackError(f"{name}: {error.strerror}. Make room and start again.", Exit.DISK_FULL)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
+    if error.errno in _UNUSABLE and error.filename:
         remedy = "Set STOCKS_HOME and STOCKS_CACHE to folders that you may write to."
         return StackError(f"{error.filename}: {error.strerror}. {remedy}", Exit.HOME_UNUSABLE)
     return None
