@@ -1,4 +1,4 @@
-"""`stocks dead-letters`: what was refused and why, putting it back once its cause is gone, and settling what stays."""
+"""`stocks dead-letters`: list rejected messages, requeue those whose cause is gone, dismiss others."""
 
 import json
 from collections import Counter
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Column
 
-from infra.cli.console import answers, errors, plain_errors
+from infra.cli.console import answers, errors, plain_errors, print_fitted
 from infra.host.errors import Exit, StackError
 from infra.settings import RunningStackSettings
 from infra.stack import state
@@ -19,40 +19,45 @@ if TYPE_CHECKING:
     from stock_assets.resources.kafka import KafkaResource
 
 app = typer.Typer(
-    name="dead-letters", help="Messages that can't be points: list, show, put back, dismiss.", no_args_is_help=True
+    name="dead-letters",
+    help="Messages that could not be stored: list, show, requeue, dismiss.",
+    no_args_is_help=True,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
 OfQuotes = Annotated[bool, typer.Option("--quotes", help="The quotes' topic instead of the bars'.")]
 OfReason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
-SettledToo = Annotated[bool, typer.Option("--all", help="Also those that are settled: put back, or dismissed.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Partition = Annotated[int | None, typer.Argument(help="That it had in the source's topic.")]
-Offset = Annotated[int | None, typer.Argument(help="That it had there.")]
+SettledToo = Annotated[bool, typer.Option("--all", help="Also those that are settled: requeued or dismissed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+Partition = Annotated[int | None, typer.Argument(help="The record's partition in the source's topic.")]
+Offset = Annotated[int | None, typer.Argument(help="The record's offset there.")]
+
+# Keys of the JSON that a requeue prints; scripts read them.
+_JSON_KEYS = {"REQUEUE": "replay", "ALREADY_REQUEUED": "back", "SUPERSEDED": "newer", "STILL_INVALID": "still"}
 
 
 @app.command("list")
-def list_letters(quotes: OfQuotes = False, settled: SettledToo = False, as_json: Json = False) -> None:
-    """Count the open letters of each reason. A record counts once, however often it was dead-lettered."""
+def list_dead_letters(quotes: OfQuotes = False, settled: SettledToo = False, as_json: Json = False) -> None:
+    """Count the open dead letters of each reason. A record counts once, however often it was dead-lettered."""
     with plain_errors():
         kafka, _, dead_letter_topic = _open(quotes)
         from stock_assets.pipeline.requeue_policy import DeadLetterFilter, group_dead_letters
 
-        letters, choice = _letters(kafka, dead_letter_topic), DeadLetterFilter(settled=settled)
-        groups = group_dead_letters(letter for letter in letters if letter in choice)
+        dead_letters, choice = _dead_letters(kafka, dead_letter_topic), DeadLetterFilter(settled=settled)
+        groups = group_dead_letters(dead_letter for dead_letter in dead_letters if dead_letter in choice)
     if as_json:
         print(json.dumps([vars(group) for group in groups], default=datetime.isoformat))
         return
-    state_too = ["state"] if settled else []
-    table = Table(Column("reason", no_wrap=True), *state_too, "records", "oldest", "newest", title=dead_letter_topic)
+    rows = []
     for group in groups:
         times = (f"{at:%Y-%m-%d %H:%M:%SZ}" if at else "" for at in (group.oldest, group.newest))
-        table.add_row(group.reason, *([group.state] if settled else []), f"{group.count:,}", *times)
-    hidden = 0 if settled else sum(letter.settlement is not None for letter in letters)
+        rows.append([group.reason, *([group.state] if settled else []), f"{group.count:,}", *times])
+    hidden = 0 if settled else sum(dead_letter.settlement is not None for dead_letter in dead_letters)
     if groups:
-        answers.print(table)
+        names = ["reason", *(["state"] if settled else []), "records", "oldest", "newest"]
+        print_fitted([Column(name, no_wrap=True) for name in names], rows, ("oldest",), title=dead_letter_topic)
     else:
-        answers.print(f"Nothing is {'open ' if hidden else ''}in {dead_letter_topic}.", markup=False)
+        answers.print(f"There are no {'open ' if hidden else ''}dead letters in {dead_letter_topic}.", markup=False)
     if hidden:
         answers.print(f"{hidden:,} settled: `--all` counts them too.", markup=False)
 
@@ -66,29 +71,30 @@ def show(
     settled: SettledToo = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 10,
 ) -> None:
-    """Show letters with key, value, reason and the place that they had; `show 2 1715` is one of them."""
+    """Show dead letters with topic, partition, offset, key, value and reason; `show 2 1715` shows one of them."""
     with plain_errors():
         kafka, _, dead_letter_topic = _open(quotes)
         from stock_assets.pipeline.requeue_policy import DeadLetterFilter, shown
 
         choice = DeadLetterFilter(reason, partition, offset, settled)
-        found = [letter for letter in _letters(kafka, dead_letter_topic, reason) if letter in choice]
-    for letter in found[-limit:]:
-        answers.print(f"{letter.topic}, partition {letter.partition}, offset {letter.offset}", style="bold")
+        found = [one for one in _dead_letters(kafka, dead_letter_topic, reason) if one in choice]
+    for one in found[-limit:]:
+        answers.print(f"{one.topic}, partition {one.partition}, offset {one.offset}", style="bold")
         for name, text in (
-            ("reason", f"{letter.reason}. {letter.error}"),
-            ("state", str(letter.settlement or "open")),
-            ("key", shown(letter.key)),
-            ("value", shown(letter.value)),
+            ("reason", f"{one.reason}. {one.error}"),
+            ("state", str(one.settlement or "open")),
+            ("key", shown(one.key)),
+            ("value", shown(one.value)),
         ):
             answers.print(f"  {name:7}{text}", markup=False)
     if not found:
-        errors.print("There is no such letter.")
+        errors.print("There is no such dead letter.")
     raise typer.Exit(0 if found else 1)
 
 
-@app.command("replay")
-def replay(
+@app.command("replay", hidden=True)  # its former name
+@app.command("requeue")
+def requeue(
     partition: Partition = None,
     offset: Offset = None,
     reason: OfReason = None,
@@ -96,11 +102,11 @@ def replay(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Put records back into the source's topic, byte for byte, where their cause is gone, and settle their letters.
+    """Send records to the source's topic again, byte for byte, where their cause is gone, and settle the dead letters.
 
-    None is put over a newer message about the same bar; what is skipped is said. The letters themselves stay: a topic
-    can't be taken from. One that was dismissed goes back where it is named by its place. A bar that is published in the
-    very moment of a replay may come before it: stop the producer.
+    A record never replaces a newer message about the same bar; what is skipped is listed. The dead letters stay in
+    their topic. A dismissed one is requeued only if partition and offset name it. A bar that the producer publishes
+    during a requeue may be replaced by an older one: stop the producer first.
     """
     with plain_errors():
         kafka, topic, dead_letter_topic = _open(quotes)
@@ -113,28 +119,27 @@ def replay(
             requeue_decisions,
         )
 
-        letters, choice = _letters(kafka, dead_letter_topic, reason), DeadLetterFilter(reason, partition, offset)
-        chosen = any(letter in choice for letter in letters)
+        dead_letters = _dead_letters(kafka, dead_letter_topic, reason)
+        choice = DeadLetterFilter(reason, partition, offset)
         with errors.status(f"reading {topic}"):
-            messages = kafka.messages(topic) if chosen else []
-            told = requeue_decisions(letters, choice, messages, datetime.now(UTC), QUOTES if quotes else BARS)
+            messages = kafka.messages(topic) if any(one in choice for one in dead_letters) else []
+            decided = requeue_decisions(dead_letters, choice, messages, datetime.now(UTC), QUOTES if quotes else BARS)
         if not dry_run:
-            # In this order: what breaks off in between is seen to be back by the next replay, and settled then.
-            send_back(kafka, topic, [letter for letter, fate in told if fate is RequeueDecision.REPLAY])
-            settle(
-                kafka, dead_letter_topic, [letter for letter, fate in told if fate.settles], SettlementOutcome.REPLAYED
-            )
-    counts = Counter(fate for _, fate in told)
+            # In this order: after an interruption in between, the next requeue finds the record and settles it then.
+            send_back(kafka, topic, [one for one, decision in decided if decision is RequeueDecision.REQUEUE])
+            settled = [one for one, decision in decided if decision.settles]
+            settle(kafka, dead_letter_topic, settled, SettlementOutcome.REPLAYED)
+    counts = Counter(decision for _, decision in decided)
     if as_json:
-        print(json.dumps({fate.name.lower(): counts[fate] for fate in RequeueDecision} | {"dry_run": dry_run}))
+        print(json.dumps({_JSON_KEYS[one.name]: counts[one] for one in RequeueDecision} | {"dry_run": dry_run}))
         return
-    for fate in RequeueDecision:
-        answers.print(f"{counts[fate]:,} {fate}", markup=False)
-    for letter, fate in told:
-        if fate is not RequeueDecision.REPLAY:
-            answers.print(f"  {_place(letter)}: {fate}", markup=False)
-    if not all(fate.settles for _, fate in told):
-        answers.print("`stocks dead-letters dismiss` settles those that are right to stay.", markup=False)
+    for decision in RequeueDecision:
+        answers.print(f"{counts[decision]:,} {decision}", markup=False)
+    for one, decision in decided:
+        if decision is not RequeueDecision.REQUEUE:
+            answers.print(f"  {_place(one)}: {decision}", markup=False)
+    if not all(decision.settles for _, decision in decided):
+        answers.print("`stocks dead-letters dismiss` settles those that were rejected for a good reason.", markup=False)
 
 
 @app.command("dismiss")
@@ -147,29 +152,29 @@ def dismiss(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Settle letters that are right to be refused: `dismiss 2 1715` one of them, `dismiss --reason …` all with it.
+    """Settle dead letters that nobody has to act on: `dismiss 2 1715` settles one, `dismiss --reason …` all with it.
 
-    They stay in their topic and in the books, and the check says no more of them.
+    They stay in their topic and in the accounting; the check no longer reports them.
     """
     with plain_errors():
         if offset is None and (reason is None or partition is not None):
-            raise StackError("say which: a partition and an offset, or a --reason", Exit.USAGE)
+            raise StackError("name a partition and an offset, or a --reason", Exit.USAGE)
         kafka, _, dead_letter_topic = _open(quotes)
         from stock_assets.pipeline.dead_letters import SettlementOutcome
         from stock_assets.pipeline.requeue_policy import DeadLetterFilter
 
         choice = DeadLetterFilter(reason, partition, offset)
-        found = [letter for letter in _letters(kafka, dead_letter_topic, reason) if letter in choice]
+        found = [one for one in _dead_letters(kafka, dead_letter_topic, reason) if one in choice]
         if not dry_run:
             settle(kafka, dead_letter_topic, found, SettlementOutcome.DISMISSED, note)
     if as_json:
         print(json.dumps({"dismissed": len(found), "dry_run": dry_run}))
     elif found:
-        for letter in found:
-            answers.print(f"  {_place(letter)}", markup=False)
+        for one in found:
+            answers.print(f"  {_place(one)}", markup=False)
         answers.print(f"{len(found):,} {'would be' if dry_run else 'are'} dismissed.", markup=False)
     else:
-        errors.print("There is no such letter that is open.")
+        errors.print("There is no such open dead letter.")
     raise typer.Exit(0 if found else 1)
 
 
@@ -177,7 +182,7 @@ def _open(quotes: bool) -> "tuple[KafkaResource, str, str]":
     """Kafka, the topic and its dead-letter topic."""
     home = RunningStackSettings().stocks_home
     if not state.is_up(home):
-        raise StackError(f"nothing runs for {home}: start it with `stocks up`, and ask again", Exit.FAILED)
+        raise StackError(f"nothing runs for {home}: start it with `stocks up`, and try again", Exit.FAILED)
     # Dagster's resources take two seconds to import: not for `stocks --help`.
     from stock_assets.resources.kafka import KafkaResource
     from stock_assets.settings import code_location
@@ -189,8 +194,8 @@ def _open(quotes: bool) -> "tuple[KafkaResource, str, str]":
     return kafka, names.topic, names.dead_letter_topic
 
 
-def _letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None = None) -> "list[DeadLetter]":
-    """All letters, settled or not; complains of a reason that is none."""
+def _dead_letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None = None) -> "list[DeadLetter]":
+    """All dead letters, settled or not; a StackError where `reason` is the name of no reason."""
     from stock_assets.pipeline.dead_letters import dead_letters_in
     from stock_assets.pipeline.requeue_policy import known_reason
 
@@ -201,30 +206,31 @@ def _letters(kafka: "KafkaResource", dead_letter_topic: str, reason: str | None 
     return dead_letters_in(kafka.messages(dead_letter_topic))
 
 
-def _place(letter: "DeadLetter") -> str:
-    return f"partition {letter.partition}, offset {letter.offset}, {letter.reason}"
+def _place(one: "DeadLetter") -> str:
+    return f"partition {one.partition}, offset {one.offset}, {one.reason}"
 
 
-def send_back(kafka: "KafkaResource", topic: str, letters: "Iterable[DeadLetter]") -> None:
-    """Publish the letters to the source's topic, and wait until Kafka has them."""
-    # Into the partition that it had: offsets of two partitions don't compare.
-    _publish(kafka, topic, [{"key": one.key, "value": one.value, "partition": one.partition} for one in letters])
+def send_back(kafka: "KafkaResource", topic: str, dead_letters: "Iterable[DeadLetter]") -> None:
+    """Publish the records to the source's topic, and wait until Kafka has them."""
+    # To the former partition: offsets of two partitions don't compare.
+    _publish(kafka, topic, [{"key": one.key, "value": one.value, "partition": one.partition} for one in dead_letters])
 
 
 def settle(
     kafka: "KafkaResource",
     dead_letter_topic: str,
-    letters: "Iterable[DeadLetter]",
+    dead_letters: "Iterable[DeadLetter]",
     outcome: "SettlementOutcome",
     note: str = "",
 ) -> None:
-    """Publish a settlement of each letter to the dead-letter topic, and wait until Kafka has them."""
+    """Publish a settlement of each dead letter to the dead-letter topic, and wait until Kafka has them."""
     from stock_assets.pipeline.dead_letters import settlement_headers
 
-    # Behind the letter, in its partition: retention then never takes the settlement first. An empty value, not none:
-    # the client refuses a record that has neither key nor value.
+    # In the dead letter's partition, so that retention never deletes the settlement first. An empty value instead of
+    # none: the client rejects a record with neither key nor value.
     records = [
-        {"value": b"", "partition": one.kept_in, "headers": settlement_headers(one, outcome, note)} for one in letters
+        {"value": b"", "partition": one.kept_in, "headers": settlement_headers(one, outcome, note)}
+        for one in dead_letters
     ]
     _publish(kafka, dead_letter_topic, records)
 

@@ -16,8 +16,9 @@ def _group() -> None:
     """Have the verb named though there is only one."""
 
 
-@app.command()
-def provision(
+@app.command("provision", hidden=True)  # its former name
+@app.command("install")
+def install(
     url: Annotated[str | None, typer.Option(help="As http://127.0.0.1:3000; default: GRAFANA_URL.")] = None,
     token: Annotated[
         str | None, typer.Option(help="Of a service account with the role Admin; default: GRAFANA_TOKEN.")

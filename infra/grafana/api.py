@@ -72,7 +72,7 @@ class Grafana:
 
     def _dashboard(self, dashboard: dict[str, Any], provider: Provider) -> str:
         body = {"dashboard": dashboard | {"id": None}, "folderUid": provider.folder_uid, "overwrite": True}
-        self._request("POST", "dashboards/db", body | {"message": "stocks grafana provision"})
+        self._request("POST", "dashboards/db", body | {"message": "stocks grafana install"})
         return f"dashboard {dashboard['title']}: {self._url}/d/{dashboard['uid']}"
 
     def _receiver(self, body: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What dead letters are told about, and which of them may go back to their topic: pure functions."""
+"""Which dead letters a command chooses, and which of them may go back to their topic: pure functions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,22 +19,22 @@ Subject = tuple[str, object, object]
 
 
 class RequeueDecision(StrEnum):
-    """What a replay does with a letter."""
+    """What `stocks dead-letters requeue` does with a dead letter."""
 
-    REPLAY = "goes back to its topic"
-    BACK = "is settled: the same record came to its topic once more, later"
-    NEWER = "stays: a later message about the same bar, or the same quote, is in the topic"
-    STILL = "stays: its cause is still there"
+    REQUEUE = "goes back to its topic"
+    ALREADY_REQUEUED = "is settled: the same record came to its topic once more, later"
+    SUPERSEDED = "stays: a later message about the same bar, or the same quote, is in the topic"
+    STILL_INVALID = "stays: its cause is still there"
 
     @property
     def settles(self) -> bool:
-        """Whether the letter's record is in its topic once more, after the replay."""
-        return self in (RequeueDecision.REPLAY, RequeueDecision.BACK)
+        """Whether the record is in its topic once more, after the requeue."""
+        return self in (RequeueDecision.REQUEUE, RequeueDecision.ALREADY_REQUEUED)
 
 
 @dataclass(frozen=True)
 class DeadLetterGroup:
-    """The letters of one reason and state."""
+    """The dead letters of one reason and state."""
 
     reason: str
     state: str
@@ -45,27 +45,27 @@ class DeadLetterGroup:
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Which letters a command is about: all open ones, but for what else is said."""
+    """Which dead letters a command chooses: by default all that are open, that is, not settled."""
 
     reason: str | None = None
-    partition: int | None = None  # that it had in the source's topic
-    offset: int | None = None  # with it, a settled one is chosen too: it is named
-    settled: bool = False  # the settled ones too
+    partition: int | None = None  # in the source's topic
+    offset: int | None = None  # with an offset, a settled dead letter is chosen too
+    settled: bool = False  # choose settled ones too
 
-    def __contains__(self, letter: DeadLetter) -> bool:
+    def __contains__(self, dead_letter: DeadLetter) -> bool:
         return (
-            self.reason in (None, letter.reason)
-            and self.partition in (None, letter.partition)
-            and self.offset in (None, letter.offset)
-            and (letter.settlement is None or self.settled or self.offset is not None)
+            self.reason in (None, dead_letter.reason)
+            and self.partition in (None, dead_letter.partition)
+            and self.offset in (None, dead_letter.offset)
+            and (dead_letter.settlement is None or self.settled or self.offset is not None)
         )
 
 
-def group_dead_letters(letters: Iterable[DeadLetter]) -> list[DeadLetterGroup]:
-    """A row a reason and state, the most frequent first."""
+def group_dead_letters(dead_letters: Iterable[DeadLetter]) -> list[DeadLetterGroup]:
+    """One row for each reason and state, the most frequent first."""
     times: dict[tuple[str, str], list[datetime | None]] = defaultdict(list)
-    for letter in letters:
-        times[letter.reason, letter.state].append(letter.written_at)
+    for dead_letter in dead_letters:
+        times[dead_letter.reason, dead_letter.state].append(dead_letter.written_at)
     rows = []
     for about, written in times.items():
         known = [at for at in written if at]
@@ -75,59 +75,62 @@ def group_dead_letters(letters: Iterable[DeadLetter]) -> list[DeadLetterGroup]:
 
 @dataclass(frozen=True)
 class MessageRules:
-    """What messages are about."""
+    """How messages of one kind are validated and identified."""
 
-    rule: Callable[[bytes | None, bytes | None, datetime], Reason | None]
-    subject: Callable[[KafkaRecord], Subject | None]  # None where the message doesn't say
+    rejection_reason: Callable[[bytes | None, bytes | None, datetime], Reason | None]  # of key, value and time
+    subject: Callable[[KafkaRecord], Subject | None]  # None where the message names none
 
 
 def requeue_decisions(
-    letters: Sequence[DeadLetter],
+    dead_letters: Sequence[DeadLetter],
     choice: DeadLetterFilter,
     messages: Iterable[KafkaRecord],
     now: datetime,
-    kind: MessageRules,
+    rules: MessageRules,
 ) -> list[tuple[DeadLetter, RequeueDecision]]:
-    """What a replay does with each letter of `choice`: none is put over a newer message about its bar, none in vain.
+    """What a requeue does with each dead letter of `choice`.
 
-    A message in another partition counts as newer: there is no saying. One that was refused itself doesn't, unless it
-    may go back too.
-
-    A record that went back before lies in its topic again, byte for byte: a second replay leaves it alone, also where
-    the first one broke off before it had settled anything. What the database refused may go back at any time: the
-    database will say.
+    None replaces a newer message about its bar. A message in another partition counts as newer, since offsets of two
+    partitions don't compare; one that was rejected itself doesn't count, unless it may go back too. A record that went
+    back before is in its topic again, byte for byte: a second requeue leaves it alone, also where the first one was
+    interrupted before it settled anything. What the database rejected may go back at any time: the database decides.
 
     Args:
-        letters: all that there are.
+        dead_letters: all that there are.
         choice: which of them may go back.
         messages: all that the source's topic holds, in the order of offsets.
         now: when they would be sent, in UTC.
-        kind: BARS or QUOTES.
+        rules: BARS or QUOTES.
     """
-    refused = {(one.partition, one.offset) for one in letters if one.settlement or kind.rule(one.key, one.value, now)}
-    subjects = {letter: kind.subject(letter.message) for letter in letters if letter in choice}
+    rejected = {
+        (one.partition, one.offset)
+        for one in dead_letters
+        if one.settlement or rules.rejection_reason(one.key, one.value, now)
+    }
+    subjects = {one: rules.subject(one.message) for one in dead_letters if one in choice}
     wanted = set(subjects.values()) - {None}
     newest: dict[Subject, dict[int, int]] = defaultdict(dict)  # partition -> offset; those of two don't compare
     copies: dict[tuple[int, bytes | None, bytes | None], int] = {}  # partition, key, value -> the newest one's offset
     for message in messages:
-        subject = kind.subject(message)
-        if subject is not None and subject in wanted and (message.partition, message.offset) not in refused:
+        subject = rules.subject(message)
+        if subject is not None and subject in wanted and (message.partition, message.offset) not in rejected:
             newest[subject][message.partition] = message.offset
             copies[message.partition, message.key, message.value] = message.offset
-    told = []
-    for letter, subject in subjects.items():
-        if kind.rule(letter.key, letter.value, now) is not None:
-            fate = RequeueDecision.STILL
-        elif copies.get((letter.partition, letter.key, letter.value), -1) > letter.offset:
-            fate = RequeueDecision.BACK
+    decisions = []
+    for dead_letter, subject in subjects.items():
+        if rules.rejection_reason(dead_letter.key, dead_letter.value, now) is not None:
+            decision = RequeueDecision.STILL_INVALID
+        elif copies.get((dead_letter.partition, dead_letter.key, dead_letter.value), -1) > dead_letter.offset:
+            decision = RequeueDecision.ALREADY_REQUEUED
         elif subject and any(
-            partition != letter.partition or offset > letter.offset for partition, offset in newest[subject].items()
+            partition != dead_letter.partition or offset > dead_letter.offset
+            for partition, offset in newest[subject].items()
         ):
-            fate = RequeueDecision.NEWER
+            decision = RequeueDecision.SUPERSEDED
         else:
-            fate = RequeueDecision.REPLAY
-        told.append((letter, fate))
-    return told
+            decision = RequeueDecision.REQUEUE
+        decisions.append((dead_letter, decision))
+    return decisions
 
 
 def shown(content: bytes | None) -> str:
@@ -141,13 +144,13 @@ def shown(content: bytes | None) -> str:
 
 
 def known_reason(text: str | None) -> str | None:
-    """`text`, where it is a reason.
+    """`text` itself, where it is the name of a reason, or None.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no reason.
     """
     if text is not None and text not in [str(reason) for reason in Reason]:
-        raise ValueError(f"{text} is no reason; there are {', '.join(Reason)}")
+        raise ValueError(f"{text} is no reason; the reasons are {', '.join(Reason)}")
     return text
 
 

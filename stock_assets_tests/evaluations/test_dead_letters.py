@@ -143,8 +143,8 @@ def test_letters_warn_until_each_is_put_back_or_dismissed_and_then_it_is_told_th
     assert desk.judge() is None  # nothing has come, so nothing is read
     assert told(inbox, desk) == [f"{desk.box.check} warns"]
 
-    replayed = desk.stocks("replay", "--json")
-    assert json.loads(replayed.stdout) == {"replay": 1, "back": 0, "newer": 0, "still": 1, "dry_run": False}
+    requeued = desk.stocks("requeue", "--json")
+    assert json.loads(requeued.stdout) == {"replay": 1, "back": 0, "newer": 0, "still": 1, "dry_run": False}
     assert (desk.judge() or "").startswith(f"1 open letters in {desk.box.topic}")
     assert told(inbox, desk) == [f"{desk.box.check} warns"]
 
@@ -174,9 +174,9 @@ def test_what_a_replay_put_back_before_it_broke_off_is_settled_by_the_next(desk:
     [record] = list(sent)
     producer.send(desk.topic, key=record.key, value=record.value, partition=record.partition).get(30)
     producer.close()
-    assert json.loads(desk.stocks("replay", "--dry-run", "--json").stdout)["back"] == 1
+    assert json.loads(desk.stocks("requeue", "--dry-run", "--json").stdout)["back"] == 1
     assert not evaluate_dead_letters(desk.kafka, desk.box).passed
-    assert json.loads(desk.stocks("replay", "--json").stdout)["back"] == 1
+    assert json.loads(desk.stocks("requeue", "--json").stdout)["back"] == 1
     assert evaluate_dead_letters(desk.kafka, desk.box).passed
     assert len(list(desk.kafka.messages(desk.topic))) == 2
 
@@ -190,8 +190,8 @@ def test_a_dismissal_says_which_and_one_that_was_wrong_is_put_back_by_its_place(
     assert not evaluate_dead_letters(desk.kafka, desk.box).passed
     assert desk.stocks("dismiss", "1", str(offset)).exit_code == 0
     assert evaluate_dead_letters(desk.kafka, desk.box).passed
-    assert json.loads(desk.stocks("replay", "--json").stdout)["replay"] == 0
-    assert json.loads(desk.stocks("replay", "1", str(offset), "--json").stdout)["replay"] == 1
+    assert json.loads(desk.stocks("requeue", "--json").stdout)["replay"] == 0
+    assert json.loads(desk.stocks("requeue", "1", str(offset), "--json").stdout)["replay"] == 1
     assert len(list(desk.kafka.messages(desk.topic))) == 2
     assert "replayed" in desk.stocks("show", "1", str(offset)).stdout
 

@@ -52,54 +52,57 @@ def fate_of(one: DeadLetter, *messages: KafkaRecord) -> RequeueDecision:
 
 
 def test_a_letter_whose_cause_is_gone_goes_back() -> None:
-    assert fate_of(letter()) is RequeueDecision.REPLAY
+    assert fate_of(letter()) is RequeueDecision.REQUEUE
 
 
 def test_an_earlier_message_or_one_about_another_bar_is_no_correction() -> None:
     others = [message(8, interval="1d"), message(9, timestamp="2024-11-20T14:31:00Z"), message(9, symbol="AAPL")]
-    assert fate_of(letter(), message(6, close=217.3), *others) is RequeueDecision.REPLAY
+    assert fate_of(letter(), message(6, close=217.3), *others) is RequeueDecision.REQUEUE
 
 
 def test_a_later_message_about_the_bar_is_not_overwritten() -> None:
-    assert fate_of(letter(), message(8, close=217.3)) is RequeueDecision.NEWER
+    assert fate_of(letter(), message(8, close=217.3)) is RequeueDecision.SUPERSEDED
 
 
 def test_offsets_of_another_partition_do_not_say_which_is_newer() -> None:
-    assert fate_of(letter(), message(2, partition=0)) is RequeueDecision.NEWER
+    assert fate_of(letter(), message(2, partition=0)) is RequeueDecision.SUPERSEDED
 
 
 def test_what_was_put_back_is_not_put_back_again_and_settled_also_where_a_correction_came_since() -> None:
-    assert fate_of(letter(), message(8)) is RequeueDecision.BACK
-    assert fate_of(letter(), message(8), message(9, close=217.3)) is RequeueDecision.BACK
-    assert fate_of(letter(), message(6)) is RequeueDecision.REPLAY
-    assert [fate for fate in RequeueDecision if fate.settles] == [RequeueDecision.REPLAY, RequeueDecision.BACK]
+    assert fate_of(letter(), message(8)) is RequeueDecision.ALREADY_REQUEUED
+    assert fate_of(letter(), message(8), message(9, close=217.3)) is RequeueDecision.ALREADY_REQUEUED
+    assert fate_of(letter(), message(6)) is RequeueDecision.REQUEUE
+    assert [fate for fate in RequeueDecision if fate.settles] == [
+        RequeueDecision.REQUEUE,
+        RequeueDecision.ALREADY_REQUEUED,
+    ]
 
 
 def test_what_is_still_invalid_stays() -> None:
-    assert fate_of(letter(high=1.0)) is RequeueDecision.STILL
-    assert fate_of(replace(letter(), value=b"\xff")) is RequeueDecision.STILL
+    assert fate_of(letter(high=1.0)) is RequeueDecision.STILL_INVALID
+    assert fate_of(replace(letter(), value=b"\xff")) is RequeueDecision.STILL_INVALID
 
 
 def test_a_time_that_was_in_the_future_is_so_no_more() -> None:
-    assert fate_of(letter(timestamp="2026-11-20T14:30:00Z")) is RequeueDecision.REPLAY
+    assert fate_of(letter(timestamp="2026-11-20T14:30:00Z")) is RequeueDecision.REQUEUE
 
 
 def test_of_two_letters_about_one_bar_the_later_one_goes_back() -> None:
     told = requeue_decisions(
         [letter(7), letter(8, close=217.3)], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
     )
-    assert [fate for _, fate in told] == [RequeueDecision.NEWER, RequeueDecision.REPLAY]
+    assert [fate for _, fate in told] == [RequeueDecision.SUPERSEDED, RequeueDecision.REQUEUE]
 
 
 def test_a_message_that_was_refused_itself_and_stays_so_supersedes_nothing() -> None:
     messages = [message(7), message(8, high=1.0)]
     told = requeue_decisions([letter(7), letter(8, high=1.0)], DeadLetterFilter(), messages, NOW, BARS)
-    assert [fate for _, fate in told] == [RequeueDecision.REPLAY, RequeueDecision.STILL]
+    assert [fate for _, fate in told] == [RequeueDecision.REQUEUE, RequeueDecision.STILL_INVALID]
     dismissed = replace(letter(8, close=217.3), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
     [(_, fate)] = requeue_decisions(
         [letter(7), dismissed], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
     )
-    assert fate is RequeueDecision.REPLAY
+    assert fate is RequeueDecision.REQUEUE
 
 
 def test_a_letter_of_another_reason_that_may_still_go_back_is_not_overwritten() -> None:
@@ -108,7 +111,7 @@ def test_a_letter_of_another_reason_that_may_still_go_back_is_not_overwritten() 
     [(_, fate)] = requeue_decisions(
         [letter(7), other], DeadLetterFilter(reason="refused-by-database"), messages, NOW, BARS
     )
-    assert fate is RequeueDecision.NEWER
+    assert fate is RequeueDecision.SUPERSEDED
 
 
 def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> None:
@@ -121,14 +124,14 @@ def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> N
         for offset, text in ((7, quote()), (8, quote(price=217.2)), (9, quote()))
     )
     assert requeue_decisions([one], DeadLetterFilter(), [earlier, beside], NOW, QUOTES) == [
-        (one, RequeueDecision.REPLAY)
+        (one, RequeueDecision.REQUEUE)
     ]
     assert requeue_decisions([one], DeadLetterFilter(), [earlier, beside, again], NOW, QUOTES) == [
-        (one, RequeueDecision.BACK)
+        (one, RequeueDecision.ALREADY_REQUEUED)
     ]
     assert (
         requeue_decisions([replace(one, value=quote(price=0))], DeadLetterFilter(), [], NOW, QUOTES)[0][1]
-        is RequeueDecision.STILL
+        is RequeueDecision.STILL_INVALID
     )
 
 
@@ -164,7 +167,7 @@ def test_a_long_value_is_cut() -> None:
 
 
 def test_a_reason_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="no-such is no reason; there are no-value"):
+    with pytest.raises(ValueError, match="no-such is no reason; the reasons are no-value"):
         known_reason("no-such")
 
 
@@ -187,16 +190,16 @@ def test_a_replay_stores_what_can_be_stored_now(
     letters = dead_letters_in(kafka.messages(fresh_topic.dead_letter_topic))
     told = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
     assert {one.key: fate for one, fate in told} == {
-        b"A": RequeueDecision.REPLAY,
-        b"B": RequeueDecision.NEWER,
-        b"C": RequeueDecision.STILL,
+        b"A": RequeueDecision.REQUEUE,
+        b"B": RequeueDecision.SUPERSEDED,
+        b"C": RequeueDecision.STILL_INVALID,
     }
-    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is RequeueDecision.REPLAY])
+    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is RequeueDecision.REQUEUE])
     again = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
     assert {one.key: fate for one, fate in again} == {
-        b"A": RequeueDecision.BACK,
-        b"B": RequeueDecision.NEWER,
-        b"C": RequeueDecision.STILL,
+        b"A": RequeueDecision.ALREADY_REQUEUED,
+        b"B": RequeueDecision.SUPERSEDED,
+        b"C": RequeueDecision.STILL_INVALID,
     }
     settle(
         kafka, fresh_topic.dead_letter_topic, [one for one, fate in again if fate.settles], SettlementOutcome.REPLAYED

@@ -58,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def provision(url: str, token: str = TOKEN) -> Result:
-    return CliRunner().invoke(app, ["grafana", "provision", "--url", url, "--token", token])
+    return CliRunner().invoke(app, ["grafana", "install", "--url", url, "--token", token])
 
 
 def test_all_shipped_files_are_installed(grafana: tuple[Server, str], home: Path) -> None:
@@ -116,7 +116,7 @@ def test_address_and_token_can_come_from_the_settings(
     assert CliRunner().invoke(app, ["grafana", "provision"]).exit_code == 2
     monkeypatch.setenv("GRAFANA_URL", f"{url}/")
     monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
-    assert CliRunner().invoke(app, ["grafana", "provision"]).exit_code == 0
+    assert CliRunner().invoke(app, ["grafana", "install"]).exit_code == 0
     assert kept.dashboards
 
 
