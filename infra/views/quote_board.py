@@ -8,7 +8,7 @@ from kafka.errors import KafkaError
 from infra.views.prices import PriceReader, explain_postgres_errors, require_stored
 from infra.views.table import Board
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.prices import bar_exchange, evaluation_clock, freshness_rows
+from stock_assets.evaluations.freshness import bar_exchange, evaluation_clock, freshness_rows
 from stock_assets.evaluations.stream_lag import message_lag
 from stock_assets.pipeline.quote_board import BoardRow, PeriodPrices, bar_end, board_row, display_period, shown_series
 from stock_assets.resources.kafka import KafkaResource

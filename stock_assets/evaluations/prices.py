@@ -1,16 +1,13 @@
 """The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, CheckSeverity, Evaluation, format_time
+from stock_assets.evaluations.evaluation import Cell, CheckSeverity, Evaluation, format_time
+from stock_assets.evaluations.freshness import bar_exchange, evaluation_clock, freshness_rows
 from stock_assets.market.calendars import is_open
 from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
-from stock_assets.market.symbols import delay_of, exchange_for
-from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL, Coverage
-from stock_assets.pipeline.freshness import Freshness, evaluate_freshness, expected_newest
-from stock_assets.resources.influxdb import InfluxDBResource, Series
+from stock_assets.pipeline.freshness import Freshness
+from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.factory import make_source
@@ -18,13 +15,6 @@ from stock_assets.store.coverage import read_coverage
 
 _WARN = CheckSeverity.WARN
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
-
-
-def evaluation_clock(settings: CodeLocationSettings, coverage: Sequence[Coverage], now: datetime) -> datetime:
-    """The time by which bars are judged: a replay's clock is its newest published bar."""
-    if settings.source is not Source.REPLAY:
-        return now
-    return max((row.newest_bar for row in coverage if row.newest_bar), default=now)
 
 
 def evaluate_price_freshness(
@@ -46,35 +36,6 @@ def evaluate_price_freshness(
     return Evaluation(
         "prices_are_fresh", not late, summary, table, {"late_symbols": len(late), "latest_by_seconds": worst}
     )
-
-
-def freshness_rows(
-    settings: CodeLocationSettings, coverage: Sequence[Coverage], newest: Mapping[Series, datetime], now: datetime
-) -> list[Freshness]:
-    """The verdict on each row of `coverage`, by symbol; `newest` is the newest bar that is stored of each series."""
-    clock = evaluation_clock(settings, coverage, now)
-    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < STARTUP_GRACE
-    rows = []
-    for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
-        stored = newest.get((row.symbol, row.interval))
-        expected = None if starting and stored is None else _expected(settings, row, clock)
-        rows.append(evaluate_freshness(row.symbol, row.interval, stored, expected))
-    return rows
-
-
-def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime) -> datetime | None:
-    if row.last_answer.startswith(UNKNOWN_SYMBOL):
-        return row.newest_bar  # it rests: the source knows it no longer
-    exchange = bar_exchange(settings, row.symbol)
-    grace = timedelta(seconds=settings.freshness_grace_seconds)
-    if settings.source is Source.YAHOO:
-        grace += timedelta(seconds=settings.yahoo_delay_seconds) + delay_of(exchange)
-    return expected_newest(exchange, row.interval, grace, row, clock)
-
-
-def bar_exchange(settings: CodeLocationSettings, symbol: str) -> str:
-    """The calendar by which a symbol's bars come: a simulation never closes."""
-    return exchange_for(settings.source, symbol)
 
 
 def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: datetime) -> dict[str, Cell]:

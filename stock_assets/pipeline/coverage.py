@@ -5,13 +5,15 @@ from datetime import datetime
 
 UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while a symbol rests
 MORE_TO_COME = "more to come"  # how it ends while a long history is fetched in parts
+EXTENDED_HOURS = ", extended hours"  # how `origin` ends where bars before the open and after the close are covered, too
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """One row of `ingest_coverage`. Every time is UTC.
 
-    `origin` says what the answers came from: a file and its version, a seed. Another origin starts anew.
+    `origin` says what the answers came from: a file and its version, a seed. Another origin starts anew, but for the
+    hours of the same source.
     `next_due` is when the source will have more to give; None once it has given all that it has.
     """
 
@@ -34,6 +36,11 @@ class PermanentGap:
     begins_at: datetime
     ends_at: datetime
     why: str
+
+
+def covers_extended_hours(row: Coverage) -> bool:
+    """Whether bars before the open and after the close are covered, too."""
+    return row.origin.endswith(EXTENDED_HOURS)
 
 
 def has_history(row: Coverage | None) -> bool:

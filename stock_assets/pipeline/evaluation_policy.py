@@ -1,16 +1,16 @@
-"""When a verdict on the prices is worth recording: while something is at stake, and once after it. Pure."""
+"""When the prices are evaluated: while something may change, and once after it. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from stock_assets.market.calendars import session_at
 from stock_assets.market.symbols import delay_of
+from stock_assets.market.trading_hours import trading_day_at
 
 
 @dataclass(frozen=True, slots=True)
 class LastEvaluation:
-    """When the prices were judged last (UTC), and whether nobody had to do anything."""
+    """When the prices were evaluated last (UTC), and whether all checks passed."""
 
     at: datetime
     passed: bool
@@ -23,30 +23,33 @@ def reason_to_evaluate(
     moved_at: datetime | None,
     busy: str,
     now: datetime,
+    *,
+    extended: bool = False,
 ) -> str | None:
-    """Why the prices are to be judged now; None while a verdict would say nothing new.
+    """Why the prices are to be evaluated now; None while an evaluation would say nothing new.
 
     Args:
         exchanges: of the symbols from which bars are still to come.
         settle: what a bar may take from its end until it is stored; the exchange's own delay comes on top.
-        last: the newest verdict; None where there has never been one.
-        moved_at: the last sign of life of a program, UTC.
+        last: the newest evaluation; None where there has never been one.
+        moved_at: when a program wrote its last heartbeat, UTC.
         busy: what is under way; empty for nothing.
         now: aware.
+        extended: whether an exchange counts as open before the open and after the close, too.
     """
     if last is None:
-        return "nothing has been judged yet"
+        return "nothing has been evaluated yet"
     if busy:
         return busy
     for exchange in sorted(set(exchanges)):
-        session = session_at(exchange, now)
+        session = trading_day_at(exchange, now, extended=extended)
         settled = session.closed + settle + delay_of(exchange)
         if now < session.closed:
             return f"{exchange} is open"
         if last.at < settled:
             return f"{exchange} has closed at {session.closed:%H:%M} UTC"
     if not last.passed:
-        return "the last verdict was a failure"
+        return "the last evaluation failed"
     if moved_at is not None and last.at < moved_at:
-        return "a program has ended since the last verdict"
+        return "a program has ended since the last evaluation"
     return None

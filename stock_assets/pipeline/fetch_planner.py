@@ -7,13 +7,23 @@ from datetime import datetime, timedelta
 from stock_assets.market.bars import interval_length
 from stock_assets.market.calendars import last_closed, next_session, session_at
 from stock_assets.market.symbols import ALWAYS_OPEN, delay_of, exchange_of
-from stock_assets.market.trading_hours import next_trading_interval, trading_day_at, trading_interval_at
-from stock_assets.pipeline.coverage import Coverage
+from stock_assets.market.trading_hours import (
+    has_extended_hours,
+    next_trading_interval,
+    trading_day_at,
+    trading_interval_at,
+)
+from stock_assets.pipeline.coverage import Coverage, covers_extended_hours
 from stock_assets.pipeline.freshness import newest_final_bar
 
 # A bar that the source doesn't have so long after it was final isn't coming, and one that it has stays as it is: until
 # then bars are asked for again with the new ones.
 CORRECTION_PERIOD = timedelta(minutes=10)
+
+
+def overlap_of(interval: str) -> timedelta:
+    """For how long before what is covered bars are asked for once more, since the source may have corrected them."""
+    return max(CORRECTION_PERIOD, 2 * (interval_length(interval) or timedelta(days=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class BarRequest:
     target: datetime
     unavailable_since: datetime | None = None
     extended: bool = False  # bars before the open and after the close, too
+    adds_hours: bool = False  # these were not asked for before: older bars are among them
 
 
 def plan_requests(
@@ -88,20 +99,21 @@ def _request(
     exchange, length = exchange_of(symbol), interval_length(interval) or timedelta(days=1)
     target = newest_final_bar(exchange, interval, delay + delay_of(exchange), now, extended=extended)
     oldest = now - limits.history + length  # what is at the very edge is gone by the time that the request arrives
+    first = max(trading_day_at(exchange, now - first_history, extended=extended).opened, oldest)
+    unavailable_since, adds_hours = None, False
     if covered is None:
-        begin, unavailable_since = (
-            max(trading_day_at(exchange, now - first_history, extended=extended).opened, oldest),
-            None,
-        )
+        begin = first
     else:
         missing_from = covered.covered_until + length
         traded_until = trading_interval_at(exchange, oldest, extended=extended).closed
         unavailable_since = missing_from if missing_from < oldest and traded_until > missing_from else None
-        begin = max(covered.covered_until - max(CORRECTION_PERIOD, 2 * length), oldest)
+        begin = max(covered.covered_until - overlap_of(interval), oldest)
+        adds_hours = extended and has_extended_hours(exchange) and not covers_extended_hours(covered)
+        begin = min(begin, first) if adds_hours else begin
     if target < begin:
         return None
     end = min(target + length, begin + limits.per_request)
-    return BarRequest(symbol, interval, begin, end, target, unavailable_since, extended)
+    return BarRequest(symbol, interval, begin, end, target, unavailable_since, extended, adds_hours)
 
 
 def is_final(

@@ -67,14 +67,22 @@ def _floor(moment: datetime, origin: datetime, length: timedelta) -> datetime:
 
 
 def expected_newest(
-    exchange: str, interval: str, delay: timedelta, coverage: Coverage | None, now: datetime
+    exchange: str,
+    interval: str,
+    delay: timedelta,
+    coverage: Coverage | None,
+    now: datetime,
+    *,
+    extended: bool = False,
 ) -> datetime | None:
     """The start of the bar that should be stored by `now`; None while none is expected.
+
+    With `extended`, bars before the open and after the close are expected, too.
 
     The calendar says which bar is over. Where the source has already been asked up to there (`coverage`), what it
     gave counts instead: a halted or thin symbol, or a file at its end, is not late.
     """
-    by_calendar = newest_final_bar(exchange, interval, delay, now)
+    by_calendar = newest_final_bar(exchange, interval, delay, now, extended=extended)
     if coverage is None:
         return by_calendar
     if coverage.next_due is None or coverage.covered_until >= by_calendar:

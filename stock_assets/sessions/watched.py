@@ -6,7 +6,7 @@ from datetime import datetime
 
 from spark_streaming.contract.process_lock import is_locked
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.prices import bar_exchange
+from stock_assets.evaluations.freshness import bar_exchange
 from stock_assets.evaluations.stream_lag import message_lag
 from stock_assets.market.sessions import SeriesSession, has_sessions
 from stock_assets.market.trading_hours import intervals_since_last_close

@@ -1,10 +1,10 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from stock_assets.market.calendars import is_open
+from stock_assets.market.calendars import is_open, session_on
 from stock_assets.market.symbols import ALWAYS_OPEN
-from stock_assets.market.trading_hours import trading_day_at, trading_interval_at
+from stock_assets.market.trading_hours import intervals_since_last_close, trading_day_at, trading_interval_at
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.fetch_planner import SourceLimits, is_final, next_final_time, plan_requests
 from stock_assets.pipeline.freshness import newest_final_bar
@@ -109,3 +109,17 @@ def test_a_bar_that_begins_where_the_calendar_has_none_is_not_taken_before_its_e
     assert not is_final("XTKS", "1h", NONE, start, at("2026-11-20T03:59:00") + TOKYOS)
     assert is_final("XTKS", "1h", NONE, start, at("2026-11-20T04:00:00") + TOKYOS)
     assert is_final("XNYS", "1h", NONE, at("2026-11-20T20:30:00"), at("2026-11-20T21:00:00"))  # cut by the close
+
+
+def test_a_session_with_extended_hours_has_those_since_the_close_before() -> None:
+    session = session_on("XNYS", date(2026, 11, 30))  # a Monday; the Friday before was a half-day
+    parts = intervals_since_last_close("XNYS", session, extended=True)
+    assert [(part.opened, part.closed) for part in parts] == [
+        (at("2026-11-27T18:00:00"), at("2026-11-27T22:00:00")),
+        (at("2026-11-30T09:00:00"), at("2026-11-30T14:30:00")),
+        (at("2026-11-30T14:30:00"), at("2026-11-30T21:00:00")),
+        (at("2026-11-30T21:00:00"), at("2026-12-01T01:00:00")),
+    ]
+    assert intervals_since_last_close("XNYS", session) == [session]
+    frankfurt = session_on("XETR", date(2026, 11, 30))
+    assert intervals_since_last_close("XETR", frankfurt, extended=True) == [frankfurt]

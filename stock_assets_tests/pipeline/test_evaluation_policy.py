@@ -20,7 +20,7 @@ def stake(
 
 
 def test_what_was_never_judged_is_at_stake() -> None:
-    assert reason_to_evaluate([], SETTLE, None, None, "", at("2026-11-22T12:00:00")) == "nothing has been judged yet"
+    assert reason_to_evaluate([], SETTLE, None, None, "", at("2026-11-22T12:00:00")) == "nothing has been evaluated yet"
 
 
 def test_an_open_exchange_is_at_stake_each_minute() -> None:
@@ -52,12 +52,12 @@ def test_a_close_that_nobody_judged_is_judged_when_the_platform_is_back() -> Non
 
 
 def test_a_bad_verdict_is_looked_after_until_it_is_over() -> None:
-    assert stake("2026-11-21T12:00:00", "2026-11-20T21:02:00", passed=False) == "the last verdict was a failure"
+    assert stake("2026-11-21T12:00:00", "2026-11-20T21:02:00", passed=False) == "the last evaluation failed"
 
 
 def test_what_is_under_way_is_at_stake_and_once_more_when_it_has_ended() -> None:
     assert stake("2026-11-21T12:00:00", "2026-11-21T11:59:00", busy="messages wait") == "messages wait"
-    ended = "a program has ended since the last verdict"
+    ended = "a program has ended since the last evaluation"
     assert stake("2026-11-21T12:01:00", "2026-11-21T12:00:00", moved_at="2026-11-21T12:00:40") == ended
     assert stake("2026-11-21T12:02:00", "2026-11-21T12:01:00", moved_at="2026-11-21T12:00:40") is None
 
@@ -69,3 +69,20 @@ def test_a_market_that_never_closes_is_always_at_stake() -> None:
 def test_frankfurts_prices_come_a_quarter_of_an_hour_late() -> None:
     assert stake("2026-11-20T16:46:00", "2026-11-20T16:45:00", exchange="XETR") == "XETR has closed at 16:30 UTC"
     assert stake("2026-11-20T16:48:00", "2026-11-20T16:47:00", exchange="XETR") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "extended", "reason"),
+    [
+        ("2026-11-20T09:30:00", True, "XNYS is open"),  # half past four in New York
+        ("2026-11-20T23:30:00", True, "XNYS is open"),
+        ("2026-11-20T23:30:00", False, None),
+        ("2026-11-21T01:00:30", True, "XNYS has closed at 01:00 UTC"),
+        ("2026-11-21T12:00:00", False, None),
+    ],
+)
+def test_with_extended_hours_an_exchange_is_open_from_four_to_eight(
+    now: str, extended: bool, reason: str | None
+) -> None:
+    last = LastEvaluation(at(now) - timedelta(minutes=1), True)
+    assert reason_to_evaluate(["XNYS"], SETTLE, last, None, "", at(now), extended=extended) == reason

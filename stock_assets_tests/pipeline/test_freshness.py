@@ -79,3 +79,12 @@ def test_a_source_that_has_given_all_expects_its_last_bar() -> None:
 def test_a_symbol_with_no_stored_bar_is_missing_and_one_with_none_to_give_is_not() -> None:
     assert evaluate_freshness("AMZN", "1m", None, at("2026-11-20T17:59:00")).verdict is FreshnessStatus.MISSING
     assert evaluate_freshness("AMZN", "1m", None, None).passed
+
+
+def test_with_extended_hours_the_bars_before_the_open_and_after_the_close_are_expected() -> None:
+    asked = at("2026-11-20T14:00:00")
+    coverage = Coverage("AMZN", "2m", "o", asked, asked, "", asked)
+    evening = at("2026-11-20T22:30:00")
+    for extended, expected in ((True, "2026-11-20T22:28:00"), (False, "2026-11-20T20:58:00")):
+        newest = expected_newest("XNYS", "2m", NO_DELAY, coverage, evening, extended=extended)
+        assert newest == at(expected)

@@ -7,7 +7,7 @@ from datetime import date, datetime
 import dagster as dg
 
 from spark_streaming.contract.clock import now
-from stock_assets.evaluations.prices import bar_exchange
+from stock_assets.evaluations.freshness import bar_exchange
 from stock_assets.market.calendars import session_on
 from stock_assets.operations.program_runs import run_subprocess
 from stock_assets.resources.kafka import KafkaResource

@@ -21,6 +21,7 @@ from stock_assets.evaluations.dead_letters import (
     quote_dead_letters,
     record_count,
 )
+from stock_assets.evaluations.freshness import bar_exchange
 from stock_assets.evaluations.quotes import evaluate_quote_freshness
 from stock_assets.pipeline.evaluation_policy import LastEvaluation, reason_to_evaluate
 from stock_assets.pipeline.lag import PartitionLag
@@ -87,14 +88,15 @@ def _why_now(
     now: datetime,
 ) -> str | None:
     rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
-    exchanges = {prices.bar_exchange(settings, row.symbol) for row in rows if row.next_due is not None}
+    exchanges = {bar_exchange(settings, row.symbol) for row in rows if row.next_due is not None}
     states = [settings.state_of(program) for program in _PROGRAMS]
     beats = [heartbeat.written_at for state in states if (heartbeat := read_heartbeat(state))]
     settle = timedelta(seconds=settings.freshness_grace_seconds + settings.yahoo_delay_seconds)
     busy = "a program is at work" if any(map(is_locked, states)) else ""
     if any(partition.messages for partition in waiting):
         busy = "messages wait to be stored"
-    return reason_to_evaluate(exchanges, settle, last, max(beats, default=None), busy, now)
+    extended = settings.covers_extended_hours(settings.bar_interval)
+    return reason_to_evaluate(exchanges, settle, last, max(beats, default=None), busy, now, extended=extended)
 
 
 def _judged(last: Mapping[str, Any]) -> LastEvaluation | None:

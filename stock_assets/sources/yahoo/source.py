@@ -14,7 +14,7 @@ from stock_assets.market.bars import Bar, interval_length
 from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.symbols import exchange_of
 from stock_assets.market.trading_hours import trading_day_at
-from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL, Coverage
+from stock_assets.pipeline.coverage import EXTENDED_HOURS, UNKNOWN_SYMBOL, Coverage
 from stock_assets.pipeline.coverage_updates import (
     after_answer,
     after_failure,
@@ -22,6 +22,7 @@ from stock_assets.pipeline.coverage_updates import (
     permanent_gap,
     retry_delay,
 )
+from stock_assets.pipeline.extended_hours import uncovered, with_hours
 from stock_assets.pipeline.fetch_planner import CORRECTION_PERIOD, BarRequest, SourceLimits, plan_requests
 from stock_assets.sources.base import FetchFailure, SourceBatch, SourceError, require_exchanges
 from stock_assets.sources.yahoo.charts import Chart
@@ -84,8 +85,8 @@ class YahooSource:
 
     @property
     def origin(self) -> str:
-        """Yahoo; with other hours, whose history begins anew."""
-        return f"{ORIGIN}, extended hours" if self.extended else ORIGIN
+        """Yahoo, and whether bars before the open and after the close are covered, too."""
+        return ORIGIN + EXTENDED_HOURS if self.extended else ORIGIN
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -135,7 +136,9 @@ class YahooSource:
         if begin < oldest:
             raise SourceError(f"{symbol}: Yahoo sells {interval} bars since {oldest:%Y-%m-%d} only")
         self._memory.learn(self.known_splits())
-        request = BarRequest(symbol, interval, begin, end, target=end)  # as a part: splits since then are asked for
+        request = BarRequest(
+            symbol, interval, begin, end, target=end, extended=self.extended
+        )  # as a part: splits since then are asked for
         found = self._one(symbol, 2, lambda: self._chart(request))
         if isinstance(found, FetchFailure):
             raise SourceError(found.why)
@@ -249,7 +252,13 @@ class YahooSource:
         now = self.now()
         self.rate_limiter.report_success()
         actions = self._memory.declared(chart.actions, now)
-        bars = self._memory.fresh(request, before, chart, self.delay, now)
+        fresh = self._memory.fresh(request, None if request.adds_hours else before, chart, self.delay, now)
+        bars = uncovered(request, before, fresh)
+        if request.adds_hours:
+            log.info(
+                "%s %s: bars before the open and after the close are added since %s; older ones are not fetched",
+                request.symbol, request.interval, request.begin,
+            )  # fmt: skip
         gap = permanent_gap(request)
         if gap is not None:
             log.warning("%s %s: %s, from %s to %s", gap.symbol, gap.interval, gap.why, gap.begins_at, gap.ends_at)
@@ -275,7 +284,12 @@ class YahooSource:
         return any(day.opened - _BEFORE_THE_OPEN <= now < day.closed for day in days)
 
     def _known(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
-        return {row.symbol: row for row in coverage if row.origin == self.origin and row.interval == self.interval}
+        """The rows of the interval in use, whichever hours they cover."""
+        return {
+            row.symbol: with_hours(row, self.delay, extended=self.extended)
+            for row in coverage
+            if row.origin.removesuffix(EXTENDED_HOURS) == ORIGIN and row.interval == self.interval
+        }
 
 
 def _next_due(row: Coverage | None, now: datetime) -> datetime:

@@ -129,12 +129,41 @@ def test_bars_before_the_open_and_after_the_close_are_an_option(asked: Asked, ma
     assert {bar.start.minute for bar in bars} == {58, 0}
 
 
-def test_with_other_hours_the_history_begins_anew(asked: Asked) -> None:
-    asked.until_it_rests()
+def test_extended_hours_that_are_switched_on_are_added_to_what_is_covered(asked: Asked, market: Market) -> None:
+    regular = {(bar.symbol, bar.start) for bar in asked.until_it_rests()}
     asked.source.extended = True
-    assert {row.last_answer for row in asked.source.watched_rows(list(asked.coverage.values()), FRIDAY_EVENING)} == {
-        "not asked yet"
-    }
+    rows = asked.source.watched_rows(list(asked.coverage.values()), FRIDAY_EVENING)
+    assert {row.covered_until for row in rows} == {LAST_BAR}
+    assert asked.source.is_due(list(asked.coverage.values()), FRIDAY_EVENING)
+    added = [(bar.symbol, bar.start) for bar in asked.until_it_rests()]
+    assert len(added) == len(set(added))
+    older = {at for at in added if at[1] < LAST_BAR - timedelta(minutes=10)}
+    assert older.isdisjoint(regular)  # what was published stays as it is
+    assert min(start for _, start in added) == datetime(2026, 11, 18, 9, tzinfo=UTC)  # two days of history, from 4:00
+
+
+def test_a_hole_from_before_the_history_is_closed_when_extended_hours_are_switched_on(asked: Asked) -> None:
+    asked.until_it_rests()
+    asked.clock.time = datetime(2026, 11, 27, 23, tzinfo=UTC)  # off for a week; the history is two days
+    asked.source.extended = True
+    starts = {bar.start.date().day for bar in asked.until_it_rests()}
+    assert {23, 24, 25, 27} <= starts
+
+
+def test_extended_hours_that_are_switched_off_are_not_fetched_anew_and_nothing_is_due_before_the_open(
+    asked: Asked, market: Market
+) -> None:
+    asked.source.extended = True
+    asked.until_it_rests()
+    requests = len(market.charts())
+    asked.source.extended = False
+    rows = list(asked.coverage.values())
+    monday = datetime(2026, 11, 23, 14, 32, 15, tzinfo=UTC)
+    assert not asked.source.is_due(rows, datetime(2026, 11, 23, 10, tzinfo=UTC))
+    assert asked.source.is_due(rows, monday - LEAD)
+    assert asked.until_it_rests() == []
+    assert len(market.charts()) == requests
+    assert {bar.start.minute for bar in asked.once(monday + timedelta(seconds=1))} == {30}
 
 
 def test_requests_are_under_way_side_by_side_but_no_more_than_allowed(asked: Asked, market: Market) -> None:
