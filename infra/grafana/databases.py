@@ -14,11 +14,10 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extras
-import requests
 
 from infra.grafana.queries import Language, Query, View, filled, variable_queries_of
+from spark_streaming.contract.influxdb_reader import InfluxDBReader, InfluxDBReadError
 
-_SECONDS = 60
 _NUMBERS = {"long": float, "unsignedLong": float, "double": float}
 
 
@@ -66,7 +65,7 @@ class Databases:
         """Return the frames of one query.
 
         Raises:
-            requests.HTTPError, psycopg2.Error: the database rejected it.
+            InfluxDBReadError, psycopg2.Error: the database rejected it.
         """
         text = filled(query, view)
         if query.language is Language.SQL:
@@ -83,16 +82,8 @@ class Databases:
 
     def flux(self, text: str) -> str:
         """Return the result of a Flux query as annotated CSV."""
-        response = requests.post(
-            f"{self.influxdb_url}/api/v2/query",
-            params={"org": self.organization},
-            headers={"Authorization": f"Token {self.token}"},
-            json={"query": text, "type": "flux", "dialect": {"annotations": ["datatype", "group"], "header": True}},
-            timeout=_SECONDS,
-        )
-        if not response.ok:
-            raise requests.HTTPError(f"{response.status_code} {response.text[:500]}\n{text}", response=response)
-        return response.text
+        reader = InfluxDBReader(self.influxdb_url, self.organization, self.token)
+        return reader.read(text, annotations=("datatype", "group")).decode()
 
     def _sql(self, query: Query, text: str) -> Frame:
         with psycopg2.connect(self.postgres) as connection, connection.cursor() as cursor:
@@ -124,7 +115,7 @@ def flux_frames(ref_id: str, text: str) -> list[Frame]:
         elif not names:
             names = row
             if "error" in names:
-                raise requests.HTTPError(text)
+                raise InfluxDBReadError(text)
         else:
             if frame is None or row[2] != table:
                 table, frame = row[2], _empty(ref_id, names, kinds, row)

@@ -1,7 +1,5 @@
 """Reads prices from InfluxDB with the read token: what the quote board shows, and bars as Arrow batches."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import requests
 from pyarrow import csv as arrow_csv
 from sqlalchemy.exc import OperationalError
 
 from infra.host.errors import Exit, StackError
-from infra.servers.influxdb_api import session
-from spark_streaming.contract.flux import quote_flux
+from spark_streaming.contract.flux import EVER, PIVOT, select
+from spark_streaming.contract.influxdb_reader import InfluxDBReader, InfluxDBReadError
 from spark_streaming.contract.schema import QUOTE_MEASUREMENT
 from stock_assets.market.bars import interval_length
 from stock_assets.pipeline.quote_board import DisplayPeriod, PeriodPrices, Series, Trade
@@ -31,9 +28,7 @@ BARS = pa.schema(
     ]
 )
 
-_TIMEOUT_SECONDS = 60
 _BARS_A_REQUEST = 20_000  # 2 MB of text, which InfluxDB and then this process hold in memory
-_EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class PriceReader:
             StackError: InfluxDB doesn't answer, or rejects the query; the message says what to do. The other methods
                 raise the same.
         """
-        close = self._field("close", *_EVER)
+        close = self._field("close", *EVER)
         found = list(self._rows(f'{close} |> first() |> yield(name: "a") {close} |> last() |> yield(name: "b")'))
         oldest = {_series(row): _time(row) for row in found if row["result"] == "a"}
         return {_series(row): (oldest[_series(row)], _time(row)) for row in found if row["result"] == "b"}
@@ -77,7 +72,7 @@ class PriceReader:
 
     def latest_trades(self, since: datetime) -> dict[str, Trade]:
         """Return symbol -> its newest live quote since a time; empty where the source has no quotes."""
-        flux = self._field("price", since, _EVER[1], QUOTE_MEASUREMENT)
+        flux = self._field("price", since, EVER[1], QUOTE_MEASUREMENT)
         return {row["symbol"]: Trade(_time(row), float(row["_value"])) for row in self._rows(f"{flux} |> last()")}
 
     def bars(self, series: Series, begin: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
@@ -92,12 +87,12 @@ class PriceReader:
             begin = until
 
     def _of_period(self, period: DisplayPeriod) -> dict[Series, PeriodPrices]:
-        in_period = (period.begin, _EVER[1])
+        in_period = (period.begin, EVER[1])
         close = self._field("close", *in_period)
-        trend = self._field("close", period.drawn_from, _EVER[1])
+        trend = self._field("close", period.drawn_from, EVER[1])
         every = f"{max(1, int(period.every.total_seconds()))}s"
         parts = {
-            "previous": f"{self._field('close', _EVER[0], period.before)} |> last()",
+            "previous": f"{self._field('close', EVER[0], period.before)} |> last()",
             "open": f"{self._field('open', *in_period)} |> first()",
             "high": f"{self._field('high', *in_period)} |> max()",
             "low": f"{self._field('low', *in_period)} |> min()",
@@ -117,12 +112,9 @@ class PriceReader:
 
     def _chunk(self, series: Series, begin: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
         symbol, interval = series
-        flux = (
-            f"{self._from(begin, end)} |> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} "
-            f"and r.symbol == {quote_flux(symbol)} and r.interval == {quote_flux(interval)}) "
-            '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value") |> sort(columns: ["_time"])'
-        )
-        text = self._query(flux)
+        chunk = select(self.bucket, self.measurement, begin, end, symbol=symbol, interval=interval)
+        with _explain_read_errors():
+            text = self._reader.read(f'{chunk} {PIVOT} |> sort(columns: ["_time"])')
         if not text.strip():  # no bar in this chunk
             return
         types = {"_time": BARS.field("time").type} | {name: BARS.field(name).type for name in BARS.names[3:]}
@@ -135,52 +127,26 @@ class PriceReader:
             names = [pa.array([name] * len(batch), pa.string()) for name in (symbol, interval)]
             yield pa.RecordBatch.from_arrays([*names, *batch.columns], schema=BARS)
 
-    def _from(self, begin: datetime, end: datetime) -> str:
-        return f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {_flux_time(begin)}, stop: {_flux_time(end)})"
-
     def _field(self, field: str, begin: datetime, end: datetime, measurement: str = "") -> str:
-        matches = f"r._measurement == {quote_flux(measurement or self.measurement)} and r._field == {quote_flux(field)}"
-        return f"{self._from(begin, end)} |> filter(fn: (r) => {matches})"
+        return select(self.bucket, measurement or self.measurement, begin, end, field=field)
 
     def _rows(self, flux: str) -> Iterator[dict[str, str]]:
-        """Yield the rows of all tables of a result; each table has its own header, after an empty line."""
-        header: list[str] | None = None
-        for line in csv.reader(io.StringIO(self._query(flux).decode(), newline="")):
-            if not line:
-                header = None
-            elif header is None:
-                header = line
-            else:
-                row = dict(zip(header, line, strict=True))
-                if "error" in row:
-                    raise StackError(f"InfluxDB at {self.url} failed: {row['error']}", Exit.SERVICE_FAILED)
-                yield row
+        with _explain_read_errors():
+            yield from self._reader.rows(flux)
 
-    def _query(self, flux: str) -> bytes:
-        body = {"query": flux, "dialect": {"annotations": [], "header": True}}
-        try:
-            response = session(self.token).post(
-                f"{self.url}/api/v2/query", params={"org": self.org}, json=body, timeout=_TIMEOUT_SECONDS,
-                headers={"Accept": "application/csv"},
-            )  # fmt: skip
-        except requests.RequestException as error:
-            raise StackError(
-                f"InfluxDB at {self.url} does not answer ({type(error).__name__}): start the platform with "
-                "`stocks up`, or name the server by INFLUXDB_URL", Exit.SERVICE_FAILED,
-            ) from None  # fmt: skip
-        self._check(response)
-        return response.content
+    @property
+    def _reader(self) -> InfluxDBReader:
+        return InfluxDBReader(self.url, self.org, self.token)
 
-    def _check(self, response: requests.Response) -> None:
-        if response.ok:
-            return
-        hint = ""
-        if response.status_code in (requests.codes.unauthorized, requests.codes.not_found):
-            hint = f". Is SOURCE the running one, and INFLUX_READ_TOKEN that of the bucket {self.bucket}?"
-        raise StackError(
-            f"InfluxDB at {self.url} rejected the query: {response.status_code} {_message(response)}{hint}",
-            Exit.INFLUXDB_UNUSABLE,
-        )
+
+@contextmanager
+def _explain_read_errors() -> Iterator[None]:
+    """Raise StackError with the exit code of the reader's error."""
+    try:
+        yield
+    except InfluxDBReadError as error:
+        code = Exit.SERVICE_FAILED if error.status is None else Exit.INFLUXDB_UNUSABLE
+        raise StackError(str(error), code) from None
 
 
 @contextmanager
@@ -207,17 +173,6 @@ def require_stored(series: Mapping[Series, Any], symbols: Iterable[str]) -> None
         if symbol not in stored:
             known = ", ".join(stored) or "nothing yet"
             raise StackError(f"no bar of {symbol} is stored; there are bars of: {known}", Exit.USAGE)
-
-
-def _message(response: requests.Response) -> str:
-    try:
-        return str(response.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:300]
-
-
-def _flux_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _series(row: Mapping[str, str]) -> Series:

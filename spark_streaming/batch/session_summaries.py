@@ -9,20 +9,17 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from itertools import groupby
-from urllib.parse import urlencode
 
 import pyarrow as pa
 import pyarrow.csv
-import urllib3
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sql
 
-from spark_streaming.contract.flux import quote_flux
+from spark_streaming.contract.flux import PIVOT, select
+from spark_streaming.contract.influxdb_reader import InfluxDBReader
 from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD
 
 _BARS_A_REQUEST = 50_000  # some 4 MB of CSV
-_TIMEOUT = urllib3.Timeout(connect=10, read=60)
-_RETRIES = urllib3.Retry(3, backoff_factor=0.5, status_forcelist=(429, 503), allowed_methods=None)
 
 _CSV_TYPES = {
     "_time": pa.timestamp("ms", "UTC"),
@@ -165,43 +162,22 @@ def _requests(sessions: Iterable[SessionOfSeries]) -> Iterator[tuple[str, str, s
 
 def _read(store: BarStore, requests: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """In the tasks: the bars of each request."""
-    with urllib3.PoolManager(timeout=_TIMEOUT, retries=_RETRIES) as pool:
-        for batch in requests:
-            for request in batch.to_pylist():
-                yield from _answer(pool, store, **request)
+    reader = InfluxDBReader(store.url, store.organization, store.token)
+    for batch in requests:
+        for request in batch.to_pylist():
+            yield from _answer(reader, store, **request)
 
 
 def _answer(
-    pool: urllib3.PoolManager, store: BarStore, symbol: str, interval: str, begin: str, end: str
+    reader: InfluxDBReader, store: BarStore, symbol: str, interval: str, begin: str, end: str
 ) -> Iterator[pa.RecordBatch]:
-    answer = pool.request(
-        "POST",
-        f"{store.url.rstrip('/')}/api/v2/query?{urlencode({'org': store.organization})}",
-        body=_flux(store, symbol, interval, begin, end).encode(),
-        headers={
-            "Authorization": f"Token {store.token}",
-            "Content-Type": "application/vnd.flux",
-            "Accept": "application/csv",
-        },
-    )
-    if answer.status != 200:
-        raise RuntimeError(f"InfluxDB at {store.url} answered {answer.status} about {symbol}: {answer.data[:500]!r}")
-    if not answer.data.strip():  # no bar is stored
+    period = (datetime.fromisoformat(begin), datetime.fromisoformat(end))
+    bars = select(store.bucket, store.measurement, *period, symbol=symbol, interval=interval)
+    text = reader.read(f"{bars} {PIVOT}")
+    if not text.strip():  # no bar is stored
         return
     options = pa.csv.ConvertOptions(column_types=_CSV_TYPES, include_columns=list(_CSV_TYPES))
-    table = pa.csv.read_csv(pa.BufferReader(answer.data), convert_options=options).rename_columns(_BARS.names[2:])
+    table = pa.csv.read_csv(pa.BufferReader(text), convert_options=options).rename_columns(_BARS.names[2:])
     for name, value in (("interval", interval), ("symbol", symbol)):
         table = table.add_column(0, name, pa.array([value] * len(table), pa.string()))
     yield from table.cast(_BARS).to_batches(10_000)
-
-
-def _flux(store: BarStore, symbol: str, interval: str, begin: str, end: str) -> str:
-    is_ours = (
-        f"r._measurement == {quote_flux(store.measurement)} and r.symbol == {quote_flux(symbol)} "
-        f"and r.interval == {quote_flux(interval)}"
-    )
-    return (
-        f"from(bucket: {quote_flux(store.bucket)}) |> range(start: {begin}, stop: {end}) "
-        f"|> filter(fn: (r) => {is_ours}) "
-        '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-    )

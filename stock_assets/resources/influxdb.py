@@ -1,24 +1,23 @@
 """What Dagster asks of InfluxDB, with a token that can only read."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 
 import dagster as dg
 from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
+from pydantic import SecretStr
 
-from spark_streaming.contract.flux import quote_flux
+from spark_streaming.contract.flux import EVER, select
+from spark_streaming.contract.influxdb_reader import InfluxDBReader
 from spark_streaming.contract.schema import PRICE_FIELDS, QUOTE_MEASUREMENT, VOLUME_FIELD
-from stock_assets.settings import SharedSettings, code_location
+from stock_assets.resources.secrets import with_secrets
+from stock_assets.settings import CodeLocationSettings
 
 _TIMEOUT_MS = 30_000
-# The shortest way to say "ever": a bar may start up to a day ahead of the clock.
-_EVER = "start: 1970-01-01T00:00:00Z, stop: 2100-01-01T00:00:00Z"
 
 Series = tuple[str, str]  # symbol, interval
 
@@ -33,17 +32,18 @@ class Stored:
 
 
 class InfluxDBResource(dg.ConfigurableResource):
-    """Reads one bucket. The token stays out of this configuration, which Dagster's UI shows."""
+    """Reads one bucket. The token is none of its public fields, which Dagster's UI shows."""
 
+    _token: ClassVar[SecretStr] = SecretStr("")
     url: str
     org: str
     bucket: str
     measurement: str
 
     @classmethod
-    def from_settings(cls, settings: SharedSettings) -> Self:
+    def from_settings(cls, settings: CodeLocationSettings) -> Self:
         """The bucket of the settings' source."""
-        return cls(
+        return with_secrets(cls, _token=settings.influx_read_token)(
             url=settings.influxdb_url,
             org=settings.influx_org,
             bucket=settings.names.bucket,
@@ -61,10 +61,7 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def newest_quotes(self, since: datetime) -> dict[str, datetime]:
         """Symbol -> the time of its newest stored quote, of those that are not older than `since`."""
-        flux = (
-            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {since.isoformat()}, stop: 2100-01-01T00:00:00Z) "
-            f'|> filter(fn: (r) => r._measurement == {quote_flux(QUOTE_MEASUREMENT)} and r._field == "price") |> last()'
-        )
+        flux = f"{select(self.bucket, QUOTE_MEASUREMENT, since, EVER[1], field='price')} |> last()"
         return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 
     def oldest(self) -> dict[Series, datetime]:
@@ -87,11 +84,7 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def points(self, symbol: str, begin: datetime, end: datetime) -> dict[tuple[str, datetime], dict[str, float]]:
         """(interval, start) -> the fields of each bar of `symbol` that starts from `begin` to before `end`."""
-        of_symbol = f"r._measurement == {quote_flux(self.measurement)} and r.symbol == {quote_flux(symbol)}"
-        flux = (
-            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
-            f"|> filter(fn: (r) => {of_symbol})"
-        )
+        flux = select(self.bucket, self.measurement, begin, end, symbol=symbol)
         found: dict[tuple[str, datetime], dict[str, float]] = {}
         for record in self._records(flux):
             found.setdefault((record.values["interval"], record.get_time()), {})[record.get_field()] = (
@@ -103,31 +96,14 @@ class InfluxDBResource(dg.ConfigurableResource):
         """Start -> open, high, low, close and volume of each stored bar of a series from `first` to `last`, both
         included.
 
-        Reads the answer's lines as they are: the client makes an object of each value, which takes ten times as long.
+        Not by InfluxDB's own client: it makes an object of each value, which takes ten times as long.
         """
-        flux = (
-            f"from(bucket: {quote_flux(self.bucket)}) "
-            f"|> range(start: {first.isoformat()}, stop: {(last + timedelta(seconds=1)).isoformat()}) "
-            f"|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} "
-            f"and r.symbol == {quote_flux(symbol)} and r.interval == {quote_flux(interval)}) "
-            f'|> keep(columns: ["_time", "_field", "_value"])'
-        )
-        token = code_location().influx_read_token.get_secret_value()
+        end = last + timedelta(seconds=1)
+        flux = select(self.bucket, self.measurement, first, end, symbol=symbol, interval=interval)
+        reader = InfluxDBReader(self.url, self.org, self._token.get_secret_value())
         found: dict[str, dict[str, float]] = defaultdict(dict)
-        with (
-            InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client,
-            client.query_api().query_raw(flux) as answer,
-        ):
-            answer.auto_close = False  # else the last lines are cut off
-            header: list[str] = []
-            for line in csv.reader(io.TextIOWrapper(answer, "utf-8")):
-                if not line or line[0].startswith("#"):
-                    header = []
-                elif not header:
-                    header = line
-                else:
-                    row = dict(zip(header, line, strict=False))
-                    found[row["_time"]][row["_field"]] = float(row["_value"])
+        for row in reader.rows(f'{flux} |> keep(columns: ["_time", "_field", "_value"])'):
+            found[row["_time"]][row["_field"]] = float(row["_value"])
         fields = (*PRICE_FIELDS, VOLUME_FIELD)
         return {
             datetime.fromisoformat(start): tuple(values[field] for field in fields if field in values)
@@ -136,24 +112,17 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     def starts(self, symbol: str, interval: str, begin: datetime, end: datetime) -> set[datetime]:
         """The starts of the stored bars of a series from `begin` to before `end`."""
-        flux = (
-            f"from(bucket: {quote_flux(self.bucket)}) |> range(start: {begin.isoformat()}, stop: {end.isoformat()}) "
-            f"|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} "
-            f"and r.symbol == {quote_flux(symbol)} "
-            f'and r.interval == {quote_flux(interval)} and r._field == "close") |> keep(columns: ["_time"])'
-        )
+        bars = select(self.bucket, self.measurement, begin, end, symbol=symbol, interval=interval, field="close")
+        flux = f'{bars} |> keep(columns: ["_time"])'
         return {record.get_time() for record in self._records(flux)}
 
     def _query(self, then: str) -> Iterator[FluxRecord]:
-        """Ask for the close of every bar, a table a series. Names are quoted as Flux's strings are, like JSON's."""
-        flux = (
-            f"from(bucket: {quote_flux(self.bucket)}) |> range({_EVER}) "
-            f'|> filter(fn: (r) => r._measurement == {quote_flux(self.measurement)} and r._field == "close") {then}'
-        )
-        return self._records(flux)
+        """The close of every bar, a table a series, with `then` done to each table."""
+        return self._records(f"{select(self.bucket, self.measurement, *EVER, field='close')} {then}")
 
     def _records(self, flux: str) -> Iterator[FluxRecord]:
-        token = code_location().influx_read_token.get_secret_value()
+        # By InfluxDB's own client, unlike the other readers: its records have the types of the columns.
+        token = self._token.get_secret_value()
         with InfluxDBClient(url=self.url, token=token, org=self.org, timeout=_TIMEOUT_MS) as client:
             yield from client.query_api().query_stream(flux)
 
