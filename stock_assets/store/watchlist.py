@@ -1,6 +1,7 @@
 """The table `watchlist`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +14,13 @@ def read_watchlist(engine: Engine) -> list[str]:
     query = select(watchlist.c.symbol).where(watchlist.c.removed_at.is_(None))
     with engine.connect() as connection:
         return list(connection.execute(query.order_by(watchlist.c.added_at, watchlist.c.symbol)).scalars())
+
+
+def read_added(engine: Engine) -> dict[str, datetime]:
+    """Watched symbol -> when it was added, in UTC."""
+    query = select(watchlist.c.symbol, watchlist.c.added_at).where(watchlist.c.removed_at.is_(None))
+    with engine.connect() as connection:
+        return dict(connection.execute(query).tuples().all())
 
 
 def seed_watchlist(engine: Engine, symbols: Sequence[str]) -> None:

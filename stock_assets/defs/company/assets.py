@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from spark_streaming.contract.clock import now
+from stock_assets.pipeline.company_facts import RUN_CRON, RUN_ZONE
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.settings import code_location
 from stock_assets.sources.factory import make_source
@@ -18,8 +19,7 @@ STOCK_INFO_KEY = dg.AssetKey(["postgres", "stock_info"])
 ACTIONS_KEY = dg.AssetKey(["postgres", "corporate_action"])
 COMPANY_KEY = dg.AssetKey(["postgres", "company"])
 
-# Half an hour after New York's regular close, when the day's figures have settled.
-_AFTER_THE_CLOSE = dg.AutomationCondition.on_cron("30 16 * * 1-5", "America/New_York")
+_AFTER_THE_CLOSE = dg.AutomationCondition.on_cron(RUN_CRON, RUN_ZONE)
 # on_missing() would wait for a row to go missing again: on the first start there has never been one.
 _ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
 # For a database that is away; symbols that failed are asked for again within the run.
