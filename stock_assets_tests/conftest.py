@@ -1,4 +1,4 @@
-"""The fixtures that every test may ask for."""
+"""Fixtures for all tests."""
 
 from stock_assets_tests.services.dagster_instance import instance, instance_of_the_run
 from stock_assets_tests.services.fixtures import (

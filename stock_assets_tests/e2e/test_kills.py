@@ -1,6 +1,6 @@
-"""Whatever is killed: without a hand, one run of each role lives soon, and no bar is lost.
+"""After a kill of any process, one run of each role is running again without help, and no bar is lost.
 
-One platform with the simulated source for all of it; each test begins with what the one before has left.
+All tests use one platform with the simulated source; each continues with the state that the previous one left.
 """
 
 import os
@@ -33,8 +33,8 @@ from stock_assets_tests.services.inbox import Inbox
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 SYMBOLS = ("AAPL", "MSFT")
-PATIENCE_SECONDS = 240  # two minutes are the aim; where other work fills the cores, each start takes longer
-START_SECONDS = 300  # of the first runs of all, while everything else starts too
+RECOVERY_SECONDS = 240  # the aim is two minutes; under other load each start takes longer
+START_SECONDS = 300  # for the first runs, while everything else starts too
 ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -46,7 +46,7 @@ ACTIVE = [
 
 @dataclass
 class Installation:
-    """A running platform, seen as its own sensor sees it."""
+    """A running platform, observed as its own sensor observes it."""
 
     home: Path
     ports: dict[str, str]
@@ -70,53 +70,53 @@ class Installation:
     def active(self, role: Role) -> list[dg.RunRecord]:
         return list(self.instance.get_run_records(RunsFilter(job_name=JOB_OF[role], statuses=ACTIVE)))
 
-    def live(self) -> dict[Role, str] | None:
-        """Role -> its run, where exactly one of each lives, does its work and has caught up; else None."""
+    def running(self) -> dict[Role, str] | None:
+        """Return role -> its run, where exactly one of each is running and has caught up; else None."""
         found = {}
         for role in Role:
-            runs, beat = self.active(role), heartbeat.read_heartbeat(self.state(role))
-            if len(runs) != 1 or beat is None or not process_lock.is_locked(self.state(role)):
+            runs, newest = self.active(role), heartbeat.read_heartbeat(self.state(role))
+            if len(runs) != 1 or newest is None or not process_lock.is_locked(self.state(role)):
                 return None
             run_id, now = runs[0].dagster_run.run_id, datetime.now(UTC)
             alive = (
-                beat.run_id == run_id
-                and beat.state is ProgramState.RUNNING
-                and now - beat.written_at < timedelta(seconds=5)
+                newest.run_id == run_id
+                and newest.state is ProgramState.RUNNING
+                and now - newest.written_at < timedelta(seconds=5)
             )
-            if not alive or beat.newest_event is None or now - beat.newest_event > timedelta(seconds=10):
+            if not alive or newest.newest_event is None or now - newest.newest_event > timedelta(seconds=10):
                 return None
             found[role] = run_id
         return found
 
-    def all_is_well(self) -> dict[Role, str]:
-        until(lambda: self.live() is not None, PATIENCE_SECONDS)
-        found = self.live()
+    def wait_until_running(self) -> dict[Role, str]:
+        until(lambda: self.running() is not None, RECOVERY_SECONDS)
+        found = self.running()
         assert found is not None
         return found
 
-    def all_is_well_again(self, before: dict[Role, str]) -> dict[Role, str]:
-        """Wait until other runs than those of `before` live."""
+    def wait_until_replaced(self, before: dict[Role, str]) -> dict[Role, str]:
+        """Wait until other runs than those of `before` are running."""
 
         def replaced() -> bool:
-            found = self.live()
+            found = self.running()
             return found is not None and all(found[role] != run_id for role, run_id in before.items())
 
-        until(replaced, PATIENCE_SECONDS)
-        return self.all_is_well()
+        until(replaced, RECOVERY_SECONDS)
+        return self.wait_until_running()
 
     def has_ended(self, run_id: str) -> bool:
         run = self.instance.get_run_by_id(run_id)
         return run is not None and run.is_finished
 
     def reason(self, run_id: str) -> str:
-        """Why a run has failed; it has."""
+        """Return why a run has failed."""
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         assert run.status is DagsterRunStatus.FAILURE
         return failure_of(self.instance, run_id)
 
     def service(self, command: str) -> psutil.Process | None:
-        """The process of a service, not the guard above it; None while it doesn't run."""
+        """Return the process of a service, not its launcher; None while it doesn't run."""
         for process in psutil.process_iter():
             try:
                 line = " ".join(process.cmdline())
@@ -127,16 +127,16 @@ class Installation:
         return None
 
     def kill_service(self, command: str) -> None:
-        """Kill it, and wait until the supervisor has started it again."""
+        """Kill a service, and wait until the supervisor has started it again."""
         killed = self.service(command)
         assert killed is not None
         killed.kill()
-        until(lambda: (again := self.service(command)) is not None and again.pid != killed.pid, PATIENCE_SECONDS)
+        until(lambda: (started := self.service(command)) is not None and started.pid != killed.pid, RECOVERY_SECONDS)
 
     def graphql(self, query: str) -> dict[str, object]:
-        answer = requests.post(f"{self.ui}/graphql", json={"query": query}, timeout=60).json()
-        assert "errors" not in answer, answer
-        data: dict[str, object] = answer["data"]
+        response = requests.post(f"{self.ui}/graphql", json={"query": query}, timeout=60).json()
+        assert "errors" not in response, response
+        data: dict[str, object] = response["data"]
         return data
 
     def seconds_stored(self) -> dict[str, set[datetime]]:
@@ -176,7 +176,7 @@ def platform(inbox: Inbox) -> Iterator[Installation]:
 
     stocks("up", "--source", "simulated", "--symbols", ",".join(SYMBOLS), "-d")
     made = Installation(home, ports)
-    until(lambda: made.live() is not None, START_SECONDS)
+    until(lambda: made.running() is not None, START_SECONDS)
     try:
         yield made
         made.instance.dispose()
@@ -190,68 +190,68 @@ def kill(*pids: int) -> None:
         psutil.Process(pid).kill()
 
 
-def worker_of(beat: Heartbeat) -> int:
-    """The process in which Dagster executes the run, whose child the program is."""
-    return psutil.Process(beat.pid).ppid()
+def worker_of(newest: Heartbeat) -> int:
+    """Return the process in which Dagster executes the run: the parent of the program."""
+    return psutil.Process(newest.pid).ppid()
 
 
 def test_a_killed_stream_and_a_killed_run_worker_of_the_producer(platform: Installation) -> None:
-    before = platform.all_is_well()
+    before = platform.wait_until_running()
     kill(platform.heartbeat(Role.STREAM).pid, worker_of(platform.heartbeat(Role.PRODUCER)))
-    after = platform.all_is_well_again(before)
+    after = platform.wait_until_replaced(before)
     assert set(after.values()).isdisjoint(before.values())
     assert platform.reason(before[Role.STREAM]) == "spark_streaming was killed by SIGKILL"
     assert "SIGKILL" in platform.reason(before[Role.PRODUCER])
 
 
 def test_a_killed_producer_and_a_killed_run_worker_of_the_stream(platform: Installation) -> None:
-    before = platform.all_is_well()
+    before = platform.wait_until_running()
     kill(platform.heartbeat(Role.PRODUCER).pid, worker_of(platform.heartbeat(Role.STREAM)))
-    platform.all_is_well_again(before)
+    platform.wait_until_replaced(before)
     assert platform.reason(before[Role.PRODUCER]) == "stock_assets.ingest was killed by SIGKILL"
     assert "SIGKILL" in platform.reason(before[Role.STREAM])
 
 
 def test_a_reload_of_the_location_while_it_streams(platform: Installation) -> None:
-    before = platform.all_is_well()
-    said = platform.graphql(
+    before = platform.wait_until_running()
+    result = platform.graphql(
         'mutation { reloadRepositoryLocation(repositoryLocationName: "stock_assets") { __typename } }'
     )
-    assert said == {"reloadRepositoryLocation": {"__typename": "WorkspaceLocationEntry"}}
-    assert platform.all_is_well() == before
+    assert result == {"reloadRepositoryLocation": {"__typename": "WorkspaceLocationEntry"}}
+    assert platform.wait_until_running() == before
 
 
-def test_two_launches_at_once_of_what_lives_already(platform: Installation) -> None:
-    before = platform.all_is_well()
+def test_two_concurrent_launches_of_a_running_program_are_refused(platform: Installation) -> None:
+    before = platform.wait_until_running()
     launch = """mutation { launchRun(executionParams: {selector: {repositoryLocationName: "stock_assets",
         repositoryName: "__repository__", jobName: "stream_prices"}, runConfigData: {}})
         { __typename ... on LaunchRunSuccess { run { runId } } } }"""
     with ThreadPoolExecutor(2) as pool:
         answers = [dict(answer["launchRun"]) for answer in pool.map(platform.graphql, [launch, launch])]  # type: ignore[call-overload]
     launched = [answer["run"]["runId"] for answer in answers]
-    until(lambda: all(platform.has_ended(run_id) for run_id in launched), PATIENCE_SECONDS)
+    until(lambda: all(platform.has_ended(run_id) for run_id in launched), RECOVERY_SECONDS)
     for run_id in launched:
         assert "another process is at work" in platform.reason(run_id)
-    assert platform.all_is_well() == before
+    assert platform.wait_until_running() == before
 
 
 def test_a_killed_daemon(platform: Installation) -> None:
-    before = platform.all_is_well()
+    before = platform.wait_until_running()
     platform.kill_service("dagster._daemon")
-    kill(platform.heartbeat(Role.PRODUCER).pid)  # it is the new daemon that puts this right
-    after = platform.all_is_well_again({Role.PRODUCER: before[Role.PRODUCER]})
+    kill(platform.heartbeat(Role.PRODUCER).pid)  # the new daemon has to start it again
+    after = platform.wait_until_replaced({Role.PRODUCER: before[Role.PRODUCER]})
     assert after[Role.STREAM] == before[Role.STREAM]
 
 
 def test_a_killed_code_server(platform: Installation) -> None:
-    before = platform.all_is_well()
+    before = platform.wait_until_running()
     platform.kill_service("dagster api grpc")
-    platform.all_is_well_again(before)
+    platform.wait_until_replaced(before)
     assert all(platform.reason(run_id) for run_id in before.values())
 
 
 def test_no_bar_was_lost(platform: Installation) -> None:
-    platform.all_is_well()
+    platform.wait_until_running()
     stored = platform.seconds_stored()
     assert set(stored) == set(SYMBOLS)
     for seconds in stored.values():
@@ -260,8 +260,8 @@ def test_no_bar_was_lost(platform: Installation) -> None:
         assert len(seconds) == (end - begin).total_seconds() + 1
 
 
-def test_people_were_told(platform: Installation, inbox: Inbox) -> None:
-    told = [title.removeprefix("stock-assets (simulated): ") for title in inbox.titles]
-    assert "stream_prices failed" in told
-    assert "publish_prices failed" in told
-    assert len(told) == len(set(zip(told, (message["message"] for message in inbox.messages), strict=True)))
+def test_failures_were_notified_once(platform: Installation, inbox: Inbox) -> None:
+    titles = [title.removeprefix("stock-assets (simulated): ") for title in inbox.titles]
+    assert "stream_prices failed" in titles
+    assert "publish_prices failed" in titles
+    assert len(titles) == len(set(zip(titles, (message["message"] for message in inbox.messages), strict=True)))

@@ -1,4 +1,4 @@
-"""The whole platform by its own command, from an empty home: the test of an installation, and then every value."""
+"""The whole platform, started by `stocks up --once` in an empty home: the test of an installation, and every value."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ Value = tuple[float, float, float, float, int]
 
 
 class Installation:
-    """The command `stocks` on a home and ports of its own."""
+    """The command `stocks` with a new home and free ports."""
 
     def __init__(self) -> None:
         self.home = open_folder()
@@ -49,7 +49,7 @@ class Installation:
         )
 
     def processes(self) -> list[str]:
-        """Whatever still runs with this home in its command line or environment."""
+        """Return the processes that have this home in their command line or environment."""
         return [" ".join(process.cmdline()) for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -88,16 +88,16 @@ def installation() -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def once(installation: Installation) -> dict[str, Any]:
-    """What `--once --json` prints on stdout."""
+    """The report that `--once --json` prints on stdout."""
     done = installation.stocks("up", "--source", "replay", "--once", "--json")
     assert done.returncode == 0, done.stderr[-5000:]
-    assert "Warning" not in done.stderr, "those who wrote the definitions are told, and not who runs them"
+    assert "Warning" not in done.stderr, "warnings for authors of definitions must not reach users"
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
 def bars_of_the_files() -> dict[tuple[str, datetime], Value]:
-    """Read without any of the platform's code: a daily bar starts at 9:30 by New York's clock."""
+    """Return the bars, read without the platform's code: a daily bar starts at 9:30 in New York."""
     bars: dict[tuple[str, datetime], Value] = {}
     for symbol in BARS:
         text = (resources.files("bokeh_sampledata") / "_data" / f"{symbol}.csv").read_text()
@@ -117,7 +117,7 @@ def test_every_bar_is_accounted_for(once: dict[str, Any]) -> None:
     assert rows["FB"]["oldest"] == "2012-05-18T13:30:00Z"
 
 
-def test_only_the_real_jumps_of_prices_are_remarked_on(once: dict[str, Any]) -> None:
+def test_only_the_plausibility_of_prices_warns(once: dict[str, Any]) -> None:
     checks = {check["name"]: check for check in once["checks"]}
     assert {name: check["passed"] for name, check in checks.items()} == {
         "company_facts_are_complete": True,
@@ -133,11 +133,11 @@ def test_only_the_real_jumps_of_prices_are_remarked_on(once: dict[str, Any]) -> 
     assert checks["prices_are_plausible"]["severity"] == "WARN"
 
 
-def test_nothing_is_left_running(once: dict[str, Any], installation: Installation) -> None:
+def test_no_process_is_left(once: dict[str, Any], installation: Installation) -> None:
     assert installation.processes() == []
 
 
-def test_started_again_it_has_every_value_of_the_files(once: dict[str, Any], installation: Installation) -> None:
+def test_after_a_restart_every_value_of_the_files_is_stored(once: dict[str, Any], installation: Installation) -> None:
     started = installation.stocks("up", "--source", "replay", "-d")
     assert started.returncode == 0, started.stderr[-5000:]
     status = json.loads(installation.stocks("status", "--json").stdout)

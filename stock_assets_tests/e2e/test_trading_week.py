@@ -1,8 +1,8 @@
-"""The platform at the turning points of a week with a holiday and a half-day, on a clock that is set.
+"""The platform at opens and closes of a week with a holiday and a half-day, with a clock that the tests set.
 
-All is real but the time of day and Yahoo, which is the tests' own server: the sensors' daemon, the runs that it starts,
-Kafka, Spark, InfluxDB, PostgreSQL. Each test begins with what the one before has left. Times are UTC; New York's winter
-session is from 14:30 to 21:00, and the Friday after Thanksgiving ends at 18:00.
+Everything is real but the time of day and Yahoo, which is a test server: Dagster's daemon, the runs that it starts,
+Kafka, Spark, InfluxDB, PostgreSQL. Each test continues with the state that the previous one left. Times are UTC; New
+York's winter session is from 14:30 to 21:00, and that of the Friday after Thanksgiving ends at 18:00.
 """
 
 import time
@@ -52,92 +52,92 @@ WEDNESDAY, FRIDAY = date(2025, 11, 26), date(2025, 11, 28)
 TRADED = [date(2025, 11, 24), date(2025, 11, 25), WEDNESDAY, FRIDAY, date(2025, 12, 1)]
 SESSIONS = [session_on("XNYS", day) for day in TRADED]
 SYMBOLS = ("AAPL", "MSFT")
-LAST_LOOK = timedelta(minutes=11, seconds=30)  # after a close the session's bars are asked for once more by then
-PATIENCE_SECONDS = 240
+LAST_REQUEST = timedelta(minutes=11, seconds=30)  # by then after a close the bars of the session are requested again
+TIMEOUT_SECONDS = 240
 QUIET_SECONDS = 25  # two ticks of the sensor that starts runs
 
 
 def at(day: str, time: str) -> datetime:
-    """A moment of that week: the day's month and number, and a time."""
+    """Return a time of that week, in UTC; `day` is month and day, as 11-26."""
     return datetime.fromisoformat(f"2025-{day}T{time}").replace(tzinfo=UTC)
 
 
 class Week:
-    """The platform, its clock, and what can be seen of both."""
+    """The platform and its clock, with what the tests observe."""
 
     def __init__(self, settings: StackSettings, clock: FakeClock, market: Market, inbox: Inbox, engine: Engine) -> None:
         self.settings, self.clock, self.market, self.inbox, self.engine = settings, clock, market, inbox, engine
         self.instance = dg.DagsterInstance.from_config(str(dagster.folder(settings)))
 
-    def live(self) -> dict[Role, str]:
-        """Role -> the run whose program is at work."""
+    def running(self) -> dict[Role, str]:
+        """Return role -> the run whose program is running."""
         found = {}
         for role in Role:
-            beat = heartbeat.read_heartbeat(self._state(role))
-            if beat and beat.state is ProgramState.RUNNING and process_lock.is_locked(self._state(role)):
-                found[role] = beat.run_id
+            newest = heartbeat.read_heartbeat(self._state(role))
+            if newest and newest.state is ProgramState.RUNNING and process_lock.is_locked(self._state(role)):
+                found[role] = newest.run_id
         return found
 
     def newest_stored(self) -> datetime | None:
-        beat = heartbeat.read_heartbeat(self._state(Role.STREAM))
-        return beat.newest_event if beat else None
+        newest = heartbeat.read_heartbeat(self._state(Role.STREAM))
+        return newest.newest_event if newest else None
 
     def runs(self, role: Role | None = None) -> list[dg.DagsterRun]:
-        """Newest first."""
+        """Return the runs, the newest first."""
         return list(self.instance.get_runs(RunsFilter(job_name=JOB_OF[role]) if role else None))
 
-    def are_up(self) -> None:
-        until(lambda: set(self.live()) == set(Role), PATIENCE_SECONDS)
-        for role, run_id in self.live().items():
+    def wait_until_running(self) -> None:
+        until(lambda: set(self.running()) == set(Role), TIMEOUT_SECONDS)
+        for role, run_id in self.running().items():
             run = self.instance.get_run_by_id(run_id)
             assert run is not None
             assert run.job_name == JOB_OF[role]
             assert run.status is DagsterRunStatus.STARTED
 
-    def have_ended(self) -> None:
-        until(lambda: not self.live() and all(run.is_finished for run in self.runs()), PATIENCE_SECONDS)
+    def wait_until_ended(self) -> None:
+        until(lambda: not self.running() and all(run.is_finished for run in self.runs()), TIMEOUT_SECONDS)
         assert self.failed() == []
 
-    def closes(self, day: date) -> None:
-        """The session ends, and what is to be done after it is done."""
-        self.clock.set(session_on("XNYS", day).closed + LAST_LOOK)
-        self.have_ended()
+    def close(self, day: date) -> None:
+        """Set the clock to the end of the session, and wait for the work that follows it."""
+        self.clock.set(session_on("XNYS", day).closed + LAST_REQUEST)
+        self.wait_until_ended()
         self.clock.set(at(f"{day:%m-%d}", "21:31"))
-        self.has_done_what_follows(day)
+        self.wait_for_work_after_the_close(day)
 
-    def has_done_what_follows(self, day: date) -> None:
-        """The session is summarised, and companies were asked about after half past four by New York's clock."""
+    def wait_for_work_after_the_close(self, day: date) -> None:
+        """Wait until the session is summarised, and company facts were fetched after 16:30 in New York."""
 
         def is_done() -> bool:
-            told = self.instance.get_latest_materialization_event(dg.AssetKey(["postgres", "company"]))
-            asked = told is not None and told.timestamp >= at(f"{day:%m-%d}", "21:30").timestamp()
-            return asked and bool(self.bars_of(day)) and all(run.is_finished for run in self.runs())
+            newest = self.instance.get_latest_materialization_event(dg.AssetKey(["postgres", "company"]))
+            fetched = newest is not None and newest.timestamp >= at(f"{day:%m-%d}", "21:30").timestamp()
+            return fetched and bool(self.bars_of(day)) and all(run.is_finished for run in self.runs())
 
-        until(is_done, PATIENCE_SECONDS)
+        until(is_done, TIMEOUT_SECONDS)
 
     def failed(self) -> list[str]:
-        """Which runs have failed, and why."""
+        """Return which runs have failed, and why."""
         failed = [run for run in self.runs() if run.status is DagsterRunStatus.FAILURE]
         return [f"{run.job_name} {run.asset_selection}: {failure_of(self.instance, run.run_id)}" for run in failed]
 
-    def told(self) -> list[str]:
-        """The titles of the messages."""
+    def titles(self) -> list[str]:
+        """Return the titles of the notifications."""
         return [title.removeprefix("stock-assets: ") for title in self.inbox.titles]
 
-    def troubles(self) -> set[str]:
-        """What they are about, but for the quotes, which this Yahoo has none of."""
-        return {title for title in self.told() if not title.startswith(("Resolved: ", "quotes_are_fresh"))}
+    def incidents(self) -> set[str]:
+        """Return the incidents that were notified, but for those of quotes, which this Yahoo does not have."""
+        return {title for title in self.titles() if not title.startswith(("Resolved: ", "quotes_are_fresh"))}
 
-    def stays_quiet(self) -> None:
-        """In the next while no run is started, and nobody is told of anything."""
-        runs, troubles = len(self.runs()), self.troubles()
+    def check_that_nothing_happens(self) -> None:
+        """For some time no run starts, and nothing is notified."""
+        runs, incidents = len(self.runs()), self.incidents()
         time.sleep(QUIET_SECONDS)
         assert len(self.runs()) == runs
-        assert self.troubles() == troubles
-        assert self.live() == {}
+        assert self.incidents() == incidents
+        assert self.running() == {}
 
     def bars_of(self, day: date) -> dict[str, tuple[int, int]]:
-        """Symbol -> the bars that its session should have, and those that it has, as its summary says."""
+        """Return symbol -> the expected and the stored bars of its session, by its summary."""
         rows = read_summaries(self.engine, day, day)
         return {row.symbol: (row.bars_expected, row.bars_stored) for row in rows}
 
@@ -181,7 +181,7 @@ def week() -> Iterator[Week]:
 
 
 def _dagster_by(clock: FakeClock, settings: StackSettings) -> list[Service]:
-    """Dagster's programs without its UI, going by that clock."""
+    """Return Dagster's programs without the webserver, with that clock."""
     with no_settings_around(settings.stocks_home), pytest.MonkeyPatch.context() as patch:
         usual = dagster.environment
         patch.setattr(dagster, "environment", lambda settings: usual(settings) | clock.environment)
@@ -204,63 +204,63 @@ def _bring_up(servers: Servers) -> Engine:
     return make_engine(tables.postgres)
 
 
-def test_before_the_close_both_are_up_and_store_bar_after_bar(week: Week) -> None:
-    week.are_up()
-    until(lambda: (newest := week.newest_stored()) is not None and newest >= at("11-26", "20:52"), PATIENCE_SECONDS)
+def test_before_the_close_both_programs_run_and_store_bars(week: Week) -> None:
+    week.wait_until_running()
+    until(lambda: (newest := week.newest_stored()) is not None and newest >= at("11-26", "20:52"), TIMEOUT_SECONDS)
 
 
-def test_after_the_close_both_drain_and_what_follows_is_done(week: Week) -> None:
-    week.closes(WEDNESDAY)
+def test_after_the_close_both_programs_drain_and_the_session_is_summarised(week: Week) -> None:
+    week.close(WEDNESDAY)
     assert week.bars_of(WEDNESDAY) == dict.fromkeys(SYMBOLS, (390, 390))
 
 
-def test_a_holiday_is_quiet(week: Week) -> None:
+def test_nothing_runs_on_a_holiday(week: Week) -> None:
     week.clock.set(at("11-27", "15:00"))
-    week.stays_quiet()
+    week.check_that_nothing_happens()
 
 
-def test_both_are_up_before_the_next_open(week: Week) -> None:
+def test_both_programs_run_before_the_next_open(week: Week) -> None:
     week.clock.set(at("11-28", "14:21:30"))
-    week.are_up()
+    week.wait_until_running()
     assert week.clock.now() < at("11-28", "14:30")
 
 
-def test_a_half_day_ends_at_one_by_new_york(week: Week) -> None:
+def test_a_half_day_ends_at_13_in_new_york(week: Week) -> None:
     week.clock.set(at("11-28", "17:58"))
-    until(lambda: (newest := week.newest_stored()) is not None and newest >= at("11-28", "17:56"), PATIENCE_SECONDS)
-    week.closes(FRIDAY)
+    until(lambda: (newest := week.newest_stored()) is not None and newest >= at("11-28", "17:56"), TIMEOUT_SECONDS)
+    week.close(FRIDAY)
     assert week.bars_of(FRIDAY) == dict.fromkeys(SYMBOLS, (210, 210))
 
 
-def test_a_weekend_is_quiet(week: Week) -> None:
+def test_nothing_runs_on_a_weekend(week: Week) -> None:
     week.clock.set(at("11-29", "15:00"))
-    week.stays_quiet()
+    week.check_that_nothing_happens()
 
 
-def test_monday_begins_before_the_open(week: Week) -> None:
+def test_both_programs_run_before_the_open_on_monday(week: Week) -> None:
     week.clock.set(at("12-01", "14:21:30"))
-    week.are_up()
+    week.wait_until_running()
 
 
-def test_with_a_coin_on_the_watchlist_both_roll_over_at_midnight(week: Week) -> None:
+def test_with_a_cryptocurrency_both_programs_roll_over_at_midnight(week: Week) -> None:
     week.market.trades = lambda bar: True
     add_to_watchlist(week.engine, "BTC-USD")
-    mondays = week.live()
+    before = week.running()
     week.clock.set(at("12-02", "00:01"))
     until(
-        lambda: week.live().keys() == mondays.keys() and not {*week.live().values()} & {*mondays.values()},
-        PATIENCE_SECONDS,
+        lambda: week.running().keys() == before.keys() and not {*week.running().values()} & {*before.values()},
+        TIMEOUT_SECONDS,
     )
-    week.are_up()
-    for run_id in mondays.values():
+    week.wait_until_running()
+    for run_id in before.values():
         run = week.instance.get_run_by_id(run_id)
         assert run is not None
         assert run.status is DagsterRunStatus.SUCCESS
 
 
-def test_each_role_had_a_run_a_day_and_no_bar_is_late_any_more(week: Week) -> None:
+def test_each_role_had_a_run_a_day_and_every_incident_is_over(week: Week) -> None:
     assert {role: len(week.runs(role)) for role in Role} == dict.fromkeys(Role, 4)
     assert week.failed() == []
-    # Bars are late at once where a clock jumps in a session.
-    assert week.troubles() <= {"prices_are_fresh failed"}
-    until(lambda: all(f"Resolved: {trouble}" in week.told() for trouble in week.troubles()), PATIENCE_SECONDS)
+    # Where the clock is set forward within a session, bars are late at once.
+    assert week.incidents() <= {"prices_are_fresh failed"}
+    until(lambda: all(f"Resolved: {trouble}" in week.told() for trouble in week.troubles()), TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""A Dagster instance as the stack has it, on the test run's PostgreSQL."""
+"""A Dagster instance configured as in the stack, on the PostgreSQL of the test run."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def instance_of_the_run(postgres_server: StackSettings) -> Iterator[dg.DagsterIn
 
 @pytest.fixture
 def instance(instance_of_the_run: dg.DagsterInstance) -> dg.DagsterInstance:
-    """Empty."""
+    """An empty instance."""
     instance_of_the_run.wipe()
     instance_of_the_run.wipe_all_schedules()
     return instance_of_the_run

@@ -1,4 +1,4 @@
-"""A clock that the platform's programs go by, and that a test sets: libfaketime, preloaded into each of them."""
+"""A clock for the platform's programs that a test can set: libfaketime, preloaded into each of them."""
 
 import os
 import sys
@@ -7,22 +7,22 @@ from pathlib import Path
 
 import libfaketime
 
-AVAILABLE = sys.platform == "linux"  # the library that the package brings is built for it
+AVAILABLE = sys.platform == "linux"  # the package contains a library for Linux
 
 
 class FakeClock:
-    """Ticks as the real one does, from the moment at which it was set. Waiting is not faked, only the time of day."""
+    """Runs at normal speed from the time to which it was set. Only the time of day is faked, not waiting."""
 
     def __init__(self, file: Path, moment: datetime) -> None:
         self._file = file
         self.set(moment)
 
     def set(self, moment: datetime) -> None:
-        """Let it be `moment` (aware) now; programs notice within a second."""
+        """Set the clock to `moment` (aware); programs notice within a second."""
         self._ahead = moment - datetime.now(UTC)
         new = self._file.with_suffix(".new")
         new.write_text(f"{self._ahead.total_seconds():+.0f}\n")
-        new.replace(self._file)  # nobody reads half a time
+        new.replace(self._file)  # so that no program reads a half-written time
         self._file.chmod(0o644)
 
     def now(self) -> datetime:
@@ -31,12 +31,12 @@ class FakeClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a program, and those that it starts, go by it."""
+        """Environment variables that make a program and its children use this clock."""
         library = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
         return {
             "LD_PRELOAD": os.fspath(library),
             "FAKETIME_TIMESTAMP_FILE": os.fspath(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with it Java waits for ever
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with the fix Java waits forever
         }

@@ -1,8 +1,8 @@
 """Real servers for the tests: one Kafka, one InfluxDB and one PostgreSQL a test run, started by the stack's own code.
 
-Each starts when the first test asks for it. They live on free ports with their state in a temporary folder, and are
-provisioned for the sources replay and simulated. Tests share them: take a topic or a bucket of your own
-(`fresh_topic`, `fresh_bucket`) wherever rows of another test would be in the way.
+Each starts when the first test needs it. They use free ports and a temporary folder, and are provisioned for the
+sources replay and simulated. Tests share them: use a new topic or bucket (`fresh_topic`, `fresh_bucket`) where data of
+other tests would matter.
 """
 
 import itertools
@@ -31,7 +31,7 @@ SOURCES = (Source.REPLAY, Source.SIMULATED)
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket that no other test knows, and how to get at it."""
+    """A bucket of one test, and the tokens for it."""
 
     url: str
     org: str
@@ -41,13 +41,13 @@ class Bucket:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nothing listens, below those that the kernel gives to clients meanwhile."""
+    """Return ports of 127.0.0.1 on which nothing listens, below the range that the kernel assigns to clients."""
     ports = random.sample(range(10_000, 32_000), 50 * count)
     return list(itertools.islice(filter(port_is_free, ports), count))
 
 
 def settings_for(home: Path, **values: object) -> StackSettings:
-    """Settings of a stack in `home` on free ports, source replay; the developer's own `.env` has no say in them."""
+    """Return settings of a stack in `home` on free ports, source replay; the developer's own `.env` is not read."""
     names = ["kafka_port", "kafka_controller_port", "influxdb_port", "postgres_port", "dagster_port",
              "dagster_code_port", "grafana_port"]  # fmt: skip
     ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -57,16 +57,16 @@ def settings_for(home: Path, **values: object) -> StackSettings:
 
 @contextmanager
 def no_settings_around(folder: Path) -> Iterator[None]:
-    """Neither the environment nor a `.env` says anything about the stack; the working directory is `folder`."""
+    """Within the block no setting comes from the environment or a `.env`; the working directory is `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in {*StackSettings.model_fields, *CodeLocationSettings.model_fields} - {"stocks_cache"}:
-            patch.delenv(name.upper(), raising=False)  # the cache stays: InfluxDB is not built for each run
+            patch.delenv(name.upper(), raising=False)  # the cache is kept, so that InfluxDB is not built for each run
         yield
 
 
 def open_folder() -> Path:
-    """A temporary folder that every user may enter: as root, PostgreSQL runs as another one."""
+    """Return a temporary folder that every user may enter: under root, PostgreSQL runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="stocks-test-"))
     folder.chmod(0o755)
     return folder
@@ -74,9 +74,9 @@ def open_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """The supervisor of the test run's servers, none of which runs yet; `settings` are theirs.
+    """The supervisor of the test run's servers, none of which runs yet, with their settings.
 
-    `stack.env` is written, so settings classes made with `stocks_home=servers.settings.stocks_home` find everything.
+    `stack.env` is written, so settings classes with `stocks_home=servers.settings.stocks_home` find everything.
     """
     home = open_folder()
     made = Servers(settings_for(home), Progress())
@@ -122,7 +122,7 @@ def stack(kafka_server: StackSettings, influxdb_server: StackSettings, postgres_
 
 @pytest.fixture(scope="session")
 def connector_jars() -> Path:
-    """The folder of the jars that let Spark read Kafka: what SPARK_JARS names."""
+    """The folder of Spark's Kafka connector, for SPARK_JARS."""
     with no_settings_around(Path(tempfile.gettempdir())):
         cache = StackSettings().stocks_cache
     return jars.resolve(jars.CONNECTOR, cache, Progress())
@@ -130,7 +130,7 @@ def connector_jars() -> Path:
 
 @pytest.fixture
 def fresh_topic(kafka_server: StackSettings) -> SourceNames:
-    """A topic and a dead-letter topic that no other test knows, empty, made as the stack makes them."""
+    """An empty topic and dead-letter topic for one test, created as the stack creates them."""
     names = SourceNames(**(vars(kafka_server.names) | _topics(f"test-{uuid.uuid4().hex[:12]}")))
     kafka.create_topics(kafka_server, names)
     return names
@@ -138,7 +138,7 @@ def fresh_topic(kafka_server: StackSettings) -> SourceNames:
 
 @pytest.fixture
 def make_bucket(influxdb_server: StackSettings) -> Callable[[], Bucket]:
-    """Makes one more empty bucket with every call."""
+    """A function that creates another empty bucket with each call."""
 
     def make() -> Bucket:
         name = f"test-{uuid.uuid4().hex[:12]}"
@@ -151,7 +151,7 @@ def make_bucket(influxdb_server: StackSettings) -> Callable[[], Bucket]:
 
 @pytest.fixture
 def fresh_bucket(make_bucket: Callable[[], Bucket]) -> Bucket:
-    """An empty bucket that no other test knows, with tokens of its own, in shards of 20 years."""
+    """An empty bucket for one test, with its own tokens and shards of 20 years."""
     return make_bucket()
 
 

@@ -1,4 +1,4 @@
-"""A proxy as companies have one, that leads every host to one server of this machine."""
+"""An HTTP proxy, as in company networks, that connects every host to one server of this machine."""
 
 import socket
 import socketserver
@@ -6,10 +6,10 @@ import threading
 
 
 class ConnectProxy:
-    """Answers CONNECT, and then passes on what comes, both ways, until it is closed."""
+    """Answers CONNECT, and then forwards data both ways until it is closed."""
 
     def __init__(self, port: int) -> None:
-        """`port` of 127.0.0.1 is where everything is led to."""
+        """Forward everything to `port` of 127.0.0.1."""
         self.asked: list[str] = []  # hosts
 
         class Handler(_Handler):
@@ -21,7 +21,7 @@ class ConnectProxy:
 
     @property
     def address(self) -> str:
-        """As a client names it."""
+        """Its URL, for clients."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class _Handler(socketserver.StreamRequestHandler):
     target: int
     seen: list[str]
     disable_nagle_algorithm = True
-    rbufsize = 0  # what follows the head is not ours to read
+    rbufsize = 0  # bytes after the head must not be read here
 
     def handle(self) -> None:
         head = self.rfile.readline().decode()
@@ -55,16 +55,16 @@ class _Handler(socketserver.StreamRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with socket.create_connection(("127.0.0.1", self.target)) as server:
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = threading.Thread(target=_pass_on, args=(server, self.connection), daemon=True)
+            back = threading.Thread(target=_forward, args=(server, self.connection), daemon=True)
             back.start()
-            _pass_on(self.connection, server)
+            _forward(self.connection, server)
             back.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     try:
         while piece := source.recv(65_536):
             target.sendall(piece)
         target.shutdown(socket.SHUT_WR)
-    except OSError:  # one of them has hung up
+    except OSError:  # one side has closed the connection
         pass

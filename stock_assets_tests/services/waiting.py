@@ -1,4 +1,4 @@
-"""Waiting for what happens in other threads and processes."""
+"""Waiting for conditions that other threads and processes fulfil."""
 
 from collections.abc import Callable
 
@@ -7,5 +7,5 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 @retry(stop=stop_after_delay(60), wait=wait_fixed(0.02), reraise=True)
 def eventually(condition: Callable[[], bool]) -> None:
-    """Until `condition` holds; fails where it doesn't within a minute."""
+    """Wait until `condition` holds; fail after a minute."""
     assert condition()
