@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.host.cache import make_once
 from infra.host.errors import Exit, StackError, last_lines
 from infra.host.progress import Progress
+from infra.servers.rust_toolchain import choose, installed_rust
 from infra.settings import tool_environment
 from infra.supervise.tools import output_of, run_tool
 
@@ -19,9 +20,9 @@ REMEDY = (
     "Go 1.23 or newer, Rust (cargo), a C compiler and pkg-config."
 )
 _GO_FOLDER = Path(__file__).parent / "influxd"
-_NEEDED = ("go", "cargo", "cc", "pkg-config")
+_NEEDED = ("go", "cc", "pkg-config")
 _GO_AT_LEAST = (1, 23)
-# How Go and Cargo say that they reached nobody.
+# What Go and Cargo print where they can't reach the network.
 _OF_THE_NETWORK = ("dial tcp", "proxyconnect", "no such host", "i/o timeout", "could not resolve", "couldn't connect",
                    "failed to connect", "connection refused", "network is unreachable")  # fmt: skip
 
@@ -46,11 +47,13 @@ def program(cache: Path) -> str:
 
 
 def missing_tools() -> list[str]:
-    """What the build needs and this machine lacks, in words; empty where it can be built."""
+    """What the build needs and this machine lacks, for people; empty where it can be built."""
     path = tool_environment().get("PATH")
     missing = [tool for tool in _NEEDED if shutil.which(tool, path=path) is None]
     if "go" not in missing and (version := go_version(output_of(["go", "version"]))) < _GO_AT_LEAST:
         missing.append(f"go 1.23 or newer (this is {'.'.join(map(str, version))})")
+    if rust := choose(installed_rust()).missing:
+        missing.append(rust)
     return missing
 
 
@@ -61,7 +64,7 @@ def go_version(text: str) -> tuple[int, ...]:
 
 
 def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | None = None) -> str:
-    """The path of the server program; builds it where nothing else is to be had, which takes minutes.
+    """The path of the server program; builds it, which takes minutes, where it is neither installed nor cached.
 
     Raises:
         StackError: a tool for the build is missing, or the build failed; the message has its last lines.
@@ -88,7 +91,7 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
 
 
 def failure(log: Path) -> StackError:
-    """What the log of a build that failed says, and what can be done about it."""
+    """The error of a failed build: the end of its log, and what can be done about it."""
     end = last_lines(log)
     said = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
     if any(words in end.lower() for words in _OF_THE_NETWORK):
@@ -108,8 +111,8 @@ def _commands(draft: Path) -> list[tuple[list[str], dict[str, str]]]:
         "RUSTC_WORKSPACE_WRAPPER": str(wrapper),
         "PKG_CONFIG": str(draft / "pkg-config"),
     }
-    if shutil.which("rustup", path=environment.get("PATH")):
-        environment["RUSTUP_TOOLCHAIN"] = "stable"  # flux asks for an old one
+    if toolchain := choose(installed_rust()).toolchain:
+        environment["RUSTUP_TOOLCHAIN"] = toolchain  # else rustup downloads the old one that flux names
     _forget_interrupted_copies(environment)
     flags = f"-s -w -X main.version=v{VERSION}"
     return [

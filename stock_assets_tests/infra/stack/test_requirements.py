@@ -56,7 +56,7 @@ def test_without_influxd_and_without_what_builds_it_both_ways_out_are_named(term
     path = program(tmp_path / "bin", "java", """echo 'openjdk version "17.0.2" 2022-01-18' >&2""")
     code, err = terminal.refused(PATH=path, JAVA_HOME="", STOCKS_CACHE=str(tmp_path / "cache"))
     assert code == Exit.MISSING_TOOL
-    assert "influxd is not on PATH, and go, cargo, cc, pkg-config to build it is missing" in err
+    assert "influxd is not on PATH, and go, cc, pkg-config, cargo to build it is missing" in err
     assert "influxdata.com" in err
 
 
