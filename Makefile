@@ -1,4 +1,4 @@
-# The two commands of the README, and what a developer needs beside them.
+# The two commands of the README, and what a developer needs.
 PYTHON ?= python3
 SOURCE ?= yahoo
 VENV   := .venv
@@ -14,7 +14,7 @@ up: $(READY) ## start the whole platform in front; Ctrl-C stops it (SOURCE=repla
 test: $(READY) ## every test, against real servers that the tests start themselves
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY) ## format, lint, types, the arrows between packages
+check: $(READY) ## format, lint, types, the imports between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -14,7 +14,7 @@ HOST = "127.0.0.1"  # the servers of the stack are for this machine alone
 
 # What a service is given of the caller's environment: secrets of the shell stay there.
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "JAVA_HOME")
-# What the one-time build and the download of jars need beside that, such as proxies and the tools' own folders.
+# What the one-time build and the download of jars need in addition, such as proxies and the tools' own folders.
 _INHERITED_BY_TOOLS = (
     "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOPRIVATE", "GOSUMDB", "GOROOT",
     "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_AUTO_INSTALL", "CC", "XDG_CACHE_HOME", "JAVA_TOOL_OPTIONS", "SSL_CERT_FILE",
@@ -41,7 +41,7 @@ class StackSettings(SharedSettings):
     influx_token: SecretStr | None = Field(None, description="can only write the source's bucket")
     influx_read_token: SecretStr | None = Field(None, description="can only read the source's bucket")
     postgres_password: SecretStr | None = Field(None, description="password of the owner of the tables")
-    notify_urls: SecretStr | None = Field(None, description="who is told what goes wrong: addresses of Apprise's")
+    notify_urls: SecretStr | None = Field(None, description="where incidents are sent: addresses of Apprise's")
     dagster_port: int = Field(3001, description="port of Dagster's UI")
     dagster_code_port: int = Field(3002, description="port of Dagster's code server")
     grafana_port: int = Field(3000, description="port of Grafana")

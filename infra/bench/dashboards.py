@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from infra.bench.environment import BenchEnvironment, Bucket
-from infra.grafana.databases import Databases
+from infra.bench.grafana_databases import Databases
+from infra.bench.grafana_queries import Query, View, load, queries_of
 from infra.grafana.provisioning import DASHBOARDS
-from infra.grafana.queries import Query, View, load, queries_of
 from infra.host import secrets
 from infra.host.progress import Progress
 from infra.host.secrets import Secrets

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from infra.host.errors import Exit, StackError, file_problem
-from infra.stack.state import Running
+from infra.stack.state import RunningStack
 from infra.supervise.supervisord import Status
 from infra.views.banner import source_line
 
@@ -68,7 +68,7 @@ def as_stack_error(error: Exception) -> StackError | None:
     return server_error(error)
 
 
-def service_table(running: Running, statuses: list[Status]) -> Table:
+def service_table(running: RunningStack, statuses: list[Status]) -> Table:
     """A row a service: name, address, state, process."""
     found = {status.name: status for status in statuses}
     whole = (Column("service", no_wrap=True), Column("address", no_wrap=True))
@@ -127,7 +127,7 @@ def short_path(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
-def print_table(running: Running, found: list[Status], console: Console) -> None:
+def print_table(running: RunningStack, found: list[Status], console: Console) -> None:
     """The table, where the UI and the logs are, and whose prices these are."""
     console.print(service_table(running, found))
     if running.ui:
@@ -138,7 +138,7 @@ def print_table(running: Running, found: list[Status], console: Console) -> None
     console.print(source_line(running.source))
 
 
-def report(running: Running, statuses: list[Status]) -> list[dict[str, object]]:
+def report(running: RunningStack, statuses: list[Status]) -> list[dict[str, object]]:
     """The table, for programs."""
     states = {status.name: status for status in statuses}
     return [

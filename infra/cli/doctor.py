@@ -1,4 +1,4 @@
-"""`stocks doctor`: what this machine lacks, and the command that installs it."""
+"""`stocks doctor`: what this machine lacks, and how to install it."""
 
 import typer
 from rich.markup import escape
@@ -14,14 +14,14 @@ def doctor() -> None:
     """Look at the machine; exit code 0 only where `stocks up` has all it needs."""
     with plain_errors():
         settings = StackSettings()
-        found = requirements.findings(settings)
+        found = requirements.check_machine(settings)
         if is_locked(state.run_folder(settings.stocks_home)):  # its own ports are taken, as they should be
             found = [finding for finding in found if not finding.name.startswith("port")]
     table = Table("what", "", Column("found", overflow="fold"), "what to do")
     for finding in found:
         good = "[yellow]doubtful[/yellow]" if finding.doubtful else "[green]ok[/green]"
-        verdict = good if finding.ok else "[red]missing[/red]"
-        table.add_row(finding.name, verdict, escape(finding.detail), escape(finding.remedy))
+        status = good if finding.ok else "[red]missing[/red]"
+        table.add_row(finding.name, status, escape(finding.detail), escape(finding.remedy))
     errors.print(table)
     missing = [finding for finding in found if not finding.ok]
     raise typer.Exit(missing[0].code if missing else 0)

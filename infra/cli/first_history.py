@@ -36,6 +36,6 @@ def watch_first_history(platform: Platform, settings: StackSettings, progress: P
 def how_far(rows: Sequence[Coverage]) -> str:
     """How many symbols have their history, and what keeps the first of the others."""
     left = [row for row in rows if not has_history(row)]
-    told = f"{len(rows) - len(left)} of {len(rows)} symbols"
+    progress = f"{len(rows) - len(left)} of {len(rows)} symbols"
     refused = next((row for row in left if row.failures), None)
-    return f"{told}; {refused.symbol}: {refused.last_answer}" if refused else told
+    return f"{progress}; {refused.symbol}: {refused.last_answer}" if refused else progress

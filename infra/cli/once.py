@@ -1,4 +1,4 @@
-"""`python -m infra.cli.once`: wait until all that the source has is stored, then close the books and judge.
+"""`python -m infra.cli.once`: wait until all that the source has is stored, then account for it and run every check.
 
 `stocks up --once` runs it as a process of its own, in the very environment that Dagster's processes have.
 """
@@ -55,7 +55,7 @@ class GaveUpError(Exception):
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check said."""
+    """The result of an asset check."""
 
     name: str
     passed: bool
@@ -69,7 +69,7 @@ class CheckOutcome:
 
 
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Wait, account and judge; exit code 0 only where everything is accounted for and no check failed."""
+    """Wait, account and run the checks; exit code 0 only where every message is accounted for and no check failed."""
     settings = code_location()
     kafka, influxdb = KafkaResource.from_settings(settings), InfluxDBResource.from_settings(settings)
     try:
@@ -79,16 +79,16 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         raise typer.Exit(1) from None
     report = read_accounts(settings, kafka, influxdb)
     accounts = report.accounts
-    _let_runs_end()  # Dagster calls a check not evaluated where its asset is materialized after the verdict
-    verdicts = _judge()
+    _let_runs_end()  # Dagster calls a check not evaluated where its asset is materialized after it
+    outcomes = _evaluate_checks()
     _let_runs_end()
     seconds = (datetime.now(UTC) - settings.stack_started_at).total_seconds()
     if as_json:
-        sys.stdout.write(json.dumps(_report(accounts, verdicts, seconds), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_report(accounts, outcomes, seconds), indent=2) + "\n")
     else:
-        _show(settings, accounts, verdicts, seconds)
+        _show(settings, accounts, outcomes, seconds)
     balanced = bool(accounts) and not report.unstored and all(account.missing == 0 for account in accounts)
-    raise typer.Exit(0 if balanced and not any(verdict.is_bad for verdict in verdicts) else 1)
+    raise typer.Exit(0 if balanced and not any(outcome.is_bad for outcome in outcomes) else 1)
 
 
 def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
@@ -156,8 +156,8 @@ def _count_failure(
         raise GaveUpError(f"{name} has failed {len(failures)} times: {heartbeat.detail}")
 
 
-def _judge() -> list[CheckOutcome]:
-    """Run every asset check on the stack's own Dagster instance, so that its UI shows the verdicts too."""
+def _evaluate_checks() -> list[CheckOutcome]:
+    """Run every asset check on the stack's own Dagster instance, so that its UI shows the results too."""
     warnings.simplefilter("ignore", dg.BetaWarning)  # what Dagster has to say to those who wrote the definitions
     from stock_assets.definitions import definitions
 
@@ -166,7 +166,7 @@ def _judge() -> list[CheckOutcome]:
     with dg.DagsterInstance.get() as instance:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False)
-        said = {
+        evaluated = {
             evaluation.check_name: CheckOutcome(
                 evaluation.check_name, evaluation.passed, evaluation.severity.value, evaluation.description or ""
             )
@@ -174,7 +174,8 @@ def _judge() -> list[CheckOutcome]:
         }
     names = sorted(key.name for key in job.asset_layer.asset_graph.asset_check_keys)
     return [
-        said.get(name) or CheckOutcome(name, False, "ERROR", "it could not be judged; see its run") for name in names
+        evaluated.get(name) or CheckOutcome(name, False, "ERROR", "it could not be evaluated; see its run")
+        for name in names
     ]
 
 
@@ -186,7 +187,7 @@ def _let_runs_end() -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _report(accounts: Sequence[Account], verdicts: Sequence[CheckOutcome], seconds: float) -> dict[str, object]:
+def _report(accounts: Sequence[Account], outcomes: Sequence[CheckOutcome], seconds: float) -> dict[str, object]:
     return {
         "symbols": [
             {
@@ -200,34 +201,34 @@ def _report(accounts: Sequence[Account], verdicts: Sequence[CheckOutcome], secon
             }
             for account in accounts
         ],
-        "checks": [vars(verdict) for verdict in verdicts],
+        "checks": [vars(outcome) for outcome in outcomes],
         "seconds": round(seconds, 1),
     }
 
 
 def _show(
-    settings: CodeLocationSettings, accounts: Sequence[Account], verdicts: Sequence[CheckOutcome], seconds: float
+    settings: CodeLocationSettings, accounts: Sequence[Account], outcomes: Sequence[CheckOutcome], seconds: float
 ) -> None:
     live = "" if settings.source.is_live else f" ({settings.source}: not live Yahoo data)"
-    books_table = Table(box=SIMPLE, title=f"Bars in {settings.names.bucket}{live}", title_justify="left")
+    accounts_table = Table(box=SIMPLE, title=f"Bars in {settings.names.bucket}{live}", title_justify="left")
     for column in ("symbol", "published", "superseded", "stored", "dead letters", "oldest", "newest"):
         numeric = column not in ("symbol", "oldest", "newest")
-        books_table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+        accounts_table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for a in accounts:
         numbers = (a.published, a.superseded, a.stored, a.dead_lettered)
         texts = [f"{number:,}" for number in numbers]
         style = "" if a.missing == 0 else "red"
-        books_table.add_row(a.symbol, *texts, _short(a.oldest), _short(a.newest), style=style)
+        accounts_table.add_row(a.symbol, *texts, _short(a.oldest), _short(a.newest), style=style)
     checks_table = Table(box=SIMPLE, title="Checks", title_justify="left")
-    for column in ("check", "verdict", "summary"):
+    for column in ("check", "result", "summary"):
         checks_table.add_column(column)
-    for v in verdicts:
-        said, style = ("passed", "green") if v.passed else (v.severity, "red" if v.is_bad else "yellow")
-        checks_table.add_row(v.name, f"[{style}]{said}[/{style}]", v.summary)
+    for v in outcomes:
+        shown, style = ("passed", "green") if v.passed else (v.severity, "red" if v.is_bad else "yellow")
+        checks_table.add_row(v.name, f"[{style}]{shown}[/{style}]", v.summary)
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a file has no width to keep to
-    console.print(books_table)
+    console.print(accounts_table)
     console.print(checks_table)
     console.print(f"{seconds:.1f} s", highlight=False)
 

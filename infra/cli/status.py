@@ -77,17 +77,17 @@ def down() -> None:
 
 
 def quotes_of(settings: RunningStackSettings) -> dict[str, str]:
-    """What each living program says of its quotes; nothing of one that has none."""
-    said = {}
+    """What each running program reports of its quotes; nothing of one without quotes."""
+    details = {}
     for program in ("ingest", "stream"):
         folder = settings.state_of(program)
         heartbeat = read_heartbeat(folder) if is_locked(folder) else None
         if heartbeat is not None and heartbeat.quotes is not None:
-            said[program] = heartbeat.quotes.detail
-    return said
+            details[program] = heartbeat.quotes.detail
+    return details
 
 
-def _statuses(running: state.Running | None) -> list[Status]:
+def _statuses(running: state.RunningStack | None) -> list[Status]:
     if running is None or not running.socket:
         return []
     try:

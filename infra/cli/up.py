@@ -28,7 +28,7 @@ from spark_streaming.contract.schema import Source
 
 _Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
 _Detach = Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")]
-_Once = Annotated[bool, typer.Option("--once", help="Store all that the source has, close the books, judge, and end.")]
+_Once = Annotated[bool, typer.Option("--once", help="Store all that the source has, run every check, and end.")]
 _Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
 _Dagster = Annotated[
     bool, typer.Option("--dagster/--no-dagster", help="Without Dagster, for `dagster dev -w workspace.yaml`.")
@@ -141,8 +141,8 @@ def _up(
     settings: StackSettings, more: dict[str, str], once: bool, as_json: bool, with_dagster: bool, in_background: bool
 ) -> int:
     with Progress() as progress:
-        found = [f for f in requirements.findings(settings, with_dagster=False) if not f.name.startswith("port")]
-        requirements.demand(found)
+        found = [f for f in requirements.check_machine(settings, with_dagster=False) if not f.name.startswith("port")]
+        requirements.require_all(found)
         for finding in found:
             if finding.doubtful:
                 progress.line(f"{finding.name}: {finding.detail}. {finding.remedy}")
@@ -156,7 +156,7 @@ def _up(
             home.claim(settings.stocks_home)  # again: a `stocks reset` may have ended just before the lock was taken
             put_large_aside(settings.stocks_home / "logs")
             wait_for_predecessor(settings, progress)
-            requirements.demand(requirements.findings(settings, with_dagster=with_dagster))
+            requirements.require_all(requirements.check_machine(settings, with_dagster=with_dagster))
             write_stack_env(settings, more)
             platform = Platform(settings, progress, with_dagster=with_dagster)
             with platform:
@@ -168,11 +168,11 @@ def _up(
                 if settings.source is Source.YAHOO and with_dagster:
                     watch_first_history(platform, settings, progress)
                 platform.watch()
-            platform.tell(state.Phase.ENDED)
+            platform.write_state(state.Phase.ENDED)
         except StackError as error:
             if platform is not None:
                 stopped = isinstance(error, StoppedError)
-                platform.tell(state.Phase.ENDED if stopped else state.Phase.FAILED, str(error))
+                platform.write_state(state.Phase.ENDED if stopped else state.Phase.FAILED, str(error))
                 if stopped:
                     return 130
             raise
@@ -204,13 +204,13 @@ def _show(platform: Platform, *, as_json: bool, console: Console) -> None:
         errors.print("Ctrl-C stops it.")
 
 
-def _answer(running: state.Running, found: list[Status]) -> dict[str, object]:
+def _answer(running: state.RunningStack, found: list[Status]) -> dict[str, object]:
     services = report(running, found)
     return {"pid": running.pid, "source": running.source, "ui": running.ui, "services": services}
 
 
 def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
-    requirements.demand([requirements.home_finding(settings)])
+    requirements.require_all([requirements.check_home(settings)])
     if is_locked(state.run_folder(settings.stocks_home)):  # before its log is opened again
         raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING)
     home.claim(settings.stocks_home)
@@ -236,7 +236,7 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
         errors.print(f"Runs in the background as process {running.pid}; `stocks down` stops it.")
 
 
-def _follow(process: subprocess.Popen[bytes], folder: Path, log: Path) -> state.Running:
+def _follow(process: subprocess.Popen[bytes], folder: Path, log: Path) -> state.RunningStack:
     """Pass on what a `stocks up` in the background says, until it is ready."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         while True:

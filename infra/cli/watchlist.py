@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_PATIENCE_SECONDS = 10  # of a person who waits for a turn at Yahoo
+_PATIENCE_SECONDS = 10  # how long a command waits for the rate limiter
 
 _Symbols = Annotated[list[str], typer.Argument(help="As AAPL, SAP.DE, BTC-USD.")]
 
@@ -40,7 +40,7 @@ def show() -> None:
 @app.command()
 def add(
     symbols: _Symbols,
-    unchecked: Annotated[bool, typer.Option("--unchecked", help="Without asking Yahoo whether they exist.")] = False,
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="Don't ask Yahoo whether they exist.")] = False,
 ) -> None:
     """Watch symbols, from their history on."""
     with plain_errors():
@@ -51,8 +51,8 @@ def add(
             _demand_calendar(symbol)
             if not unchecked:
                 _demand_known(symbol, settings)
-            said = "watched now" if add_to_watchlist(engine, symbol) else "was watched already"
-            answers.print(f"{symbol} {said}.", markup=False)
+            outcome = "watched now" if add_to_watchlist(engine, symbol) else "was watched already"
+            answers.print(f"{symbol} {outcome}.", markup=False)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
     while (pause := rate_limiter.try_acquire()) > 0:
         if pause > _PATIENCE_SECONDS:
             raise StackError(
-                f"Yahoo wants to be left alone for {pause:.0f} s more. Wait, or add {symbol} with --unchecked",
+                f"Requests to Yahoo are rate-limited for {pause:.0f} s more. Wait, or add {symbol} with --unchecked",
                 Exit.FAILED,
             )
         time.sleep(pause)

@@ -1,4 +1,4 @@
-"""What goes wrong on a machine, said to the person in front of it."""
+"""Errors of the machine and the settings, with messages for people and exit codes."""
 
 import errno
 from enum import IntEnum
@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 
 class StackError(RuntimeError):
-    """Names the thing, the value and the remedy; it is shown without a traceback."""
+    """An error with a message that names the thing, the value and the remedy; shown without a traceback."""
 
     def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
@@ -55,4 +55,4 @@ def last_lines(log: Path, count: int = 15) -> str:
 
 
 class StoppedError(StackError):
-    """Someone asked the stack to end while this was at work."""
+    """A stop was requested before this was done."""

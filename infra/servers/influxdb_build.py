@@ -93,11 +93,11 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
 def failure(log: Path) -> StackError:
     """The error of a failed build: the end of its log, and what can be done about it."""
     end = last_lines(log)
-    said = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
+    text = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
     if any(words in end.lower() for words in _OF_THE_NETWORK):
-        return StackError(f"{said}It downloads its modules once: check the network, or name your proxy in HTTPS_PROXY. "
+        return StackError(f"{text}It downloads its modules once: check the network, or name your proxy in HTTPS_PROXY. "
                           f"{REMEDY}", Exit.NO_NETWORK)  # fmt: skip
-    return StackError(said + REMEDY, Exit.MISSING_TOOL)
+    return StackError(text + REMEDY, Exit.MISSING_TOOL)
 
 
 def _commands(draft: Path) -> list[tuple[list[str], dict[str, str]]]:
@@ -126,7 +126,7 @@ def _commands(draft: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 
 def _forget_interrupted_copies(environment: dict[str, str]) -> None:
-    """The pkg-config wrapper copies flux beside Go's cache, and takes an interrupted copy for a complete one."""
+    """The pkg-config wrapper copies flux next to Go's cache, and uses an interrupted copy as if it were complete."""
     folder = environment.get("GOCACHE") or output_of(["go", "env", "GOCACHE"]).strip()
     if folder and os.path.isabs(folder):  # noqa: PTH117
         for copy in (Path(folder) / "pkgconfig").glob("github.com/influxdata/flux@*"):

@@ -50,12 +50,13 @@ def running_parts(home: Path) -> list[str]:
 def up_process(home: Path) -> psutil.Process | None:
     """The `stocks up` that described itself last, if it still runs, with or without its lock file."""
     try:
-        told = state.run_folder(home) / "up.json"
+        description = state.run_folder(home) / "up.json"
         running = state.read(home)
         if running is None or running.phase in (state.Phase.ENDED, state.Phase.FAILED):
             return None
         process = psutil.Process(running.pid)
-        began_before = process.create_time() <= told.stat().st_mtime + 1  # else the pid was given to another program
+        # Else the pid was given to another program.
+        began_before = process.create_time() <= description.stat().st_mtime + 1
         command = process.cmdline()
     except (OSError, ValueError, psutil.Error):
         return None

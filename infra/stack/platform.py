@@ -39,7 +39,7 @@ class Platform:
         self.interrupted = threading.Event()
         self._supervisor = self.servers.supervisor
         self._watchdog, self._clock, self._room, self._upkeep = Watchdog(), Clock(), disk.Room(), logs.Upkeep()
-        self._growth = storage_metrics.StorageMetrics()
+        self._storage_metrics = storage_metrics.StorageMetrics()
         self._phase, self._message = state.Phase.STARTING, ""
 
     def __enter__(self) -> "Platform":
@@ -51,22 +51,22 @@ class Platform:
         self.stop()
 
     @property
-    def running(self) -> state.Running:
-        """What there is to know about it in other terminals."""
+    def running(self) -> state.RunningStack:
+        """What other terminals may know of it."""
         services = self._supervisor.services.values()
-        return state.Running(
+        return state.RunningStack(
             pid=os.getpid(),
             phase=self._phase,
             source=self.settings.source.value,
             socket=str(self._supervisor.socket) if self._supervisor.pid else "",
             ui=dagster.ui_address(self.settings) if self.with_dagster else "",
-            services=tuple(state.Listed(s.name, s.address, str(s.log)) for s in services),
+            services=tuple(state.ListedService(s.name, s.address, str(s.log)) for s in services),
             message=self._message,
             restarts=self._watchdog.restarts,
         )
 
-    def tell(self, phase: state.Phase, message: str = "") -> None:
-        """Tell the other terminals where we are."""
+    def write_state(self, phase: state.Phase, message: str = "") -> None:
+        """Write the phase, and the reason of a failure, for `stocks status` and `stocks down`."""
         self._phase, self._message = phase, message
         with suppress(OSError):  # a full disk must not keep anything from being stopped
             state.write(self.settings.stocks_home, self.running)
@@ -81,7 +81,7 @@ class Platform:
         dagster_first = self.with_dagster and self._code_server_can_start()
         dagster.prepare(self.settings)  # for `dagster dev` too
         self._supervisor.start()
-        self.tell(state.Phase.STARTING)
+        self.write_state(state.Phase.STARTING)
         only = [self.settings.source]
         with ThreadPoolExecutor(8) as pool:
 
@@ -103,22 +103,22 @@ class Platform:
             with ThreadPoolExecutor(1) as pool:
                 self._finish([pool.submit(self._start_the_rest_of_dagster)])
         hand_out(self.settings, private_folder(self.settings.stocks_home / "grafana"))
-        self.tell(state.Phase.READY)
+        self.write_state(state.Phase.READY)
 
     def watch(self, done: Callable[[], bool] = lambda: False) -> None:
-        """Return once `done`, or once a signal has come; meanwhile say which service has died.
+        """Return once `done`, or once a signal has arrived; meanwhile report each service that died.
 
         Raises:
-            StackError: a service can't be kept alive, or the disk is as good as full.
+            StackError: a service can't be kept alive, or the disk is almost full.
         """
         while not self.interrupted.wait(0.2 if done() else 1.0) and not done():
             for line in self._look():
                 self.progress.line(line)
             self._upkeep.do(self.settings.stocks_home, time.time())
-            self._growth.do(self.settings, time.time())
+            self._storage_metrics.write_if_due(self.settings, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
-        """Run one of our programs beside the servers, in Dagster's environment, and return its exit code.
+        """Run one of our programs while the servers run, in Dagster's environment, and return its exit code.
 
         Raises:
             StackError: a service died for good meanwhile.
@@ -143,7 +143,7 @@ class Platform:
             signal.signal(number, signal.SIG_IGN)  # once is enough
         self._supervisor.stop_requested.set()
         if self._supervisor.is_alive:
-            self.tell(state.Phase.STOPPING)
+            self.write_state(state.Phase.STOPPING)
             self.progress.line("stopping; the programs finish what they have begun")
             self._supervisor.stop_services(lambda name, took: self.progress.line(f"{name} stopped in {took:.1f} s"))
         self._supervisor.stop()
@@ -200,7 +200,7 @@ class Platform:
             log = self._supervisor.services[name].log
             raise StackError(f"{name} can't be kept alive; the end of {log}:\n{last_lines(log)}", Exit.SERVICE_FAILED)
         if died:
-            self.tell(self._phase)
+            self.write_state(self._phase)
         return [*died, *filter(None, (self._room.see(free), self._clock.see(time.time(), steady_time())))]
 
 

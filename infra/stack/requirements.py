@@ -1,4 +1,4 @@
-"""What this machine must have before the stack can run: what is missing, and the command that installs it."""
+"""Checks of the machine before a start: what is missing, and the command that installs it."""
 
 import tempfile
 import time
@@ -16,23 +16,23 @@ from infra.supervise import tools
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check of the machine."""
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
     code: Exit = Exit.FAILED
-    doubtful: bool = False  # to be said, and no reason not to start
+    doubtful: bool = False  # a warning; the stack starts all the same
 
 
-def findings(settings: StackSettings, *, with_dagster: bool = True) -> list[Finding]:
-    """Everything that `stocks up` needs of the machine, in the order in which it needs it."""
-    return [home_finding(settings), _clock(settings), _java(), _influxdb(settings), *_ports(settings, with_dagster)]
+def check_machine(settings: StackSettings, *, with_dagster: bool = True) -> list[Finding]:
+    """A finding for all that `stocks up` needs of the machine, in the order in which it needs it."""
+    return [check_home(settings), _clock(settings), _java(), _influxdb(settings), *_ports(settings, with_dagster)]
 
 
-def demand(found: list[Finding]) -> None:
-    """Go on only where nothing is missing.
+def require_all(found: list[Finding]) -> None:
+    """Return only where nothing is missing.
 
     Raises:
         StackError: with every problem and its remedy, and the exit code of the first.
@@ -59,9 +59,9 @@ def _influxdb(settings: StackSettings) -> Finding:
         url = settings.influxdb_url
         if influxdb_api.is_healthy(url):
             return Finding("InfluxDB", True, f"{url}, as INFLUXDB_URL says")
-        way_out = "Start it, or unset INFLUXDB_URL to have one of the stack's own."
+        remedy = "Start it, or unset INFLUXDB_URL to have one of the stack's own."
         detail = f"no healthy InfluxDB 2 answers at INFLUXDB_URL={url}"
-        return Finding("InfluxDB", False, detail, way_out, Exit.INFLUXDB_UNUSABLE)
+        return Finding("InfluxDB", False, detail, remedy, Exit.INFLUXDB_UNUSABLE)
     if path := influxdb_build.installed():
         return Finding("InfluxDB", True, path)
     cached = influxdb_build.cached(settings.stocks_cache)
@@ -70,12 +70,12 @@ def _influxdb(settings: StackSettings) -> Finding:
     missing = influxdb_build.missing_tools()
     if not missing:
         return Finding("InfluxDB", True, "influxd is not on PATH; it will be built once, in some 6 minutes")
-    way_out = f"{install_hint('influxd')}. Or have it built once. {install_hint('build')}"
+    remedy = f"{install_hint('influxd')}. Or have it built once. {install_hint('build')}"
     detail = f"influxd is not on PATH, and {', '.join(missing)} to build it is missing"
-    return Finding("InfluxDB", False, detail, way_out, Exit.MISSING_TOOL)
+    return Finding("InfluxDB", False, detail, remedy, Exit.MISSING_TOOL)
 
 
-def home_finding(settings: StackSettings) -> Finding:
+def check_home(settings: StackSettings) -> Finding:
     """Whether the folders of state and of downloads can be used; makes them where they are missing."""
     folder = settings.stocks_home
     if problem := home.length_problem(folder):
@@ -86,17 +86,17 @@ def home_finding(settings: StackSettings) -> Finding:
             with tempfile.TemporaryFile(dir=wanted):
                 free = disk.free_bytes(wanted)
         except OSError as error:
-            way_out = f"Set {name} to a folder that you may write to."
-            return Finding(name, False, f"{wanted} can't be written to: {error.strerror}", way_out, Exit.HOME_UNUSABLE)
+            remedy = f"Set {name} to a folder that you may write to."
+            return Finding(name, False, f"{wanted} can't be written to: {error.strerror}", remedy, Exit.HOME_UNUSABLE)
         if free < disk.TO_START:
             detail = f"{wanted} has {disk.in_words(free)} free, and {disk.in_words(disk.TO_START)} are needed"
             return Finding(name, False, detail, f"Make room, or set {name} to another disk.", Exit.DISK_FULL)
     if problem := home.layout_problem(folder):
-        way_out = "Use the version that wrote it, or name another folder by STOCKS_HOME."
-        return Finding("STOCKS_HOME", False, problem, way_out, Exit.OTHER_VERSION)
+        remedy = "Use the version that wrote it, or name another folder by STOCKS_HOME."
+        return Finding("STOCKS_HOME", False, problem, remedy, Exit.OTHER_VERSION)
     if problem := home.ownership_problem(folder):
-        way_out = "Set STOCKS_HOME to a new or empty folder."
-        return Finding("STOCKS_HOME", False, problem, way_out, Exit.HOME_UNUSABLE)
+        remedy = "Set STOCKS_HOME to a new or empty folder."
+        return Finding("STOCKS_HOME", False, problem, remedy, Exit.HOME_UNUSABLE)
     return Finding("STOCKS_HOME", True, str(folder))
 
 
@@ -114,22 +114,22 @@ def _ports(settings: StackSettings, with_dagster: bool) -> list[Finding]:
     wanted["POSTGRES_PORT"] = settings.postgres_port
     if with_dagster:
         wanted |= {"DAGSTER_PORT": settings.dagster_port, "DAGSTER_CODE_PORT": settings.dagster_code_port}
-    return judge_ports(wanted, port_is_free, port_owner)
+    return check_ports(wanted, port_is_free, port_owner)
 
 
-def judge_ports(
+def check_ports(
     wanted: Mapping[str, int], is_free: Callable[[int], bool], owner_of: Callable[[int], str]
 ) -> list[Finding]:
-    """A finding for each port (setting -> port): free, taken and by whom, or wanted twice."""
+    """A finding for each port (setting -> port): free, in use and by whom, or named by two settings."""
     found, seen = [], dict[int, str]()
     for setting, port in wanted.items():
-        name, way_out = f"port {port}", f"End that, or set {setting} to another port."
+        name, remedy = f"port {port}", f"End that, or set {setting} to another port."
         if port in seen:
             detail = f"{setting} and {seen[port]} both name it"
             found.append(Finding(name, False, detail, f"Set {setting} to another port.", Exit.PORT_TAKEN))
         elif is_free(port):
             found.append(Finding(name, True, f"free ({setting})"))
         else:
-            found.append(Finding(name, False, f"in use by {owner_of(port)}", way_out, Exit.PORT_TAKEN))
+            found.append(Finding(name, False, f"in use by {owner_of(port)}", remedy, Exit.PORT_TAKEN))
         seen.setdefault(port, setting)
     return found

@@ -1,4 +1,4 @@
-"""What a running `stocks up` tells about itself, for `stocks status` and `stocks down` in other terminals."""
+"""The state file of a running `stocks up`, for `stocks status` and `stocks down` in other terminals."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedService:
     """A service as the table shows it."""
 
     name: str
@@ -30,7 +30,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStack:
     """A `stocks up`, as it described itself last."""
 
     pid: int
@@ -38,13 +38,13 @@ class Running:
     source: str
     socket: str  # of supervisord
     ui: str  # address of Dagster's UI; empty without Dagster
-    services: tuple[Listed, ...]
+    services: tuple[ListedService, ...]
     message: str = ""  # why it failed
     restarts: dict[str, int] = field(default_factory=dict)  # service -> how often it has died
 
 
 def run_folder(home: Path) -> Path:
-    """The folder of the lock and of what `stocks up` tells."""
+    """The folder of the lock and of the state file."""
     return home / "run"
 
 
@@ -63,16 +63,16 @@ def _mark(home: Path) -> Path:
     return run_folder(home) / "provisioned"
 
 
-def write(home: Path, running: Running) -> None:
-    """Replace what was told before."""
+def write(home: Path, running: RunningStack) -> None:
+    """Replace the state file."""
     write_private(private_folder(run_folder(home)) / "up.json", json.dumps(asdict(running)))
 
 
-def read(home: Path) -> Running | None:
+def read(home: Path) -> RunningStack | None:
     """What a `stocks up` wrote last; None where there is nothing that can be read. The lock tells whether it runs."""
-    return read_state(run_folder(home) / "up.json", Running, _check)
+    return read_state(run_folder(home) / "up.json", RunningStack, _check)
 
 
-def _check(running: Running) -> None:
+def _check(running: RunningStack) -> None:
     if not 0 < running.pid < 2**31:  # 0 and below would name groups of processes
         raise UnreadableStateError(f"{running.pid} is no process")

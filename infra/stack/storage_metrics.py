@@ -1,4 +1,4 @@
-"""What is stored and what room is left, as a point a minute of `pipeline-metrics`: says when the disk will be full."""
+"""Sizes of the stored data and free disk space, as a point a minute of `pipeline-metrics`."""
 
 import os
 from contextlib import suppress
@@ -20,34 +20,34 @@ _SERVERS = ("kafka", "influxdb", "postgres")
 
 @dataclass
 class StorageMetrics:
-    """Writes it; to be asked as often as one likes."""
+    """Writes the point; safe to call at any rate."""
 
-    done_at: float = 0.0
+    written_at: float = 0.0
 
-    def do(self, settings: StackSettings, now: float) -> None:
-        """Write a point, at most one a minute. One that can't be written is left out: the next one tells as much."""
+    def write_if_due(self, settings: StackSettings, now: float) -> None:
+        """Write a point, at most one a minute. One that can't be written is left out: the next one has newer values."""
         token = Secrets(settings.stocks_home).read(secrets.INFLUX_TOKEN, settings.source)
-        if token is None or now - self.done_at < _MINUTE:
+        if token is None or now - self.written_at < _MINUTE:
             return
-        self.done_at = now
-        sizes = {name: size_of(settings.stocks_home / name) for name in _SERVERS}
+        self.written_at = now
+        sizes = {name: folder_size(settings.stocks_home / name) for name in _SERVERS}
         with suppress(requests.RequestException):
             session(token).post(
                 f"{settings.effective_influxdb_url}/api/v2/write",
                 params={"org": settings.influx_org, "bucket": settings.names.bucket, "precision": "s"},
-                data=line(sizes, disk.free_bytes(settings.stocks_home), int(now)),
+                data=metrics_line(sizes, disk.free_bytes(settings.stocks_home), int(now)),
                 timeout=_TIMEOUT_SECONDS,
             )
 
 
-def line(sizes: dict[str, int], free: int, at: int) -> str:
+def metrics_line(sizes: dict[str, int], free: int, at: int) -> str:
     """The point, at `at` seconds since 1970; a server whose data is elsewhere has no field."""
     known = {f"{name}_bytes": size for name, size in sizes.items() if size} | {"free_bytes": free}
     fields = ",".join(f"{name}={size}i" for name, size in known.items())
     return f"{PIPELINE_MEASUREMENT},program=stack {fields} {at}\n"
 
 
-def size_of(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
     """Bytes of the files in it, whatever vanishes meanwhile; 0 where there is no such folder."""
     total = 0
     for parent, _, files in os.walk(folder):

@@ -115,20 +115,20 @@ class Supervisor:
         self._note_descendants()
         return statuses(self.socket)
 
-    def stop_services(self, told: Callable[[str, float], None] = lambda name, seconds: None) -> None:
-        """Stop all services, each after those that need it; `told` hears the name and how long it took."""
+    def stop_services(self, stopped: Callable[[str, float], None] = lambda name, seconds: None) -> None:
+        """Stop all services, each after those that need it; `stopped` gets the name and the seconds that it took."""
         self._note_descendants()
         for level in reversed(levels(self.services.values())):
             with ThreadPoolExecutor(len(level)) as pool:
                 for name in level:
-                    pool.submit(self._stop_service, name, told)
+                    pool.submit(self._stop_service, name, stopped)
 
-    def _stop_service(self, name: str, told: Callable[[str, float], None]) -> None:
+    def _stop_service(self, name: str, stopped: Callable[[str, float], None]) -> None:
         rpc, began = api(self.socket), time.monotonic()
         with suppress(OSError, xmlrpc.client.Error):  # supervisord may be gone by now, and the services with it
             if rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
                 rpc.stopProcess(name, True)
-                told(name, time.monotonic() - began)
+                stopped(name, time.monotonic() - began)
 
     def stop(self) -> None:
         """End supervisord and everything below it; no process is left. Services may be stopped one by one before."""

@@ -1,4 +1,4 @@
-"""What is said to supervisord, and what it says: its configuration, its API, the states of the services."""
+"""supervisord's configuration, its API, and the states of the services."""
 
 import configparser
 import io
@@ -18,12 +18,12 @@ from infra.supervise.service import Service, launcher_command
 # A service that dies within so many seconds is started again after a pause, a second longer each time; five such deaths
 # in a row, which is five in about a minute, and it is given up. One that has lived longer is started again at once.
 START_SECONDS, START_TRIES = 12, 5
-_RUNS_AFTER_SECONDS = 1  # what people are told: supervisord calls the twelve seconds "starting"
+_RUNS_AFTER_SECONDS = 1  # shown as running from then on: supervisord reports "starting" for all the twelve seconds
 
 
 @dataclass(frozen=True)
 class Status:
-    """What supervisord says about a service."""
+    """supervisord's state of a service."""
 
     name: str
     state: str  # STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN
@@ -47,7 +47,7 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
         "minfds": "1024",
     }
     if os.geteuid() == 0:
-        parser["supervisord"]["user"] = "root"  # said on purpose, so that it doesn't warn
+        parser["supervisord"]["user"] = "root"  # explicit, so that it doesn't warn
     parser["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }

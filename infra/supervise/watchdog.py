@@ -10,21 +10,21 @@ DEATHS, WITHIN_SECONDS = 5, 75.0  # five tries with supervisord's pauses take a 
 
 @dataclass
 class Watchdog:
-    """Fed with what supervisord says, once a second or so. A stopped service is nobody's death."""
+    """Gets the states of the services every second or so. A service that was stopped has not died."""
 
     pids: dict[str, int] = field(default_factory=dict)
     deaths: dict[str, list[float]] = field(default_factory=dict)
 
     def see(self, statuses: Iterable[Status], now: float) -> list[str]:
-        """What has happened since the last call, a sentence each; `now` is a monotonic clock, in seconds."""
-        said = []
+        """A sentence for each service that died since the last call; `now` is of a monotonic clock, in seconds."""
+        deaths = []
         for status in statuses:
             before, self.pids[status.name] = self.pids.get(status.name, 0), status.pid
             if before and status.pid != before and status.state not in ("STOPPING", "STOPPED"):
                 self.deaths.setdefault(status.name, []).append(now)
                 what = f"started again as {status.pid}" if status.pid else "will be started again"
-                said.append(f"{status.name} (pid {before}) died; it {what}")
-        return said
+                deaths.append(f"{status.name} (pid {before}) died; it {what}")
+        return deaths
 
     @property
     def restarts(self) -> dict[str, int]:

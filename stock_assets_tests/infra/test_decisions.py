@@ -162,17 +162,17 @@ def test_go_tells_its_version() -> None:
 
 
 def test_a_taken_port_names_its_holder_and_the_setting() -> None:
-    found = requirements.judge_ports(
+    found = requirements.check_ports(
         {"KAFKA_PORT": 9092, "INFLUXDB_PORT": 8086}, lambda port: port != 8086, lambda _: "influxd (pid 7)"
     )
     assert [finding.ok for finding in found] == [True, False]
     with pytest.raises(StackError, match=r"port 8086: in use by influxd \(pid 7\).* set INFLUXDB_PORT") as error:
-        requirements.demand(found)
+        requirements.require_all(found)
     assert error.value.code is Exit.PORT_TAKEN
 
 
 def test_one_port_for_two_services_is_refused() -> None:
-    found = requirements.judge_ports({"KAFKA_PORT": 9092, "DAGSTER_PORT": 9092}, lambda _: True, str)
+    found = requirements.check_ports({"KAFKA_PORT": 9092, "DAGSTER_PORT": 9092}, lambda _: True, str)
     assert "DAGSTER_PORT and KAFKA_PORT both name it" in found[1].detail
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import requests
 from sqlalchemy import Engine, text
 
-from infra.grafana.databases import Databases
-from infra.grafana.queries import View
+from infra.bench.grafana_databases import Databases
+from infra.bench.grafana_queries import View
 from infra.host import secrets
 from infra.host.secrets import Secrets
 from infra.servers import influxdb, kafka, postgres

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from infra.bench.grafana_databases import Frame
+from infra.bench.grafana_queries import Language, Query, View
 from infra.grafana.alerting import FluxQuery, Rule, SqlQuery
-from infra.grafana.databases import Frame
-from infra.grafana.queries import Language, Query, View
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import MEASUREMENT, Source
 from stock_assets.pipeline.coverage import Coverage

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.bench.grafana_queries import Language, Query, View, filled, interval_of, load, panels_of, queries_of
 from infra.grafana.alerting import Rule
 from infra.grafana.provisioning import DASHBOARDS
-from infra.grafana.queries import Language, Query, View, filled, interval_of, load, panels_of, queries_of
 from stock_assets_tests.infra.grafana.node import CHECK, needs_node, run_node
 from stock_assets_tests.infra.grafana.test_provisioning import rules
 

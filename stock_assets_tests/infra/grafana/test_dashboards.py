@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.grafana.databases import Frame
+from infra.bench.grafana_databases import Frame
+from infra.bench.grafana_queries import MOST_POINTS, Query, View, load, queries_of
 from infra.grafana.provisioning import DASHBOARDS
-from infra.grafana.queries import MOST_POINTS, Query, View, load, queries_of
 from infra.settings import StackSettings
 from stock_assets_tests.infra.grafana.filled import END, SYMBOLS, Filled, filled
 from stock_assets_tests.infra.grafana.node import needs_node, run_node

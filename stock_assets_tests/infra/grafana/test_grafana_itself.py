@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from infra.bench.grafana_queries import Language, Query, View, filled, load, queries_of
 from infra.grafana.provisioning import DASHBOARDS
-from infra.grafana.queries import Language, Query, View, filled, load, queries_of
 from stock_assets_tests.infra.grafana.test_provisioning import rules
 
 URL = os.environ.get("GRAFANA_URL", "").rstrip("/")

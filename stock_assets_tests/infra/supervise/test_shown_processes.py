@@ -35,9 +35,9 @@ def kill_and_inspect(terminal: Terminal, name: str) -> None:
     shown.kill()
     until(lambda: services(terminal)[name]["pid"] not in (None, before["pid"]))
     all_gone(tree, 100)
-    until(lambda: services(terminal)[name]["state"] == "running", 100)
+    until(lambda: services(terminal)[name]["state"] == "running", 240)
     if (port := port_of(before["address"])) is not None:
-        until(lambda: listeners(port), 60)
+        until(lambda: listeners(port), 240)
         now = psutil.Process(services(terminal)[name]["pid"])
         assert listeners(port) <= {now.pid, *(child.pid for child in now.children(recursive=True))}
 

@@ -140,7 +140,9 @@ def test_the_origin_of_a_checkpoint_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_what_up_told_is_read_back_and_of_another_shape_is_nothing(tmp_path: Path) -> None:
-    running = state.Running(7, state.Phase.READY, "replay", "s", "u", (state.Listed("a", "b", "c"),), "", {"a": 2})
+    running = state.RunningStack(
+        7, state.Phase.READY, "replay", "s", "u", (state.ListedService("a", "b", "c"),), "", {"a": 2}
+    )
     state.write(tmp_path, running)
     assert state.read(tmp_path) == running
     (state.run_folder(tmp_path) / "up.json").write_text('{"pid": 7, "phase": "ready", "services": [1]}')

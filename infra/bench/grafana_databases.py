@@ -15,7 +15,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
-from infra.grafana.queries import Language, Query, View, filled, variable_queries_of
+from infra.bench.grafana_queries import Language, Query, View, filled, variable_queries_of
 from spark_streaming.contract.influxdb_reader import InfluxDBReader, InfluxDBReadError
 
 _NUMBERS = {"long": float, "unsignedLong": float, "double": float}
