@@ -104,7 +104,7 @@ def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
         time.sleep(pause)
     try:
         with errors.status(f"asking Yahoo for {symbol}"):
-            found = make_yahoo_client(settings).nearest(symbol)
+            found = make_yahoo_client(settings).search(symbol)
     except YahooError as error:
         raise StackError(
             f"Yahoo could not be asked for {symbol}: {error}. Add it with --unchecked", Exit.FAILED

@@ -21,7 +21,7 @@ def check_before_start(settings: IngestSettings) -> int:
         SourceError: it can't.
     """
     if settings.source is Source.YAHOO:  # its watchlist is in a database that doesn't run yet
-        from stock_assets.sources.yahoo.source import require_interval
+        from stock_assets.sources.yahoo.limits import require_interval
 
         require_interval(settings.bar_interval)
         require_exchanges(settings.stocks)
@@ -85,7 +85,7 @@ def _make_yahoo_source(settings: IngestSettings) -> BarSource:
         rate_limiter=make_rate_limiter(settings),
         extended=settings.extended_hours,
         concurrency=settings.yahoo_concurrency,
-        known_splits=partial(read_splits, engine),
+        stored_splits=partial(read_splits, engine),
     )
 
 

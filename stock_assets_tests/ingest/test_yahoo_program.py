@@ -33,6 +33,8 @@ def yahoo() -> Iterator[YahooServer]:
     server = YahooServer()
     server.market.trades = lambda at: True
     server.market.unknown = {"GONE-USD"}
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    server.market.splits["BTC-USD"] = {midnight: (1, 0)}  # as Yahoo does send them
     yield server
     server.close()
 
@@ -94,7 +96,9 @@ def test_it_publishes_history_and_what_is_added_while_it_runs_and_counts_the_ans
     assert starts[0] <= datetime.now(UTC) - timedelta(days=1)
     with engine.connect() as connection:
         counted = connection.execute(text("SELECT kind, sum(answers) FROM source_answer GROUP BY kind")).all()
+        assert connection.execute(text("SELECT count(*) FROM corporate_action")).scalar_one() == 0
     assert {kind for kind, _ in counted} == {"ok", "unknown symbol"}
+    assert "left out: BTC-USD: Yahoo has a split 1:0" in log
     assert "query2.finance.yahoo.com" in proxy.asked
     assert {path.name for path in (Path(stack.stocks_home) / "cache" / "yfinance").iterdir()} >= {"tkr-tz.db"}
 

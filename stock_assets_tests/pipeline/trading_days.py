@@ -17,8 +17,9 @@ from stock_assets.pipeline.fetch_planner import plan_requests
 from stock_assets.pipeline.freshness import evaluate_freshness, expected_newest
 from stock_assets.pipeline.run_records import ACTIVE, CheckVerdict, PipelineRun, keep_since
 from stock_assets.sources.yahoo.client import YahooClient
+from stock_assets.sources.yahoo.limits import LIMITS
 from stock_assets.sources.yahoo.rate_limiter import RateLimiter
-from stock_assets.sources.yahoo.source import _LIMITS, YahooSource
+from stock_assets.sources.yahoo.source import YahooSource
 
 MINUTE = timedelta(minutes=1)
 DELAY, GRACE = timedelta(seconds=15), timedelta(seconds=60)
@@ -129,7 +130,7 @@ class World:
     def _work(self) -> None:
         if self.living(Role.PRODUCER):
             for request in plan_requests(
-                self.symbols, INTERVAL, _LIMITS[INTERVAL], timedelta(days=14), DELAY, self.coverage, self.now
+                self.symbols, INTERVAL, LIMITS[INTERVAL], timedelta(days=14), DELAY, self.coverage, self.now
             ):
                 before = self.coverage.get(request.symbol)
                 bar = Bar(request.symbol, INTERVAL, request.target, 1, 1, 1, 1, 1)

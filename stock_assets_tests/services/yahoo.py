@@ -46,7 +46,9 @@ class Market:
     corrected: dict[tuple[str, datetime], float] = field(default_factory=dict)
     ugly: dict[str, list[Ugly]] = field(default_factory=dict)  # answers to give first, symbol by symbol
     slow: dict[str, float] = field(default_factory=dict)  # seconds that a symbol's charts take
-    splits: dict[str, dict[datetime, tuple[int, int]]] = field(default_factory=dict)  # opening -> new for old shares
+    splits: dict[str, dict[datetime, tuple[float, float]]] = field(
+        default_factory=dict
+    )  # opening -> new for old shares
     dividends: dict[str, dict[datetime, float]] = field(default_factory=dict)  # opening -> in shares of today
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     quotes: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the quote address says beside that
@@ -63,8 +65,8 @@ class Market:
 
     def split_since(self, symbol: str, at: datetime) -> float:
         """The shares of now for one share of then."""
-        splits = self.splits.get(symbol, {}).items()
-        return math.prod(new / old for opening, (new, old) in splits if at < opening <= self.now())
+        splits = [ratio for opening, ratio in self.splits.get(symbol, {}).items() if at < opening <= self.now()]
+        return math.prod(new / old for new, old in splits if 0 < new < math.inf and 0 < old < math.inf)
 
     @contextmanager
     def counted(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
-"""What Yahoo answers, through yfinance."""
+"""Requests to Yahoo through yfinance; whatever fails, or is in an answer, becomes a YahooError."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,13 @@ from yfinance.const import _QUERY1_URL_
 from yfinance.data import YfData
 from yfinance.exceptions import YFPricesMissingError
 
-from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.calendars import timezone_of
 from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.symbols import exchange_of
 from stock_assets.pipeline.fetch_planner import BarRequest
-from stock_assets.sources.yahoo.charts import Chart, chart_from_frame, company_from_info
-from stock_assets.sources.yahoo.errors import AnswerKind, YahooError, classify_error
+from stock_assets.sources.yahoo.charts import Chart, chart_from_frame
+from stock_assets.sources.yahoo.company_facts import company_from_info
+from stock_assets.sources.yahoo.errors import classify_error, unknown_symbol
 from stock_assets.sources.yahoo.session import YahooSession
 
 REQUESTS_A_COMPANY = 3  # that yfinance makes for `info`: quoteSummary, quote and a time series
@@ -35,90 +36,92 @@ def cache_folder(home: Path) -> Path:
 
 
 class YahooClient:
-    """Asks Yahoo; keeps its cookie, crumb and connections for as long as it lives. Threads may share it, each symbol
-    being asked for by one at a time."""
+    """Sends requests to Yahoo; keeps its cookie, crumb and connections for as long as it lives. Threads may share it,
+    as long as only one of them requests the same symbol at a time."""
 
     def __init__(
         self, cache: Path, connect: Callable[[], YahooSession] = YahooSession, timeout_seconds: float = 20
     ) -> None:
-        """`cache` is yfinance's folder for cookies and time zones; `connect` is called once something is asked."""
+        """`cache` is yfinance's folder for cookies and time zones; `connect` is called at the first request."""
         cache.mkdir(parents=True, exist_ok=True)
         yf.set_tz_cache_location(str(cache))
-        yf.config.debug.hide_exceptions = False  # else a refusal looks like an empty answer
+        yf.config.debug.hide_exceptions = False  # else an error looks like an empty answer
         self._connect, self._timeout = connect, timeout_seconds
         self._tickers: dict[str, yf.Ticker] = {}
 
     def chart(self, request: BarRequest) -> Chart:
-        """The bars of a request, as Yahoo has them, rows without a price left out, and what happened to the share.
+        """The bars of a request as Yahoo has them, rows without a price left out, with splits and dividends.
 
         Raises:
-            YahooError: it refused.
+            YahooError: there is no usable answer.
         """
-        return self._asked(request.symbol, lambda: self._chart(request))
+        return self._call(request.symbol, lambda: self._chart(request))
 
-    def actions(self, symbol: str, since: datetime, now: datetime) -> list[CorporateAction]:
-        """Splits and dividends from `since` on, dividends as Yahoo has them: in shares of today.
+    def daily_chart(self, symbol: str, since: datetime, now: datetime) -> Chart:
+        """Daily bars from `since` on; splits and dividends are as Yahoo has them: in shares of today.
 
         Raises:
-            YahooError: it refused.
+            YahooError: there is no usable answer.
         """
-        request = BarRequest(symbol, "1d", since, now, now)
-        return self._asked(symbol, lambda: self._chart(request)).actions
+        return self.chart(BarRequest(symbol, "1d", since, now, now))
 
     def company(self, symbol: str, now: datetime) -> CompanyInfo:
         """What Yahoo knows of a company, as of its exchange's date at `now`.
 
         Raises:
-            YahooError: it refused.
+            YahooError: there is no usable answer.
         """
-        facts: Mapping[str, Any] = self._asked(symbol, lambda: yf.Ticker(symbol, session=self._session).info)
-        if not facts or facts.get("quoteType") in (None, "NONE"):
-            raise YahooError(
-                AnswerKind.UNKNOWN_SYMBOL,
-                f"Yahoo knows no symbol {symbol}, or no longer; look it up on finance.yahoo.com",
-            )
-        return company_from_info(symbol, facts, now)
+        return self._call(symbol, lambda: self._company(symbol, now))
 
     def quotes(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
-        """Yahoo's newest rows about the symbols, in one request; what it doesn't know is left out.
+        """Yahoo's newest rows about the symbols, in one request; symbols that it doesn't know are missing.
 
         Raises:
-            YahooError: it refused.
+            YahooError: there is no usable answer.
         """
-        asked = {"symbols": ",".join(symbols), "formatted": "false"}
+        parameters = {"symbols": ",".join(symbols), "formatted": "false"}
 
-        def ask() -> list[dict[str, Any]]:
+        def fetch() -> list[dict[str, Any]]:
             data = YfData(session=self._session)
-            answer = data.get_raw_json(_QUOTE_ADDRESS, params=asked, timeout=self._timeout)
+            answer = data.get_raw_json(_QUOTE_ADDRESS, params=parameters, timeout=self._timeout)
             return list(answer["quoteResponse"]["result"])
 
-        return self._asked(", ".join(symbols), ask)
+        return self._call(", ".join(symbols), fetch)
 
-    def nearest(self, symbol: str) -> list[tuple[str, str]]:
+    def search(self, symbol: str) -> list[tuple[str, str]]:
         """Symbols that exist and are like this one, with their names; itself first, where it exists.
 
         Raises:
-            YahooError: it refused.
+            YahooError: there is no usable answer.
         """
-        found = self._asked(
-            symbol, lambda: yf.Search(symbol, max_results=8, news_count=0, lists_count=0, session=self._session).quotes
-        )
-        pairs = [(str(quote["symbol"]), str(quote.get("shortname", ""))) for quote in found if "symbol" in quote]
-        return sorted(pairs, key=lambda pair: pair[0] != symbol)
+
+        def fetch() -> list[tuple[str, str]]:
+            search = yf.Search(symbol, max_results=8, news_count=0, lists_count=0, session=self._session)
+            pairs = [(str(row["symbol"]), str(row.get("shortname", ""))) for row in search.quotes if "symbol" in row]
+            return sorted(pairs, key=lambda pair: pair[0] != symbol)
+
+        return self._call(symbol, fetch)
 
     @cached_property
     def _session(self) -> YahooSession:
         return self._connect()
 
-    def _asked(self, symbol: str, ask: Callable[[], T]) -> T:
+    def _call(self, symbol: str, fetch: Callable[[], T]) -> T:
+        """`fetch`, which sends the requests and parses what comes."""
         self._session.forget()
         try:
-            return ask()
+            return fetch()
         except Exception as error:
             raise classify_error(error, self._session.last_answer, symbol) from error
 
+    def _company(self, symbol: str, now: datetime) -> CompanyInfo:
+        facts: Mapping[str, Any] = yf.Ticker(symbol, session=self._session).info
+        if not facts or facts.get("quoteType") in (None, "NONE"):
+            raise unknown_symbol(symbol)
+        return company_from_info(symbol, facts, now)
+
     def _chart(self, request: BarRequest) -> Chart:
-        # yfinance remembers answers about the past within a process; ours lives for days.
+        # yfinance caches answers about the past within a process; this one lives for days.
         YfData.cache_get.cache_clear()
         ticker = self._ticker(request.symbol)
         try:
@@ -133,13 +136,15 @@ class YahooClient:
         except YFPricesMissingError as error:
             if "Data doesn't exist" in (error.yahoo_reason or ""):
                 return Chart([], [])
-            if error.yahoo_reason is None and _is_about_a_symbol(ticker):
+            if error.yahoo_reason is None and _names_a_symbol(ticker):
                 return Chart([], [])
             raise
-        return chart_from_frame(frame, request, ticker.get_history_metadata().get("currency"))
+        answer = self._session.last_answer
+        chart = chart_from_frame(frame, request, ticker.get_history_metadata().get("currency"))
+        return replace(chart, left_out=answer.left_out) if answer else chart
 
     def _ticker(self, symbol: str) -> yf.Ticker:
-        """A symbol's own, which keeps its time zone and else nothing from one answer to the next."""
+        """The symbol's ticker, which keeps its time zone and nothing else from one answer to the next."""
         if symbol not in self._tickers:
             # The calendar knows the time zone: one request less for each new symbol.
             get_tz_cache().store(symbol, timezone_of(exchange_of(symbol)))
@@ -147,8 +152,8 @@ class YahooClient:
         return self._tickers[symbol]
 
 
-def _is_about_a_symbol(ticker: yf.Ticker) -> bool:
-    """An answer about a symbol that holds no bars names the symbol; a refused crumb doesn't."""
+def _names_a_symbol(ticker: yf.Ticker) -> bool:
+    """Whether the answer names a symbol: one without bars does; one to a refused crumb doesn't."""
     try:
         return "symbol" in ticker.get_history_metadata()
     except ValueError:  # yfinance can't read an empty list of trading periods, which such an answer may have

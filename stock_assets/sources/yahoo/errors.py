@@ -1,4 +1,4 @@
-"""How Yahoo may answer, and how its refusals are told apart: what yfinance raises says too little. Pure."""
+"""The kinds of Yahoo's answers, and how failures are classified: what yfinance raises says too little. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMiss
 from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL
 from stock_assets.sources.base import SourceError
 
+_LONGEST_MESSAGE = 500
+
 
 class AnswerKind(StrEnum):
     """What an answer is counted as."""
 
     OK = "ok"
-    NO_BARS = "no bars"  # and that may well be: a halt, or a thin symbol
-    EMPTY = "empty answer"  # of a time in which there are bars
+    NO_BARS = "no bars"  # which can be right: a halt, or a symbol that is seldom traded
+    EMPTY = "empty answer"  # for a time in which there are bars
     UNKNOWN_SYMBOL = UNKNOWN_SYMBOL
     RATE_LIMITED = "rate limited"
     REFUSED_CRUMB = "refused crumb"
@@ -25,7 +27,7 @@ class AnswerKind(StrEnum):
     TIMED_OUT = "timed out"
     SERVER_ERROR = "server error"
     NOT_REACHABLE = "not reachable"
-    BROKEN = "broken answer"  # data, but not what was asked for
+    BROKEN = "broken answer"  # data that can't be parsed or used
 
 
 class YahooError(SourceError):
@@ -38,26 +40,42 @@ class YahooError(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back over the wire."""
+    """An HTTP response."""
 
     status: int
     is_page: bool  # HTML
+    left_out: tuple[str, ...] = ()  # unusable splits and dividends
 
 
 def classify_error(error: Exception, answer: HttpAnswer | None, symbol: str) -> YahooError:
-    """What `error`, raised over a request for `symbol`, means, given the last answer; None: there was none."""
+    """What `error`, raised over a request for `symbol` or over its answer, means; `answer` is the last response."""
     if isinstance(error, YahooError):
         return error
-    kind = _kind(error, answer)
+    kind = _classify(error, answer)
     if kind is AnswerKind.UNKNOWN_SYMBOL:
-        return YahooError(kind, f"Yahoo knows no symbol {symbol}, or no longer; look it up on finance.yahoo.com")
+        return unknown_symbol(symbol)
     if kind is AnswerKind.RATE_LIMITED:
-        return YahooError(kind, "Yahoo wants to be asked less (429)")
+        return YahooError(kind, "Yahoo rate-limits requests (429)")
     status = f", status {answer.status}" if answer else ""
-    return YahooError(kind, f"{symbol}: {type(error).__name__}: {error}{status}")
+    message = storable_text(f"{type(error).__name__}: {error}")
+    if len(message) > _LONGEST_MESSAGE:  # pandas and yfinance may quote the whole answer
+        message = f"{message[:_LONGEST_MESSAGE]}…"
+    return YahooError(kind, f"{symbol}: {message}{status}")
 
 
-def _kind(error: Exception, answer: HttpAnswer | None) -> AnswerKind:
+def unknown_symbol(symbol: str) -> YahooError:
+    """The error for a symbol that Yahoo doesn't know."""
+    return YahooError(
+        AnswerKind.UNKNOWN_SYMBOL, f"Yahoo knows no symbol {symbol}, or no longer; look it up on finance.yahoo.com"
+    )
+
+
+def storable_text(text: str) -> str:
+    """`text` without the characters that PostgreSQL refuses: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def _classify(error: Exception, answer: HttpAnswer | None) -> AnswerKind:
     if isinstance(error, YFRateLimitError) or (answer and answer.status == 429):
         return AnswerKind.RATE_LIMITED
     if isinstance(error, exceptions.Timeout | TimeoutError):

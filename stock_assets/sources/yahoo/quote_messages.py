@@ -1,4 +1,4 @@
-"""What Yahoo says about quotes, understood: frames of its WebSocket, and rows of its quote address."""
+"""Quotes from Yahoo's messages: frames of its WebSocket, and rows of its quote address. Pure."""
 
 import base64
 import json
@@ -22,12 +22,12 @@ _PHASES = {
     3: MarketPhase.EXTENDED,
     4: MarketPhase.OVERNIGHT,
 }
-# `marketState` of the quote address -> where the newest price stands in its row.
+# `marketState` in a row of the quote address -> the prefix of the fields that hold the newest price.
 _ROWS = {"PRE": ("preMarket", MarketPhase.PRE), "POST": ("postMarket", MarketPhase.POST)}
 
 
 class UnreadableFrameError(ValueError):
-    """A frame that is no quote, though it says that it is one."""
+    """A frame or row that should hold a quote and can't be parsed."""
 
 
 def quote_from_frame(frame: str | bytes) -> Quote | None:
@@ -66,27 +66,41 @@ def quote_from_row(row: Mapping[str, Any]) -> Quote | None:
     """The quote in a row of /v7/finance/quote; None where it has no price.
 
     Raises:
-        UnreadableFrameError: a field is not of the type that it must have.
+        UnreadableFrameError: it is no object, or a field is not of the type that it must have.
     """
-    part, phase = _ROWS.get(row.get("marketState", ""), ("regularMarket", MarketPhase.REGULAR))
-    if f"{part}Price" not in row:  # nobody has traded since the close
-        part, phase = "regularMarket", MarketPhase.REGULAR
     try:
+        part, phase = _ROWS.get(row.get("marketState", ""), ("regularMarket", MarketPhase.REGULAR))
+        if f"{part}Price" not in row:  # nobody has traded since the close
+            part, phase = "regularMarket", MarketPhase.REGULAR
         if not row.get(f"{part}Price") or not row.get(f"{part}Time"):
             return None
         volume, change = row.get("regularMarketVolume"), row.get(f"{part}ChangePercent")
+        symbol, price = str(row["symbol"]), _positive(row[f"{part}Price"])
+        symbol.encode()  # half of a surrogate pair can't be sent
+        if price is None:
+            raise UnreadableFrameError(f"no quote: symbol {symbol!r}, price {row[f'{part}Price']}")
         return Quote(
-            str(row["symbol"]),
+            symbol,
             _moment(int(row[f"{part}Time"])),
-            float(row[f"{part}Price"]),
-            bid=float(row["bid"]) if row.get("bid") else None,
-            ask=float(row["ask"]) if row.get("ask") else None,
+            price,
+            bid=_positive(row["bid"]) if row.get("bid") else None,
+            ask=_positive(row["ask"]) if row.get("ask") else None,
             day_volume=int(volume) if volume else None,
-            change_percent=None if change is None else float(change),
+            change_percent=_finite(change) if change is not None else None,
             market_phase=phase,
         )
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise UnreadableFrameError(f"{type(error).__name__}: {error}") from None
+
+
+def _finite(value: float) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _positive(value: float) -> float | None:
+    number = _finite(value)
+    return number if number is not None and number > 0 else None
 
 
 def _moment(seconds: float) -> datetime:

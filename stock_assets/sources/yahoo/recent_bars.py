@@ -1,4 +1,5 @@
-"""What Yahoo gave lately: it tells which bars are new or corrected, and undoes what Yahoo does to them for splits."""
+"""The newest bars and the splits of each symbol: to find which bars are new or corrected, and to undo Yahoo's division
+of prices from before a split."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -11,46 +12,50 @@ from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.fetch_planner import BarRequest, is_final
 from stock_assets.sources.yahoo.charts import Chart
 
-_REMEMBERED = 64  # bars of a symbol
+_BARS_A_SYMBOL = 64
 
 
 class RecentBars:
-    """Of one process; what it forgets is published again, which changes nothing."""
+    """Kept in one process; bars that it no longer has are published again, which changes nothing."""
 
     def __init__(self) -> None:
-        self._given: dict[str, dict[datetime, Bar]] = {}
+        self._bars: dict[str, dict[datetime, Bar]] = {}
         self._splits: dict[str, dict[date, CorporateAction]] = {}
 
-    def learn(self, actions: Iterable[CorporateAction]) -> None:
-        """Remember the splits among them."""
+    def add_splits(self, actions: Iterable[CorporateAction]) -> None:
+        """Keep the splits among the actions."""
         for action in actions:
             if action.kind is ActionKind.SPLIT:
                 self._splits.setdefault(action.symbol, {})[action.ex_date] = action
 
-    def splits_of(self, symbol: str, now: datetime) -> list[CorporateAction]:
-        """Those that Yahoo's prices have been adjusted for by now."""
-        today = date_at(exchange_of(symbol), now)
-        return [split for split in self._splits.get(symbol, {}).values() if split.ex_date <= today]
+    def actions_as_declared(self, actions: Sequence[CorporateAction], now: datetime) -> list[CorporateAction]:
+        """The actions of an answer as they were declared; their splits are kept."""
+        declared = [as_declared(action, self._splits_until(action.symbol, now, actions)) for action in actions]
+        self.add_splits(actions)
+        return declared
 
-    def declared(self, actions: Sequence[CorporateAction], now: datetime) -> list[CorporateAction]:
-        """The actions of an answer as they were declared."""
-        self.learn(actions)
-        return [as_declared(action, self.splits_of(action.symbol, now)) for action in actions]
-
-    def fresh(
+    def read(
         self, request: BarRequest, before: Coverage | None, chart: Chart, delay: timedelta, now: datetime
-    ) -> list[Bar]:
-        """The bars of an answer that are over and have not been given like this, as they were traded."""
-        splits = self.splits_of(request.symbol, now)
+    ) -> tuple[list[Bar], list[CorporateAction]]:
+        """The final bars of an answer that are new or changed since the answer before, as they were traded, and its
+        actions as they were declared. An answer that can't be used leaves nothing behind."""
+        splits = self._splits_until(request.symbol, now, chart.actions)
         bars = as_traded(chart.bars, splits)
         exchange = exchange_of(request.symbol)
         while bars and not is_final(exchange, request.interval, delay, bars[-1].start, now, extended=request.extended):
             bars.pop()
-        given = self._given.get(request.symbol, {})
-        self._given[request.symbol] = {bar.start: bar for bar in bars[-_REMEMBERED:]}
-        new = [bar for bar in bars if given.get(bar.start) != bar]
-        if before is None:
-            return new
-        # Over a split nothing is corrected: a rounding would pass for a correction, and on the morning itself nobody
-        # knows whether Yahoo has adjusted its prices already.
-        return [bar for bar in new if bar.start > before.covered_until or not was_split_since(bar, splits)]
+        previous = self._bars.get(request.symbol, {})
+        new = [bar for bar in bars if previous.get(bar.start) != bar]
+        if before is not None:
+            # A bar from before a split is never a correction: a rounding would pass for one, and on the morning of the
+            # split nobody knows whether Yahoo has adjusted its prices already.
+            new = [bar for bar in new if bar.start > before.covered_until or not was_split_since(bar, splits)]
+        declared = self.actions_as_declared(chart.actions, now)
+        self._bars[request.symbol] = {bar.start: bar for bar in bars[-_BARS_A_SYMBOL:]}
+        return new, declared
+
+    def _splits_until(self, symbol: str, now: datetime, actions: Sequence[CorporateAction]) -> list[CorporateAction]:
+        """The splits that Yahoo's prices are adjusted for at `now`: those that are kept, and those among `actions`."""
+        today = date_at(exchange_of(symbol), now)
+        newer = {action.ex_date: action for action in actions if action.kind is ActionKind.SPLIT}
+        return [split for day, split in (self._splits.get(symbol, {}) | newer).items() if day <= today]

@@ -1,4 +1,4 @@
-"""The connections to Yahoo: curl_cffi's session, which also remembers how each thread was answered last."""
+"""The connections to Yahoo: curl_cffi's session, which also keeps the last response of each thread."""
 
 import threading
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ from curl_cffi import CurlOpt, requests
 from curl_cffi.requests.session import HttpMethod
 
 from stock_assets.sources.yahoo.errors import HttpAnswer
+from stock_assets.sources.yahoo.events import drop_unusable_events
 
 
 class YahooSession(requests.Session[requests.Response]):
-    """For yfinance, whose errors don't say what came over the wire. Threads have connections of their own."""
+    """For yfinance, whose errors don't say what the response was. Each thread has its own connections."""
 
     def __init__(
         self,
@@ -20,7 +21,7 @@ class YahooSession(requests.Session[requests.Response]):
         ca_file: Path | None = None,
         curl_options: Mapping[CurlOpt, object] | None = None,
     ) -> None:
-        """With a proxy, and certificates to trust, of one's own where they are named."""
+        """None: the environment's proxy, the certificates that the machine trusts."""
         verify = True if ca_file is None else str(ca_file)
         options = dict(curl_options or {})
         super().__init__(impersonate="chrome", proxy=proxy, verify=verify, curl_options=options)  # type: ignore[arg-type]
@@ -28,21 +29,23 @@ class YahooSession(requests.Session[requests.Response]):
 
     @property
     def last_answer(self) -> HttpAnswer | None:
-        """To this thread's last request for data; None while none came since `forget`."""
+        """The response to this thread's last request for data; None where none came since `forget`."""
         answer: HttpAnswer | None = getattr(self._local, "answer", None)
         return answer
 
     def forget(self) -> None:
-        """Begin anew: what comes now is of another question."""
+        """Drop this thread's last response, before another request."""
         self._local.answer = None
 
     def request(self, method: HttpMethod, url: str, *arguments: object, **named: object) -> requests.Response:
-        """As curl_cffi's, whose arguments these are."""
+        """curl_cffi's `request`, with the same arguments; unusable splits and dividends are dropped from its answer."""
         is_data = "/finance/" in urlsplit(url).path  # cookies, crumb and consent have other addresses
         if is_data:
             self.forget()
         response: requests.Response = super().request(method, url, *arguments, **named)  # type: ignore[arg-type]
         if is_data:
             begin = response.content[:100].lstrip().lower()
-            self._local.answer = HttpAnswer(response.status_code, begin.startswith((b"<!doctype", b"<html")))
+            is_page = begin.startswith((b"<!doctype", b"<html"))
+            response.content, left_out = drop_unusable_events(response.content)
+            self._local.answer = HttpAnswer(response.status_code, is_page, left_out)
         return response

@@ -201,6 +201,6 @@ def test_what_yahoo_no_longer_sells_is_a_gap_that_is_written_down(asked: Asked) 
 
 def test_a_session_is_asked_for_again_as_it_was_traded(asked: Asked) -> None:
     given = [bar for bar in asked.until_it_rests() if bar.symbol == "AMZN" and bar.start.day == 20]
-    another = YahooSource(**{**vars(asked.source), "_memory": RecentBars()})  # a repair is a process of its own
+    another = YahooSource(**{**vars(asked.source), "recent_bars": RecentBars()})  # a repair is a process of its own
     opened, closed = given[0].start, given[-1].start + timedelta(minutes=2)
     assert another.bars_between("AMZN", "2m", opened, closed) == given

@@ -16,8 +16,8 @@ from stock_assets_tests.sources.yahoo.asked import FRIDAY_EVENING, LAST_BAR, Ask
 def test_an_unknown_symbol_has_neighbours(asked: Asked, market: Market) -> None:
     market.facts |= {"AMD": {}, "AMZN": {}, "IBM": {}}
     client = asked.source.client
-    assert client.nearest("AMZN")[0] == ("AMZN", "AMZN Inc.")
-    assert [symbol for symbol, _ in client.nearest("AMZM")] == ["AMD", "AMZN"]
+    assert client.search("AMZN")[0] == ("AMZN", "AMZN Inc.")
+    assert [symbol for symbol, _ in client.search("AMZM")] == ["AMD", "AMZN"]
 
 
 def test_company_facts_are_what_yahoo_has_and_null_where_it_has_none(asked: Asked, market: Market) -> None:

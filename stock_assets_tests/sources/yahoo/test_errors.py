@@ -142,7 +142,7 @@ def test_a_dead_symbol_is_reported_once_and_rests_longer_than_a_producer_lives(
 
 def test_what_yahoo_no_longer_sells_is_an_error_that_says_since_when(asked: Asked) -> None:
     begin = FRIDAY_EVENING - timedelta(days=61)
-    with pytest.raises(SourceError, match="AMZN: Yahoo sells 2m bars since 2026-09-21 only"):
+    with pytest.raises(SourceError, match="AMZN: Yahoo has 2m bars since 2026-09-21 only"):
         asked.source.bars_between("AMZN", "2m", begin, begin + timedelta(hours=7))
 
 

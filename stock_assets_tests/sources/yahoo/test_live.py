@@ -43,7 +43,7 @@ def test_yahoo_knows_the_company(source: YahooSource) -> None:
     amazon = source.client.company("AMZN", datetime.now(UTC))
     assert amazon.currency == "USD"
     assert amazon.marketcap
-    assert source.client.nearest("AMZN")[0][0] == "AMZN"
+    assert source.client.search("AMZN")[0][0] == "AMZN"
 
 
 def test_yahoos_websocket_gives_valid_quotes(tmp_path: Path) -> None:

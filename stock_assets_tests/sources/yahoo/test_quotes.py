@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,5 +235,39 @@ def test_a_row_after_the_close_is_of_that_time() -> None:
     later = {"postMarketPrice": 2.5, "postMarketTime": MS // 1000, "postMarketChangePercent": 0.2}
     assert quote_from_row(row | later) == Quote("AMZN", OPEN, 2.5, change_percent=0.2, market_phase=MarketPhase.POST)
     assert quote_from_row({"symbol": "AMZN", "marketState": "CLOSED"}) is None
+
+
+ROW = {"symbol": "AMZN", "regularMarketPrice": 217.5, "regularMarketTime": MS // 1000}
+BROKEN_ROWS: dict[str, Any] = {
+    "no object": "AMZN",
+    "nothing": None,
+    "no symbol": {name: value for name, value in ROW.items() if name != "symbol"},
+    "half a surrogate pair": ROW | {"symbol": "\ud800"},
+    "a word for a price": ROW | {"regularMarketPrice": "dear"},
+    "an infinite price": ROW | {"regularMarketPrice": float("inf")},
+    "a price below zero": ROW | {"regularMarketPrice": -1},
+    "a price that is no number": ROW | {"regularMarketPrice": float("nan")},
+    "an infinite time": ROW | {"regularMarketTime": float("inf")},
+    "a time beyond all calendars": ROW | {"regularMarketTime": 10**30},
+    "an infinite volume": ROW | {"regularMarketVolume": float("inf")},
+    "a phase that is no text": ROW | {"marketState": []},
+    "a bid beyond all floats": ROW | {"bid": 10**400},
+}
+
+
+@pytest.mark.parametrize("row", BROKEN_ROWS.values(), ids=BROKEN_ROWS.keys())
+def test_a_broken_row_is_unreadable(row: Any) -> None:
     with pytest.raises(UnreadableFrameError):
-        quote_from_row(row | {"regularMarketPrice": "dear"})
+        quote_from_row(row)
+
+
+def test_broken_rows_are_counted_and_the_rows_of_other_symbols_are_read(
+    stream: StreamServer, server: YahooServer, client: Client
+) -> None:
+    client.watched[:] = ["BROKEN", "AMZN"]
+    broken = {"regularMarketPrice": float("inf"), "regularMarketTime": MS // 1000}
+    server.market.quotes = {"BROKEN": broken, "AMZN": ROW | {"bid": float("inf")}}
+    stream.refusals = 1_000
+    client.start()
+    eventually(lambda: client.quotes == [Quote("AMZN", OPEN, 217.5, market_phase=MarketPhase.REGULAR)])
+    assert client.source.status.count["unreadable"] >= 1

@@ -1,0 +1,79 @@
+"""Facts about a company from the dictionary that yfinance makes of Yahoo's answer. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from stock_assets.market.calendars import date_at
+from stock_assets.market.companies import CompanyInfo
+from stock_assets.market.symbols import exchange_of
+from stock_assets.sources.yahoo.errors import storable_text
+
+# Our column -> Yahoo's name of the fact.
+_TEXTS = {
+    "shortname": "shortName",
+    "longname": "longName",
+    "industry": "industry",
+    "sector": "sector",
+    "currency": "currency",
+    "exchange": "exchange",
+    "country": "country",
+    "website": "website",
+}
+_WHOLE_NUMBERS = {"marketcap": "marketCap", "employees": "fullTimeEmployees"}
+_NUMBERS = {
+    "forwardpe": "forwardPE",
+    "trailingpe": "trailingPE",
+    "fiftytwoweekhigh": "fiftyTwoWeekHigh",
+    "fiftytwoweeklow": "fiftyTwoWeekLow",
+    "fiftydayaverage": "fiftyDayAverage",
+    "shortratio": "shortRatio",
+    "beta": "beta",
+    # "dividendYield" is a fraction in one of Yahoo's answers and in percent in the other; this one is a fraction.
+    "dividendyield": "trailingAnnualDividendYield",
+}
+# The next quarter's results come on a day between the first two; the third is the time of the last published results.
+_EARNINGS = ("earningsTimestampStart", "earningsTimestampEnd", "earningsTimestamp")
+_LARGEST_INTEGER = 2**63 - 1  # of a column of type bigint
+_MOST_DIGITS = 50  # before and after the point; PostgreSQL refuses a number whose exponent has six digits
+
+
+def company_from_info(symbol: str, facts: Mapping[str, Any], now: datetime) -> CompanyInfo:
+    """The facts of `Ticker.info`, as of the exchange's date at `now`; None where Yahoo has none that can be stored."""
+    exchange = exchange_of(symbol)
+    today = date_at(exchange, now)
+    columns: dict[str, Any] = {ours: _text(facts.get(yahoos)) for ours, yahoos in _TEXTS.items()}
+    columns |= {ours: _number(facts.get(yahoos)) for ours, yahoos in _NUMBERS.items()}
+    columns |= {ours: _whole_number(facts.get(yahoos)) for ours, yahoos in _WHOLE_NUMBERS.items()}
+    earnings = [day for name in _EARNINGS if (day := _day(exchange, facts.get(name))) is not None and day >= today]
+    return CompanyInfo(today, symbol, **columns, nextearnings=min(earnings, default=None))
+
+
+def _text(value: object) -> str | None:
+    return storable_text(value) or None if isinstance(value, str) else None
+
+
+def _number(value: object) -> Decimal | None:
+    """Yahoo writes "Infinity" where a price is divided by earnings of zero."""
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < _MOST_DIGITS else None
+
+
+def _whole_number(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and abs(number) <= _LARGEST_INTEGER else None
+
+
+def _day(exchange: str, seconds: object) -> date | None:
+    """The exchange's date at a time in seconds since 1970."""
+    number = _number(seconds)
+    if number is None:
+        return None
+    try:
+        return date_at(exchange, datetime.fromtimestamp(int(number), UTC))
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+        return None
