@@ -1,4 +1,4 @@
-"""A CSV or Parquet file of bars, read in pieces, however large it is."""
+"""A CSV or Parquet file of bars, read in chunks, however large it is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from stock_assets.sources.base import SourceError
+from stock_assets.sources.replay.csv_rows import read_csv_chunks
 from stock_assets.sources.replay.line_checks import NUMBERS, InvalidLine, LineChecks
 
 NAMES = ("timestamp", "symbol", "interval", *NUMBERS)
-_USUAL = {"timestamp": ("timestamp", "date", "datetime", "time"), "symbol": ("symbol", "ticker")}
-_ROWS_A_PIECE = 100_000
+_USUAL_WORDS = {"timestamp": ("timestamp", "date", "datetime", "time"), "symbol": ("symbol", "ticker")}
+_ROWS_A_CHUNK = 100_000
 
 
 class BarFileError(SourceError):
@@ -23,9 +24,9 @@ class BarFileError(SourceError):
 
 @dataclass(frozen=True)
 class FileLayout:
-    """How a file says what a bar is. `columns` maps our names to the file's own.
+    """How a file describes a bar. `columns` maps our names to the file's own.
 
-    With `skip_invalid` lines that are no bars are left out and listed; without, the first of them is an error.
+    With `skip_invalid`, invalid lines are left out and listed; without, the first of them is an error.
     """
 
     path: Path
@@ -77,48 +78,49 @@ def read_chunks(layout: FileLayout) -> Iterator[FileChunk]:
     """
     newest: dict[tuple[str, str], pd.Timestamp] = {}
     used = left_out = 0
-    for frame in _read(layout.path):
-        piece = _judged(layout, frame, newest)
-        used, left_out = used + len(piece.bars), left_out + len(piece.left_out)
-        yield piece
+    for frame, uneven in _read(layout.path):
+        chunk = _checked_chunk(layout, frame, uneven, newest)
+        used, left_out = used + len(chunk.bars), left_out + len(chunk.left_out)
+        yield chunk
     if not used:
         what = f"none of its {left_out} rows is a bar" if left_out else "it has no rows"
         raise BarFileError(f"{layout.path}: {what}; give a file with at least one bar")
 
 
-def _judged(layout: FileLayout, frame: pd.DataFrame, newest: dict[tuple[str, str], pd.Timestamp]) -> FileChunk:
+def _checked_chunk(
+    layout: FileLayout,
+    frame: pd.DataFrame,
+    uneven: Mapping[int, InvalidLine],
+    newest: dict[tuple[str, str], pd.Timestamp],
+) -> FileChunk:
     now = datetime.now(UTC).replace(microsecond=0)
-    lines = LineChecks(frame, _names(layout, list(frame.columns)), layout.symbol, layout.interval)
-    lines.judge_names(now)
-    lines.judge_times(layout.timezone, now)
-    lines.judge_numbers()
-    lines.judge_order(newest)
-    refused = [lines.refusals[line] for line in sorted(lines.refusals)]
-    if refused and not layout.skip_invalid:
-        more = f" (and {len(refused) - 1} more lines near it)" if len(refused) > 1 else ""
+    checks = LineChecks(frame, _names(layout, list(frame.columns)), layout.symbol, layout.interval, uneven)
+    checks.check_names(now)
+    checks.check_times(layout.timezone, now)
+    checks.check_numbers()
+    checks.check_order(newest)
+    invalid = [checks.invalid[line] for line in sorted(checks.invalid)]
+    if invalid and not layout.skip_invalid:
+        more = f" (and {len(invalid) - 1} more lines near it)" if len(invalid) > 1 else ""
         raise BarFileError(
-            f"{layout.path}, {refused[0]}{more}. Correct the file, or leave such lines out with --skip-invalid"
+            f"{layout.path}, {invalid[0]}{more}. Correct the file, or leave such lines out with --skip-invalid"
         )
-    return FileChunk(lines.good(), refused)
+    return FileChunk(checks.valid_bars(), invalid)
 
 
-def _read(path: Path) -> Iterator[pd.DataFrame]:
-    """Pieces of text cells, indexed by line of the file (CSV) or row (Parquet), both from 1."""
+def _read(path: Path) -> Iterator[tuple[pd.DataFrame, Mapping[int, InvalidLine]]]:
+    """Chunks of cells, indexed by line of the file (CSV) or row (Parquet), both from 1, and the lines that have more or
+    fewer cells than the header."""
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             line = 1
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_A_PIECE):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_A_CHUNK):
                 frame = batch.to_pandas()
                 frame.index = pd.RangeIndex(line, line + len(frame))
                 line += len(frame)
-                yield frame
+                yield frame, {}
             return
-        options = {"dtype": str, "skipinitialspace": True, "keep_default_na": False, "skip_blank_lines": False}
-        options["index_col"] = False  # a comma at the end of each row makes no index of the first column
-        with pd.read_csv(path, chunksize=_ROWS_A_PIECE, **options) as reader:  # type: ignore[call-overload]
-            for frame in reader:
-                frame.index = frame.index + 2  # line 1 is the header
-                yield frame[~(frame.isna() | (frame == "")).all(axis=1)]  # blank lines count, and say nothing
+        yield from read_csv_chunks(path, _ROWS_A_CHUNK)
     except FileNotFoundError:
         raise BarFileError(f"{path}: there is no such file") from None
     except (OSError, ValueError) as error:  # pandas and pyarrow raise ValueError's children
@@ -126,7 +128,7 @@ def _read(path: Path) -> Iterator[pd.DataFrame]:
 
 
 def _names(layout: FileLayout, columns: list[str]) -> dict[str, str]:
-    """Our names -> the file's columns: as told, else by the usual words, whatever their case."""
+    """Our names -> the file's columns: as given, else by the usual words, in lower or upper case."""
     folded = {str(column).strip().lower(): column for column in columns}
     names: dict[str, str] = {}
     for name in NAMES:
@@ -137,7 +139,7 @@ def _names(layout: FileLayout, columns: list[str]) -> dict[str, str]:
                 )
             names[name] = layout.columns[name]
             continue
-        found = next((folded[word] for word in _USUAL.get(name, (name,)) if word in folded), None)
+        found = next((folded[word] for word in _USUAL_WORDS.get(name, (name,)) if word in folded), None)
         if found is not None:
             names[name] = found
         elif name == "symbol" and layout.symbol is None:

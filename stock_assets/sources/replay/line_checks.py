@@ -1,6 +1,6 @@
-"""What is wrong with the lines of a file of bars: each is held to what the contract says a bar is."""
+"""Checks of the lines of a file of bars, by the contract's rules of a valid bar."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ _OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})$"
 
 @dataclass(frozen=True, slots=True)
 class InvalidLine:
-    """A line that is no bar, and the first thing that is wrong with it."""
+    """A line that is not a valid bar, and the first thing that is wrong with it."""
 
     line: int
     column: str
@@ -34,36 +34,44 @@ class InvalidLine:
 
 
 class LineChecks:
-    """A piece of a file, as text or as what Parquet had, under judgement. Its index is the line of the file.
+    """The checks of a chunk of a file, whose cells are text or Parquet's values. Its index is the line of the file.
 
-    `bars` becomes symbol, interval, start (UTC), open, high, low, close (float64) and volume (float64); `refusals` says
-    which lines are not to be used.
+    `bars` gets symbol, interval, start (UTC), open, high, low, close (float64) and volume (float64); `invalid` are the
+    lines that are not to be used.
     """
 
-    def __init__(self, piece: pd.DataFrame, names: dict[str, str], symbol: str | None, interval: str | None) -> None:
-        """`names` maps ours to the file's; `symbol` and `interval` stand in where the file has no such column."""
-        self.refusals: dict[int, InvalidLine] = {}
-        self._piece, self._names = piece, names
-        self.bars = pd.DataFrame(index=piece.index)
-        self.bars["symbol"] = piece[names["symbol"]].astype(str) if "symbol" in names else symbol
-        self.bars["interval"] = piece[names["interval"]].astype(str) if "interval" in names else interval
+    def __init__(
+        self,
+        cells: pd.DataFrame,
+        names: dict[str, str],
+        symbol: str | None,
+        interval: str | None,
+        uneven: Mapping[int, InvalidLine],
+    ) -> None:
+        """`names` maps ours to the file's; `symbol` and `interval` are taken where the file has no such column;
+        `uneven` are lines that are invalid already."""
+        self.invalid: dict[int, InvalidLine] = dict(uneven)
+        self._cells, self._names = cells, names
+        self.bars = pd.DataFrame(index=cells.index)
+        self.bars["symbol"] = cells[names["symbol"]].astype(str) if "symbol" in names else symbol
+        self.bars["interval"] = cells[names["interval"]].astype(str) if "interval" in names else interval
 
-    def good(self) -> pd.DataFrame:
-        """The bars of the lines that were not refused."""
-        return self.bars.drop(index=list(self.refusals)).astype({VOLUME_FIELD: "int64"})
+    def valid_bars(self) -> pd.DataFrame:
+        """The bars of the valid lines."""
+        return self.bars.drop(index=list(self.invalid)).astype({VOLUME_FIELD: "int64"})
 
     def refuse(self, wrong: "pd.Series[bool]", name: str, why: str) -> None:
-        """Remember the lines where `wrong` holds; what was wrong with a line before counts more."""
+        """Mark the lines where `wrong` holds as invalid; the first problem of a line is kept."""
         column = self._names.get(name, name)
         for line in wrong.index[wrong]:
-            value = self._piece.at[line, column] if column in self._piece else self.bars.at[line, name]
-            self.refusals.setdefault(line, InvalidLine(line, column, str(value), why))
+            value = self._cells.at[line, column] if column in self._cells else self.bars.at[line, name]
+            self.invalid.setdefault(line, InvalidLine(line, column, str(value), why))
 
-    def judge_numbers(self) -> None:
-        """Prices above zero, a high and a low that are, a volume that is whole."""
+    def check_numbers(self) -> None:
+        """Prices above zero, a highest high and a lowest low, a whole volume."""
         bars = self.bars
         for name in NUMBERS:
-            bars[name] = pd.to_numeric(self._piece[self._names[name]], errors="coerce").astype("float64")
+            bars[name] = pd.to_numeric(self._cells[self._names[name]], errors="coerce").astype("float64")
             self.refuse(~bars[name].abs().lt(float("inf")), name, "is no finite number")
         for name in PRICE_FIELDS:
             self.refuse(bars[name] <= 0, name, "is no price: prices are above zero")
@@ -74,9 +82,9 @@ class LineChecks:
         self.refuse((volume < 0) | (volume % 1 != 0), VOLUME_FIELD, "is no volume: whole and not below zero")
         self.refuse(volume > MAX_VOLUME, VOLUME_FIELD, f"is no volume: at most {MAX_VOLUME}")
 
-    def judge_times(self, timezone: str | None, now: datetime) -> None:
+    def check_times(self, timezone: str | None, now: datetime) -> None:
         """Starts in UTC. A day, of a daily bar or longer, starts when its exchange opened."""
-        texts = self._piece[self._names["timestamp"]]
+        texts = self._cells[self._names["timestamp"]]
         self.refuse(texts.isna(), "timestamp", _NO_TIME)
         is_day = texts.astype(str).str.fullmatch(_DAY) & self.bars["interval"].astype(str).str.contains(_DAYS)
         starts = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
@@ -90,11 +98,11 @@ class LineChecks:
         latest = now + timedelta(seconds=AHEAD_SECONDS)
         self.refuse(starts > latest, "timestamp", "is more than a day ahead of the clock")
 
-    def judge_names(self, now: datetime) -> None:
-        """Symbols and intervals, once each, by the very rule that the stream has; a symbol must have an exchange."""
+    def check_names(self, now: datetime) -> None:
+        """Each different symbol and interval, by the stream's own rule; a symbol must have an exchange."""
         for name in ("symbol", "interval"):
             if name in self._names:
-                self.refuse(self._piece[self._names[name]].isna(), name, "is missing")
+                self.refuse(self._cells[self._names[name]].isna(), name, "is missing")
             values = self.bars[name]
             for value in values.unique():
                 symbol, interval = (value, "1d") if name == "symbol" else ("X", value)
@@ -108,9 +116,9 @@ class LineChecks:
                     except ValueError as error:
                         self.refuse(values == value, name, f"can't be used: {error}")
 
-    def judge_order(self, newest: dict[tuple[str, str], pd.Timestamp]) -> None:
-        """Each bar of a symbol and interval comes after the one before; `newest` goes on from piece to piece."""
-        good = self.bars.drop(index=list(self.refusals))
+    def check_order(self, newest: dict[tuple[str, str], pd.Timestamp]) -> None:
+        """Each bar of a symbol and interval comes after the one before; `newest` is kept from chunk to chunk."""
+        good = self.bars.drop(index=list(self.invalid))
         for (symbol, interval), group in good.groupby(["symbol", "interval"], sort=False):
             key = (str(symbol), str(interval))
             starts = group["start"]
@@ -126,13 +134,13 @@ class LineChecks:
         self.refuse(self.bars.index.to_series().isin(list(lines)), "timestamp", why)
 
     def _name_duplicates(self, group: pd.DataFrame) -> None:
-        """Say of a line that stands there twice that it does, and whether the two agree."""
+        """Name the line that has the same time, and say whether its values are the same."""
         first = dict(reversed(list(zip(group["start"], group.index, strict=True))))
         for line in group.index[group.duplicated("start")]:
             other = first[group.at[line, "start"]]
             same = bool((group.loc[line, list(NUMBERS)] == group.loc[other, list(NUMBERS)]).all())
             why = f"is that of line {other} again{'' if same else ', with other values'}; keep one of them"
-            self.refusals[line] = replace(self.refusals[line], why=why)
+            self.invalid[line] = replace(self.invalid[line], why=why)
 
     def _session_opens(self, days: "pd.Series[str]") -> "pd.Series[Any]":
         pairs = list(zip(self.bars["symbol"][days.index], days, strict=True))
@@ -147,8 +155,8 @@ class LineChecks:
         for line, pair in zip(days.index, pairs, strict=True):
             if pair in wrong:
                 column, text = self._names["timestamp"], pair[1]
-                refusal = InvalidLine(line, column, text, f"is the time of no bar: {wrong[pair]}")
-                self.refusals.setdefault(line, refusal)
+                problem = InvalidLine(line, column, text, f"is the time of no bar: {wrong[pair]}")
+                self.invalid.setdefault(line, problem)
         return pd.Series(pd.DatetimeIndex([opens.get(pair) for pair in pairs], tz="UTC"), index=days.index)
 
     def _moments(self, texts: "pd.Series[Any]", timezone: str | None) -> "pd.Series[Any]":
@@ -176,5 +184,5 @@ class LineChecks:
         return times.where(named, local.dt.tz_convert("UTC"))
 
     def _refuse_times(self, wrong: "pd.Series[bool]", why: str) -> None:
-        """Refuse some of the lines of a part of the piece."""
+        """Refuse lines for their time; `wrong` may cover a part of the chunk."""
         self.refuse(wrong.reindex(self.bars.index, fill_value=False), "timestamp", why)

@@ -156,7 +156,7 @@ def test_a_file_of_nothing_but_invalid_lines_is_an_error_even_then(csv: Path) ->
 
 
 def test_the_order_of_time_holds_across_the_pieces_of_a_large_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_PIECE", 1)
+    monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_CHUNK", 1)
     assert len(read(csv, HEADER + GOOD + NEXT)) == 2
     with pytest.raises(BarFileError, match=r"line 4: .* comes after a newer bar"):
         read(csv, HEADER + GOOD + NEXT + GOOD)
@@ -218,3 +218,43 @@ def test_numbers_for_times_and_missing_symbols_are_refused(tmp_path: Path) -> No
     pd.DataFrame({"time": ["2026-11-20T14:31:00Z"], "symbol": [None], **prices}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(BarFileError, match="line 1: symbol 'None' is missing"):
         list(read_chunks(FileLayout(tmp_path / "b.parquet", {})))
+
+
+DAY = "Date,Open,High,Low,Close,Volume\n"
+UNEVEN = [
+    ("2024-03-04,51.2,52,50.9,51.8,1,081,200", r"Volume '1' is followed by '081', '200', for which the header has no"),
+    ("2024-03-04,51.2,52,50.9,51.8,1,912", r"Volume '1' is followed by '912', for which the header has no column"),
+    ("2024-03-04,51.2,52,50.9,51.8,1,,,,,5", r"Volume '1' is followed by '5', for which"),
+    ("2024-03-04,51.2,52,50.9,51.8", r"Volume '' is missing: 5 cells, and the header has 6"),
+    ("2024-03-04", r"Open '' is missing: 1 cells, and the header has 6"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), UNEVEN)
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("rows_a_chunk", [1, 2, 100_000])
+def test_a_line_with_more_or_fewer_cells_than_the_header_is_an_error_wherever_it_is(
+    csv: Path, monkeypatch: pytest.MonkeyPatch, line: str, told: str, before: int, rows_a_chunk: int
+) -> None:
+    monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_CHUNK", rows_a_chunk)
+    days = [f"{day},51.2,52,50.9,51.8,100\n" for day in ("2024-02-29", "2024-03-01", "2024-03-05")]
+    csv.write_text(DAY + "".join([*days[:before], f"{line}\n", *days[before:]]))
+    layout = FileLayout(csv, {}, symbol="KO", interval="1d")
+    with pytest.raises(BarFileError, match=rf"bars.csv, line {before + 2}: {told}.* with --skip-invalid"):
+        list(read_chunks(layout))
+    chunks = list(read_chunks(replace(layout, skip_invalid=True)))
+    assert [invalid.line for chunk in chunks for invalid in chunk.left_out] == [before + 2]
+    assert [volume for chunk in chunks for volume in chunk.bars["volume"]] == [100, 100, 100]
+
+
+def test_a_comma_at_the_end_of_rows_or_header_alone_is_no_cell(csv: Path) -> None:
+    options = {"symbol": "KO", "interval": "1d"}
+    for header, end in ((DAY, ","), (DAY, ",,"), (DAY.replace("\n", ",\n"), ""), (DAY.replace("\n", ",\n"), ",")):
+        [volume] = read(csv, f"{header}2024-03-04,51.2,52,50.9,51.8,100{end}\n", **options)["volume"]
+        assert volume == 100
+
+
+def test_quoted_cells_may_hold_commas_and_line_breaks(csv: Path) -> None:
+    text = 'Date,Open,High,Low,Close,Volume,Note\n2024-03-04,51.2,52,50.9,51.8,100,"a, b\nc"\n2024-03-05,1,1,1,1,x,\n'
+    with pytest.raises(BarFileError, match="line 4: Volume 'x'"):
+        read(csv, text, symbol="KO", interval="1d")
