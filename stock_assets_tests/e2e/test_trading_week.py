@@ -263,4 +263,4 @@ def test_each_role_had_a_run_a_day_and_every_incident_is_over(week: Week) -> Non
     assert week.failed() == []
     # Where the clock is set forward within a session, bars are late at once.
     assert week.incidents() <= {"prices_are_fresh failed"}
-    until(lambda: all(f"Resolved: {trouble}" in week.told() for trouble in week.troubles()), TIMEOUT_SECONDS)
+    until(lambda: all(f"Resolved: {incident}" in week.titles() for incident in week.incidents()), TIMEOUT_SECONDS)
