@@ -42,7 +42,7 @@ def install(
         except LookupError as error:
             raise StackError(f"{error}. Start the platform once with `stocks up`, and try again", Exit.FAILED) from None
         grafana = Grafana(url, token)
-        for line in grafana.provision(values):
+        for line in grafana.install(values):
             answers.print(line, markup=False)
         if problems := list(grafana.unreachable(values)):
             for problem in problems:

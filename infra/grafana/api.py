@@ -27,7 +27,7 @@ class Grafana:
         self._session.trust_env = False  # else a ~/.netrc would replace the token
         self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def provision(self, values: Mapping[str, str]) -> Iterator[str]:
+    def install(self, values: Mapping[str, str]) -> Iterator[str]:
         """Create or update everything, and yield a line for each; `values` fill in the variables of the files.
 
         Raises:

@@ -57,13 +57,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def provision(url: str, token: str = TOKEN) -> Result:
+def install(url: str, token: str = TOKEN) -> Result:
     return CliRunner().invoke(app, ["grafana", "install", "--url", url, "--token", token])
 
 
 def test_all_shipped_files_are_installed(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
-    done = provision(url)
+    done = install(url)
     assert done.exit_code == 0, done.output
     assert kept.folders == {"stocks": "Stocks"}
     assert kept.datasources.keys() == {"stocks-replay", "stocks-replay-facts"}
@@ -83,9 +83,9 @@ def test_all_shipped_files_are_installed(grafana: tuple[Server, str], home: Path
 
 def test_a_second_installation_changes_nothing(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
-    provision(url)
+    install(url)
     before, kept.requests = kept.state(), []
-    assert provision(url).exit_code == 0
+    assert install(url).exit_code == 0
     assert kept.state() == before
     assert not [line for line in kept.requests if line.startswith("POST") and not line.endswith("/dashboards/db")]
 
@@ -93,7 +93,7 @@ def test_a_second_installation_changes_nothing(grafana: tuple[Server, str], home
 def test_what_exists_already_is_unchanged(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     kept.folders["mine"], kept.dashboards["mine"] = "Mine", {"uid": "mine"}
-    assert provision(url).exit_code == 0
+    assert install(url).exit_code == 0
     assert kept.folders["mine"] == "Mine"
     assert kept.dashboards["mine"] == {"uid": "mine"}
     assert not any("policies" in line or line.startswith("DELETE") for line in kept.requests)
@@ -104,7 +104,7 @@ def test_the_alert_address_comes_from_the_settings(
 ) -> None:
     kept, url = grafana
     monkeypatch.setenv("GRAFANA_ALERT_URL", "http://127.0.0.1:5000/alerts")
-    assert provision(url).exit_code == 0
+    assert install(url).exit_code == 0
     [point] = kept.points.values()
     assert point.settings["url"] == "http://127.0.0.1:5000/alerts"
 
@@ -113,7 +113,7 @@ def test_address_and_token_can_come_from_the_settings(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, url = grafana
-    assert CliRunner().invoke(app, ["grafana", "provision"]).exit_code == 2
+    assert CliRunner().invoke(app, ["grafana", "install"]).exit_code == 2
     monkeypatch.setenv("GRAFANA_URL", f"{url}/")
     monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
     assert CliRunner().invoke(app, ["grafana", "install"]).exit_code == 0
@@ -121,7 +121,7 @@ def test_address_and_token_can_come_from_the_settings(
 
 
 def test_a_rejected_token_is_reported_with_a_hint(grafana: tuple[Server, str], home: Path) -> None:
-    done = provision(grafana[1], "wrong")
+    done = install(grafana[1], "wrong")
     assert done.exit_code == 5
     assert "service account with the role Admin" in done.stderr
     assert "wrong" not in done.stderr
@@ -129,15 +129,15 @@ def test_a_rejected_token_is_reported_with_a_hint(grafana: tuple[Server, str], h
 
 def test_another_datasource_of_that_name_is_reported(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
-    provision(url)
+    install(url)
     kept.datasources["other"] = kept.datasources.pop("stocks-replay").model_copy(update={"uid": "other"})
-    done = provision(url)
+    done = install(url)
     assert done.exit_code == 5
     assert "Something else has that name there" in done.stderr
 
 
 def test_an_address_without_a_grafana_is_reported(home: Path) -> None:
-    done = provision("http://127.0.0.1:9")
+    done = install("http://127.0.0.1:9")
     assert done.exit_code == 5
     assert "does not answer" in done.stderr
 
@@ -145,7 +145,7 @@ def test_an_address_without_a_grafana_is_reported(home: Path) -> None:
 def test_databases_that_grafana_can_not_reach_are_reported(grafana: tuple[Server, str], home: Path) -> None:
     kept, url = grafana
     kept.unhealthy = "dial tcp 127.0.0.1:8086: connect: connection refused"
-    done = provision(url)
+    done = install(url)
     assert done.exit_code == 5
     assert "connection refused" in done.stderr
     assert kept.dashboards  # everything was installed
@@ -155,7 +155,7 @@ def test_before_the_first_start_the_message_says_what_to_do(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKS_HOME", str(home / "other"))
-    done = provision(grafana[1])
+    done = install(grafana[1])
     assert done.exit_code == 1
     assert "Start the platform once with `stocks up`" in done.stderr
     assert grafana[0].requests == []
