@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from infra.settings import StackSettings
 from spark_streaming.contract.process_lock import is_locked
 from stock_assets_tests.infra.terminal import Terminal, all_gone, until
 
@@ -16,9 +15,9 @@ pytestmark = pytest.mark.services
 def test_a_killed_service_leaves_one_process_tree_and_one_listener(terminal: Terminal) -> None:
     code, _, err = terminal.run("up", "--source", "simulated", "-d")
     assert code == 0, err
-    stream = StackSettings(stocks_home=terminal.home).state_of("stream").parents[1] / "simulated" / "stream"
-    until(lambda: is_locked(stream), 180)  # the code server has runs now
+    programs = [terminal.home / "state" / "simulated" / name for name in ("ingest", "stream")]
     try:
+        until(lambda: any(map(is_locked, programs)), 300)  # the code server has runs now
         for name in services(terminal):
             kill_and_inspect(terminal, name)
     finally:
