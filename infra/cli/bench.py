@@ -1,13 +1,16 @@
-"""`stocks bench`: how fast the stream is on this machine, beside what the database can take and others do."""
+"""`stocks bench`: how fast the stream is on this machine, compared with the database's limit and with other writers."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from infra.cli.console import answers, plain_errors
 from infra.host.progress import Progress
+
+if TYPE_CHECKING:
+    from infra.stack.servers import Servers
 
 _QUOTES = 100_000
 _CONCURRENCY = 8  # requests that the producer has under way, while ingest is measured
@@ -36,46 +39,67 @@ def bench(
     if orchestration:
         _orchestration(seconds, as_json)
         return
-    from infra.bench import dashboards
-    from infra.bench import soak as soaking
-    from infra.bench.environment import bench_environment
-    from infra.bench.latency import measure
-    from infra.bench.throughput import Throughput, ratios
-
     if ingest:
         _ingest(symbols, max(1, seconds // 60), as_json)
         return
+    from infra.bench.environment import bench_environment
+
     with plain_errors(), Progress() as progress, bench_environment(progress) as servers:
         if latency:
-            told = measure(servers, progress, rate, seconds)
-            answer: dict[str, object] = {"latency": told}
-            table = Table(*told, title="from append in Kafka to queryable")
-            table.add_row(*map(str, told.values()))
+            answer, table = _latency(servers, progress, rate, seconds)
         elif soak:
-            lasted = soaking.measure(servers, progress, bars, symbols, rate, seconds)
-            answer = {"soak": lasted}
-            table = Table("", "", title="a backlog, and bars that go on coming", show_header=False)
-            for what, figure in lasted.items():
-                table.add_row(what.replace("_", " "), f"{figure:,}")
+            answer, table = _soak(servers, progress, bars, symbols, rate, seconds)
         elif grafana:
-            views = dashboards.measure(servers, progress)
-            answer = dict(views)
-            table = Table("", "slowest query", "median, ms", "worst, ms", "all queries, ms", "values")
-            for view, figures in views.items():
-                table.add_row(view, *map(str, figures.values()))
+            answer, table = _dashboards(servers, progress)
         else:
-            report = Throughput(servers, progress, bars, symbols).report()
-            answer = dict(report)
-            table = Table("", "points/s", "client CPU-s a million", "server CPU-s a million", "peak memory, MB")
-            for name, result in report.items():
-                table.add_row(name.replace("_", " "), *(map(str, result.values()) if result else ["not on PATH"]))
+            answer, table = _throughput(servers, progress, bars, symbols)
     if as_json:
         print(json.dumps(answer))
-        return
-    answers.print(table)
-    if not latency and not soak and not grafana:
-        for name, ratio in ratios(report).items():
-            answers.print(f"{name}: {ratio}", markup=False)
+    else:
+        answers.print(table)
+
+
+def _latency(servers: "Servers", progress: Progress, rate: int, seconds: int) -> tuple[dict[str, object], Table]:
+    from infra.bench.latency import measure
+
+    figures = measure(servers, progress, rate, seconds)
+    table = Table(*figures, title="from append in Kafka to queryable")
+    table.add_row(*map(str, figures.values()))
+    return {"latency": figures}, table
+
+
+def _soak(
+    servers: "Servers", progress: Progress, bars: int, symbols: int, rate: int, seconds: int
+) -> tuple[dict[str, object], Table]:
+    from infra.bench.soak import measure
+
+    figures = measure(servers, progress, bars, symbols, rate, seconds)
+    table = Table("", "", title="a backlog, and bars that go on arriving", show_header=False)
+    for what, figure in figures.items():
+        table.add_row(what.replace("_", " "), f"{figure:,}")
+    return {"soak": figures}, table
+
+
+def _dashboards(servers: "Servers", progress: Progress) -> tuple[dict[str, object], Table]:
+    from infra.bench.dashboards import measure
+
+    views = measure(servers, progress)
+    table = Table("", "slowest query", "median, ms", "worst, ms", "all queries, ms", "values")
+    for view, figures in views.items():
+        table.add_row(view, *map(str, figures.values()))
+    return dict(views), table
+
+
+def _throughput(servers: "Servers", progress: Progress, bars: int, symbols: int) -> tuple[dict[str, object], Table]:
+    from infra.bench.throughput import Throughput, ratios
+
+    report = Throughput(servers, progress, bars, symbols).report()
+    caption = "\n".join(f"{name}: {ratio}" for name, ratio in ratios(report).items())
+    headers = ("", "points/s", "client CPU-s a million", "server CPU-s a million", "peak memory, MB")
+    table = Table(*headers, caption=caption, caption_justify="left", caption_style="")
+    for name, result in report.items():
+        table.add_row(name.replace("_", " "), *(map(str, result.values()) if result else ["not on PATH"]))
+    return dict(report), table
 
 
 def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
