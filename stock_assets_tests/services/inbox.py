@@ -1,6 +1,7 @@
 """Servers of a test's own to which Apprise's json:// delivers notifications."""
 
 import json
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -60,10 +61,11 @@ class HangingInbox(_Server):
             def do_POST(self) -> None:
                 self.body()
                 inbox.requests += 1
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-                while not closing.wait(0.5):
-                    self.wfile.write(b".")
-                self.wfile.write(b"\r\nContent-Length: 0\r\n\r\n")
+                with suppress(OSError):  # the client was killed
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not closing.wait(0.5):
+                        self.wfile.write(b".")
+                    self.wfile.write(b"\r\nContent-Length: 0\r\n\r\n")
 
         super().__init__(Handler)
 
