@@ -108,7 +108,8 @@ def print_fitted(
     table = Table(*(columns[names.index(name)] for name in kept), title=title or None)
     for number, row in enumerate(rows):
         table.add_row(*(escape(row[names.index(name)]) for name in kept), style=styles.get(number))
-    answers.print(table, width=None if answers.is_terminal else _NO_LIMIT)
+    target = answers if answers.is_terminal else Console(file=answers.file, highlight=False, width=_NO_LIMIT)
+    target.print(table)
 
 
 def columns_that_fit(widths: Mapping[str, int], optional: Sequence[str], room: int) -> list[str]:
