@@ -48,9 +48,9 @@ def add(
         from stock_assets.store.watchlist import add_to_watchlist
 
         for symbol in symbols:
-            _demand_calendar(symbol)
+            _require_calendar(symbol)
             if not unchecked:
-                _demand_known(symbol, settings)
+                _require_known(symbol, settings)
             outcome = "watched now" if add_to_watchlist(engine, symbol) else "was watched already"
             answers.print(f"{symbol} {outcome}.", markup=False)
 
@@ -81,7 +81,7 @@ def _running() -> "tuple[Engine, CodeLocationSettings]":
     return make_engine(settings.postgres), settings
 
 
-def _demand_calendar(symbol: str) -> None:
+def _require_calendar(symbol: str) -> None:
     from stock_assets.market.symbols import exchange_of
 
     try:
@@ -90,7 +90,7 @@ def _demand_calendar(symbol: str) -> None:
         raise StackError(str(error), Exit.USAGE) from None
 
 
-def _demand_known(symbol: str, settings: "CodeLocationSettings") -> None:
+def _require_known(symbol: str, settings: "CodeLocationSettings") -> None:
     from stock_assets.sources.factory import make_rate_limiter, make_yahoo_client
     from stock_assets.sources.yahoo.errors import YahooError
 

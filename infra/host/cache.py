@@ -1,16 +1,14 @@
 """What is made once and kept for all state folders of a user: jars, and the program of InfluxDB."""
 
-import fcntl
-import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.host.errors import StoppedError
+from spark_streaming.contract.file_lock import lock_until, open_lock_file
 
 
 def make_once(target: Path, make: Callable[[Path], Path], stop: threading.Event | None = None) -> Path:
@@ -41,20 +39,7 @@ def make_once(target: Path, make: Callable[[Path], Path], stop: threading.Event 
 
 @contextmanager
 def _alone(path: Path, stop: threading.Event | None) -> Iterator[None]:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        while not _locked(file):
-            if stop is not None and stop.is_set():
-                raise StoppedError(f"stopped while another process was at work in {path.parent}")
-            time.sleep(0.2)
+    with open_lock_file(path) as file:
+        if not lock_until(file, lambda: stop is not None and stop.is_set(), poll_seconds=0.2):
+            raise StoppedError(f"stopped while another process was at work in {path.parent}")
         yield
-    finally:
-        os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

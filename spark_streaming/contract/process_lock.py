@@ -1,11 +1,12 @@
 """The lock on a program's state folder: it guarantees that there is one writer."""
 
-import fcntl
 import os
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from spark_streaming.contract.file_lock import lock_until, try_lock
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another one is at work, try later
 
@@ -32,7 +33,8 @@ class ProcessLock:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _lock_within(self._file, _ASKING_SECONDS):
+        deadline = time.monotonic() + _ASKING_SECONDS
+        if not lock_until(self._file, lambda: time.monotonic() > deadline, poll_seconds=0.02):
             holder = os.read(self._file, 32).decode() or "unknown"
             os.close(self._file)
             self._file = None
@@ -51,19 +53,6 @@ class ProcessLock:
             self._file = None
 
 
-def _lock_within(file: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
-
-
 def is_locked(folder: Path) -> bool:
     """Whether a program holds the lock of `folder` right now."""
     try:
@@ -71,9 +60,6 @@ def is_locked(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask don't see each other
-    except BlockingIOError:
-        return True
+        return not try_lock(file, shared=True)  # shared: two processes that ask don't see each other
     finally:
         os.close(file)
-    return False

@@ -1,20 +1,21 @@
-"""Ask for something of many symbols, and again for those alone that failed."""
+"""Fetch something for many symbols, and retry those that failed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from spark_streaming.contract.backoff import delay_seconds
 from stock_assets.sources.base import FetchFailure
 
-PAUSES = (20.0, 40.0, 80.0)  # seconds before each time that it asks again
+PAUSES = tuple(delay_seconds(attempt, first=20, longest=80) for attempt in (1, 2, 3))  # seconds before each retry
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class FetchResult(Generic[T]):
-    """What was answered, who was refused to the end, and how many answers there were of each kind."""
+    """What was fetched, what failed in the end, and the number of answers of each kind."""
 
     found: list[T]
     refused: list[FetchFailure]
@@ -28,7 +29,8 @@ def fetch_with_retries(
     sleep: Callable[[float], None],
     pauses: Sequence[float] = PAUSES,
 ) -> FetchResult[T]:
-    """`ask` for the symbols, `keep` each answer at once, and after a pause ask for those that failed, but for good."""
+    """`ask` for the symbols and `keep` each answer at once; after each of `pauses` retry the failures that are not
+    final."""
     found: list[T] = []
     final: list[FetchFailure] = []
     refused: list[FetchFailure] = []

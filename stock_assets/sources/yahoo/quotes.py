@@ -10,6 +10,7 @@ from threading import Event
 
 from websockets.exceptions import WebSocketException
 
+from spark_streaming.contract.backoff import delay_seconds
 from stock_assets.market.quotes import Quote
 from stock_assets.market.symbols import delay_of, exchange_of
 from stock_assets.market.trading_hours import trading_interval_at
@@ -171,5 +172,5 @@ class YahooQuotes:
             self.status.how = how
 
     def _backoff(self, failures: int) -> float:
-        longest = min(self.patience.first_backoff * 2.0 ** min(failures - 1, 16), self.patience.longest_backoff)
+        longest = delay_seconds(failures, self.patience.first_backoff, self.patience.longest_backoff)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
