@@ -17,10 +17,9 @@ from stock_assets.pipeline.coverage import Coverage, PermanentGap
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """Bars to publish, what is covered once they are, and what the user allowed to be left out, a sentence each.
+    """Bars to publish, the coverage once they are published, and what was left out, a sentence each.
 
-    Beside them what became known of splits and dividends, bars that can't be had any more, and how many answers there
-    were of each kind.
+    Also splits and dividends, bars that the source no longer has, and the number of answers of each kind.
     """
 
     bars: Sequence[Bar]
@@ -33,7 +32,7 @@ class SourceBatch:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailure:
-    """Why something about a symbol could not be had; `kind` is what it is counted as, and a final one stays so."""
+    """Why a fetch for a symbol failed; `kind` is what it is counted as, and a final failure is not retried."""
 
     symbol: str
     kind: str

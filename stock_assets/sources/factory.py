@@ -52,7 +52,7 @@ def make_source(settings: IngestSettings) -> BarSource:
 
 
 def make_rate_limiter(settings: IngestSettings) -> "RateLimiter":
-    """The budget and the hold that all programs of a home share."""
+    """The rate limit and the back-off that all programs of a home share."""
     from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 
     return RateLimiter(settings.state_of("manners") / "turns.json", settings.yahoo_requests_per_minute)
@@ -90,7 +90,7 @@ def _make_yahoo_source(settings: IngestSettings) -> BarSource:
 
 
 def make_quote_source(settings: IngestSettings, bars: BarSource) -> QuoteSource | None:
-    """The quotes beside `bars`, the source that `source_of` made; None where it has none."""
+    """The quotes beside `bars`, the source that `make_source` made; None where it has none."""
     if settings.source is Source.SIMULATED:
         from stock_assets.sources.simulated.quotes import SimulatedQuotes
         from stock_assets.sources.simulated.source import SimulatedSource
