@@ -6,16 +6,15 @@ import stock_assets.defs
 from spark_streaming.contract.schema import Source
 from stock_assets.defs.company.jobs import refresh_companies
 from stock_assets.defs.company.sensors import automation
-from stock_assets.defs.prices.jobs import evaluate_all_checks, publish_prices, stream_prices
-from stock_assets.defs.prices.reprocessing import reprocess_prices
+from stock_assets.defs.prices.jobs import evaluate_all_checks, publish_prices, reprocess_prices, stream_prices
 from stock_assets.defs.prices.sensors import evaluate_checks
 from stock_assets.defs.programs.jobs import purge_history
 from stock_assets.defs.programs.schedules import purge_history_schedule
 from stock_assets.defs.programs.sensors import record_and_notify, run_programs
 from stock_assets.defs.sessions.assets import make_session_summary
 from stock_assets.defs.sessions.jobs import repair_gaps
-from stock_assets.defs.sessions.partitions import make_partitions
 from stock_assets.defs.sessions.sensors import request_repairs
+from stock_assets.operations.asset_metadata import asset_uri
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -35,9 +34,9 @@ def definitions() -> dg.Definitions:
     settings = code_location()
     loaded = dg.load_assets_from_package_module(stock_assets.defs)
     assets = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition)]
-    assets.append(make_session_summary(make_partitions(settings)))
+    assets.append(make_session_summary(settings))
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings.source), assets),
+        assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
         jobs=[
             publish_prices,
@@ -64,6 +63,7 @@ def definitions() -> dg.Definitions:
 
 def _resources(settings: CodeLocationSettings) -> dict[str, object]:
     return {
+        "settings": settings,
         "influxdb": InfluxDBResource.from_settings(settings),
         "kafka": KafkaResource.from_settings(settings),
         "postgres": PostgresResource.from_settings(settings),
@@ -73,12 +73,14 @@ def _resources(settings: CodeLocationSettings) -> dict[str, object]:
     }
 
 
-def _of_source(spec: dg.AssetSpec, source: Source) -> dg.AssetSpec:
+def _of_source(spec: dg.AssetSpec, settings: CodeLocationSettings) -> dg.AssetSpec:
     """Say the source on every asset, so that other prices can't be taken for Yahoo's."""
+    source = settings.source
     banner = _NOT_LIVE.get(source)
     return spec.replace_attributes(
         group_name=f"{spec.group_name}{source.suffix.replace('-', '_')}",
         description=f"{banner} {spec.description}" if banner else spec.description,
         owners=["team:market-data"],
+        metadata={**spec.metadata, "dagster/uri": asset_uri(settings, spec.key)},
         tags={**spec.tags, "source": source.value},
     )

@@ -21,7 +21,6 @@ from stock_assets.definitions import definitions
 from stock_assets.defs.sessions.assets import make_session_summary
 from stock_assets.defs.sessions.conditions import SUMMARY_KEY
 from stock_assets.defs.sessions.jobs import repair_gaps
-from stock_assets.defs.sessions.partitions import make_partitions
 from stock_assets.defs.sessions.sensors import request_repairs
 from stock_assets.evaluations.dagster_results import check_evaluation
 from stock_assets.evaluations.evaluation import Evaluation
@@ -112,14 +111,20 @@ class Platform:
 
     def resources(self) -> dict[str, object]:
         spark = SmallSparkResource.from_settings(self.settings)
-        return {"influxdb": self.influxdb, "postgres": self.postgres, "kafka": self.kafka, "pyspark": spark}
+        return {
+            "settings": self.settings,
+            "influxdb": self.influxdb,
+            "postgres": self.postgres,
+            "kafka": self.kafka,
+            "pyspark": spark,
+        }
 
     def summarise(self, first: date, last: date) -> dg.ExecuteInProcessResult:
         tags = {
             "dagster/asset_partition_range_start": f"{first}",
             "dagster/asset_partition_range_end": f"{last}",
         }
-        asset = make_session_summary(make_partitions(self.settings))
+        asset = make_session_summary(self.settings)
         return dg.materialize([asset], instance=self.instance, resources=self.resources(), tags=tags)
 
     def summaries(self) -> list[SessionSummary]:
@@ -138,14 +143,14 @@ class Platform:
 
     def tick(self) -> dg.SensorResult:
         context = dg.build_sensor_context(instance=self.instance)
-        result = request_repairs(context, influxdb=self.influxdb, postgres=self.postgres)
+        result = request_repairs(context, settings=self.settings, influxdb=self.influxdb, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult)
         return result
 
     def repair(self, **config: object) -> dg.ExecuteInProcessResult:
         return repair_gaps.execute_in_process(
             instance=self.instance,
-            resources={"influxdb": self.influxdb, "postgres": self.postgres},
+            resources={"settings": self.settings, "influxdb": self.influxdb, "postgres": self.postgres},
             run_config={"ops": {"refetch_session": {"config": config}}} if config else None,
         )
 

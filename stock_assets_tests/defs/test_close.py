@@ -21,12 +21,11 @@ MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @pytest.fixture
-def simulation(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> settings.CodeLocationSettings:
+def simulation(platform: Platform) -> settings.CodeLocationSettings:
     """It began at ten, and its newest bar is the last one of the day; none is stored."""
     values = platform.settings.model_copy(
         update={"source": Source.SIMULATED, "stocks": ("AMZN",), "stack_started_at": BEGUN, "replay_file": None}
     )
-    monkeypatch.setattr(conditions, "code_location", lambda: values)
     last = MIDNIGHT - timedelta(seconds=1)
     origin = make_source(values).origin
     row = Coverage("AMZN", "1s", origin, last, last, "simulated", MIDNIGHT)
@@ -37,5 +36,5 @@ def simulation(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> settings.
 def test_a_day_is_due_after_its_end_and_none_from_before_the_beginning(
     simulation: settings.CodeLocationSettings,
 ) -> None:
-    assert conditions._due_dates(MIDNIGHT - timedelta(minutes=1)) == set()
-    assert conditions._due_dates(MIDNIGHT + timedelta(hours=1)) == {"2026-11-20"}
+    assert conditions._due_dates(simulation, MIDNIGHT - timedelta(minutes=1)) == set()
+    assert conditions._due_dates(simulation, MIDNIGHT + timedelta(hours=1)) == {"2026-11-20"}

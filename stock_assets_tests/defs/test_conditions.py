@@ -6,7 +6,7 @@ import dagster as dg
 
 from stock_assets.defs.company.assets import COMPANY_KEY, STOCK_INFO_KEY, company, stock_info
 
-DEFINITIONS = dg.Definitions(assets=[stock_info, company], resources={"postgres": object()})
+DEFINITIONS = dg.Definitions(assets=[stock_info, company], resources={"postgres": object(), "settings": object()})
 
 
 def requested(instance: dg.DagsterInstance, at: str, cursor: object = None) -> tuple[set[dg.AssetKey], object]:

@@ -1,8 +1,11 @@
 """What Dagster is shown: the graph's names, and that the source is said everywhere and no secret anywhere."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
+import stock_assets.defs
 from spark_streaming.contract.schema import Source
 from stock_assets import settings
 from stock_assets.definitions import definitions
@@ -111,3 +114,16 @@ def test_no_secret_is_in_what_the_ui_can_show(load) -> None:  # type: ignore[no-
         shown = f"{name} {resource.config_schema.default_value if resource.config_schema.default_provided else ''}"
         assert not any(secret in shown for secret in SECRETS.values())
     assert SECRETS["INFLUX_TOKEN"] not in repr(settings.code_location())
+
+
+def test_daily_assets_have_a_freshness_policy_tables_their_columns_and_all_a_place(load) -> None:  # type: ignore[no-untyped-def]
+    specs = {spec.key.path[-1]: spec for spec in load().resolve_all_asset_specs()}
+    for name in ("stock_info", "corporate_action", "company", "session_summary"):
+        assert specs[name].freshness_policy is not None
+        assert "symbol" in {column.name for column in specs[name].metadata["dagster/column_schema"].columns}
+    assert all("://" in str(spec.metadata["dagster/uri"]) for spec in specs.values())
+
+
+def test_the_settings_are_read_in_one_place() -> None:
+    package = Path(stock_assets.defs.__path__[0])
+    assert [path for path in package.rglob("*.py") if "code_location" in path.read_text()] == []

@@ -9,9 +9,9 @@ import pytest
 
 from spark_streaming.contract import process_lock
 from stock_assets import settings
-from stock_assets.defs.prices import reprocessing
+from stock_assets.defs.prices import jobs
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
-from stock_assets.defs.prices.reprocessing import reprocess_prices
+from stock_assets.defs.prices.jobs import reprocess_prices
 from stock_assets.operations.program_runs import run_subprocess
 from stock_assets.resources.program_client import ProgramClient
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, Platform, platform
@@ -23,11 +23,12 @@ pytestmark = pytest.mark.services
 
 def run(platform: Platform, **config: object) -> dg.ExecuteInProcessResult:
     resources = {
+        "settings": settings.code_location(),
         "kafka": platform.kafka,
         "postgres": platform.postgres,
         "pipes": ProgramClient(),
     }
-    run_config = {"ops": {"replay": {"config": config}}}
+    run_config = {"ops": {"reprocess": {"config": config}}}
     return reprocess_prices.execute_in_process(run_config, instance=platform.instance, resources=resources)
 
 
@@ -74,7 +75,7 @@ def test_what_has_come_meanwhile_has_the_last_word(with_jars: Platform, monkeypa
         passes.append(given)
         return reported
 
-    monkeypatch.setattr(reprocessing, "run_subprocess", run_while_the_stream_goes_on)
+    monkeypatch.setattr(jobs, "run_subprocess", run_while_the_stream_goes_on)
     assert run(platform, from_offsets={str(partition): 0}).success
     assert len(passes) == 2
     begin, end = FRIDAYS_BARS[9].start, FRIDAYS_BARS[10].start

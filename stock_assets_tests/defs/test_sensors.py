@@ -69,7 +69,7 @@ class Platform:
 
     def tick(self) -> dg.SensorResult:
         context = dg.build_sensor_context(instance=self.instance, definitions=definitions())
-        result = run_programs(context, kafka=self.kafka, postgres=self.postgres)
+        result = run_programs(context, settings=self.settings, kafka=self.kafka, postgres=self.postgres)
         assert isinstance(result, dg.SensorResult)
         return result
 
@@ -78,7 +78,9 @@ class Platform:
 
     def judge(self, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
         context = dg.build_sensor_context(instance=self.instance, cursor=cursor)
-        result = evaluate_checks(context, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres)
+        result = evaluate_checks(
+            context, settings=self.settings, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres
+        )
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result
 

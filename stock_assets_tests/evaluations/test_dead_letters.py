@@ -81,7 +81,9 @@ class Desk:
             self.done = done
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
         influxdb = InfluxDBResource.from_settings(self.settings)
-        result = evaluate_checks(context, kafka=self.kafka, influxdb=influxdb, postgres=self.postgres)
+        result = evaluate_checks(
+            context, settings=self.settings, kafka=self.kafka, influxdb=influxdb, postgres=self.postgres
+        )
         if isinstance(result, dg.SkipReason):
             return None
         assert isinstance(result, dg.SensorResult)
@@ -90,7 +92,7 @@ class Desk:
             self.instance.report_runless_asset_event(event)
         self.cursor = result.cursor
         reporting = dg.build_sensor_context(instance=self.instance, definitions=definitions())
-        record_and_notify(reporting, postgres=self.postgres)
+        record_and_notify(reporting, settings=self.settings, postgres=self.postgres)
         return next((event.description for event in events if event.check_name == self.box.check), None)
 
     def stocks(self, *words: str) -> Result:

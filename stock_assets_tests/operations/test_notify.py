@@ -38,9 +38,8 @@ class Reports:
             connection.execute(text("TRUNCATE check_verdict, pipeline_run, notice"))
 
     def tick(self) -> None:
-        context = dg.build_sensor_context(
-            self.instance, self.cursor, definitions=definitions(), resources={"postgres": self.postgres}
-        )
+        resources = {"settings": settings.code_location(), "postgres": self.postgres}
+        context = dg.build_sensor_context(self.instance, self.cursor, definitions=definitions(), resources=resources)
         record_and_notify(context)
         self.cursor = context.cursor
 

@@ -1,16 +1,19 @@
 """Facts about the companies, and what happened to their shares, in PostgreSQL."""
 
 import time
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import dagster as dg
 
 from spark_streaming.contract.clock import now
+from stock_assets.operations.asset_metadata import column_schema
 from stock_assets.pipeline.company_facts import RUN_CRON, RUN_ZONE
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import code_location
+from stock_assets.resources.settings import InjectedSettings
 from stock_assets.sources.factory import make_source
 from stock_assets.sources.retries import FetchResult, fetch_with_retries
+from stock_assets.store import tables
 from stock_assets.store.companies import read_companies, write_companies
 from stock_assets.store.corporate_actions import write_actions
 from stock_assets.store.source_stats import count_answers
@@ -24,6 +27,8 @@ _AFTER_THE_CLOSE = dg.AutomationCondition.on_cron(RUN_CRON, RUN_ZONE)
 _ON_THE_FIRST_START = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
 # For a database that is away; symbols that failed are asked for again within the run.
 _RETRY = dg.RetryPolicy(max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL)
+# A backstop over a weekend: from Friday's run to Monday's are three days, and a run that failed has another day.
+_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=4))
 
 T = TypeVar("T")
 
@@ -34,14 +39,18 @@ T = TypeVar("T")
     kinds={"postgres", "python"},
     automation_condition=_AFTER_THE_CLOSE | _ON_THE_FIRST_START,
     retry_policy=_RETRY,
+    freshness_policy=_FRESHNESS,
+    metadata={"dagster/column_schema": column_schema(tables.stock_info)},
     description=(
         "What is known of each company, a row a symbol and day of its exchange; null where the source knows nothing. "
         "A second run on a day updates its rows."
     ),
 )
-def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
+def stock_info(
+    context: dg.AssetExecutionContext, settings: InjectedSettings, postgres: PostgresResource
+) -> dg.MaterializeResult[None]:
     """Ask the source about its symbols and keep what it says; who failed is asked for again, and nobody else."""
-    source, engine = make_source(code_location()), postgres.engine
+    source, engine = make_source(settings), postgres.engine
     asked = fetch_with_retries(
         ask=lambda symbols: source.companies(symbols, now()),
         symbols=source.symbols,
@@ -66,14 +75,18 @@ def stock_info(context: dg.AssetExecutionContext, postgres: PostgresResource) ->
     kinds={"postgres", "python"},
     automation_condition=_AFTER_THE_CLOSE | _ON_THE_FIRST_START,
     retry_policy=_RETRY,
+    freshness_policy=_FRESHNESS,
+    metadata={"dagster/column_schema": column_schema(tables.corporate_action)},
     description=(
         "Splits and dividends, as declared: prices are stored unadjusted. The view adjustment_factor says what a price "
         "of a day has to be multiplied with. The producer adds what comes with its bars; this asks for the last year."
     ),
 )
-def corporate_action(context: dg.AssetExecutionContext, postgres: PostgresResource) -> dg.MaterializeResult[None]:
+def corporate_action(
+    context: dg.AssetExecutionContext, settings: InjectedSettings, postgres: PostgresResource
+) -> dg.MaterializeResult[None]:
     """Ask the source for the splits and dividends of its symbols."""
-    source, engine = make_source(code_location()), postgres.engine
+    source, engine = make_source(settings), postgres.engine
     asked = fetch_with_retries(
         ask=lambda symbols: source.actions(symbols, now()),
         symbols=source.symbols,
@@ -108,6 +121,8 @@ def _result(asked: FetchResult[T], metadata: dict[str, Any]) -> dg.MaterializeRe
     group_name="company",
     kinds={"postgres", "view"},
     automation_condition=dg.AutomationCondition.eager(),
+    freshness_policy=_FRESHNESS,
+    metadata={"dagster/column_schema": column_schema(tables.stock_info)},
     description="The newest row of each symbol of stock_info: a view, so it is never behind.",
 )
 def company(postgres: PostgresResource) -> dg.MaterializeResult[None]:

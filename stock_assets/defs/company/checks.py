@@ -10,7 +10,7 @@ from stock_assets.defs.company.assets import STOCK_INFO_KEY
 from stock_assets.evaluations.company_facts import evaluate_company_facts
 from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import code_location
+from stock_assets.resources.settings import InjectedSettings
 from stock_assets.sources.factory import make_source
 
 
@@ -22,10 +22,10 @@ from stock_assets.sources.factory import make_source
     ),
 )
 def company_facts_are_complete(
-    context: dg.AssetCheckExecutionContext, postgres: PostgresResource
+    context: dg.AssetCheckExecutionContext, settings: InjectedSettings, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
     """Look for symbols without a row, and for facts that are not known."""
-    symbols = make_source(code_location()).symbols
+    symbols = make_source(settings).symbols
     return check_result(evaluate_company_facts(symbols, postgres, _newest_run_began_at(context.instance), now()))
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 from stock_assets.defs.quotes.assets import QUOTE_MEASUREMENT, QUOTE_TOPIC
 from stock_assets.operations.program_runs import run_program
 from stock_assets.resources.program_client import ProgramClient
-from stock_assets.settings import code_location
+from stock_assets.resources.settings import InjectedSettings
 
 TOPIC_KEY = dg.AssetKey(["kafka", "real_time_stock_prices"])
 MEASUREMENT_KEY = dg.AssetKey(["influxdb", "stock_price_v1"])
@@ -25,9 +25,10 @@ TOPIC = dg.AssetSpec(
 
 
 @dg.multi_asset(specs=[TOPIC, QUOTE_TOPIC])
-def producer(context: dg.AssetExecutionContext, pipes: ProgramClient) -> Iterator[dg.PipesExecutionResult]:
+def producer(
+    context: dg.AssetExecutionContext, settings: InjectedSettings, pipes: ProgramClient
+) -> Iterator[dg.PipesExecutionResult]:
     """Publish what is not covered, and the quotes of that time."""
-    settings = code_location()
     environment = settings.ingest_environment()
     yield from run_program(context, pipes, "stock_assets.ingest", environment, settings.state_of("ingest"))
 
@@ -46,8 +47,9 @@ MEASUREMENT = dg.AssetSpec(
 
 
 @dg.multi_asset(specs=[MEASUREMENT, QUOTE_MEASUREMENT])
-def stream(context: dg.AssetExecutionContext, pipes: ProgramClient) -> Iterator[dg.PipesExecutionResult]:
+def stream(
+    context: dg.AssetExecutionContext, settings: InjectedSettings, pipes: ProgramClient
+) -> Iterator[dg.PipesExecutionResult]:
     """Carry the topics into InfluxDB."""
-    settings = code_location()
     environment = settings.stream_environment()
     yield from run_program(context, pipes, "spark_streaming", environment, settings.state_of("stream"))

@@ -10,7 +10,7 @@ from stock_assets.evaluations.dead_letters import bar_dead_letters, evaluate_dea
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import code_location
+from stock_assets.resources.settings import InjectedSettings
 
 # These read a lot: once a stream has ended, and whenever a person wants. The sensor records the others each minute.
 _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
@@ -20,18 +20,19 @@ _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
     asset=MEASUREMENT_KEY,
     description="The bar that the exchange's calendar and the source say should be there by now is there.",
 )
-def prices_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
+def prices_are_fresh(
+    settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource
+) -> dg.AssetCheckResult:
     """Judge each symbol's newest bar."""
-    return check_result(prices.evaluate_price_freshness(code_location(), influxdb, postgres, now()))
+    return check_result(prices.evaluate_price_freshness(settings, influxdb, postgres, now()))
 
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description="No message has waited to be stored for longer than a bar may take; an error from five times that.",
 )
-def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
+def stream_keeps_up(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
     """Judge how long the oldest message that is not yet stored has been waiting."""
-    settings = code_location()
     return check_result(stream_lag.evaluate_stream_lag(settings, stream_lag.partition_lags(settings, kafka), now()))
 
 
@@ -43,9 +44,11 @@ def stream_keeps_up(kafka: KafkaResource) -> dg.AssetCheckResult:
     ),
     automation_condition=_AFTER_EACH_STREAM,
 )
-def stored_equals_published(kafka: KafkaResource, influxdb: InfluxDBResource) -> dg.AssetCheckResult:
+def stored_equals_published(
+    settings: InjectedSettings, kafka: KafkaResource, influxdb: InfluxDBResource
+) -> dg.AssetCheckResult:
     """Compare the topic with the bucket."""
-    return check_result(accounting.evaluate_accounting(code_location(), kafka, influxdb))
+    return check_result(accounting.evaluate_accounting(settings, kafka, influxdb))
 
 
 @dg.asset_check(
@@ -65,6 +68,6 @@ def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
     asset=MEASUREMENT_KEY,
     description="No message is laid aside because it can't be a point, but for those that were put back or dismissed.",
 )
-def no_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
+def no_dead_letters(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""
-    return check_result(evaluate_dead_letters(kafka, bar_dead_letters(code_location().names)))
+    return check_result(evaluate_dead_letters(kafka, bar_dead_letters(settings.names)))

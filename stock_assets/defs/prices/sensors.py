@@ -28,7 +28,8 @@ from stock_assets.pipeline.lag import PartitionLag
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.resources.settings import InjectedSettings
+from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import read_coverage
 
@@ -46,12 +47,13 @@ _PROGRAMS = ("ingest", "stream")
 )
 def evaluate_checks(
     context: dg.SensorEvaluationContext,
+    settings: InjectedSettings,
     kafka: KafkaResource,
     influxdb: InfluxDBResource,
     postgres: PostgresResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Judge what is cheap to judge."""
-    settings, moment = code_location(), now()
+    moment = now()
     waiting = stream_lag.partition_lags(settings, kafka)
     lag = sum(partition.messages for partition in waiting)
     if stream_lag.is_replaying(settings, lag, moment):

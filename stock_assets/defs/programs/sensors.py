@@ -29,7 +29,8 @@ from stock_assets.pipeline.desired_state import (
 )
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.resources.settings import InjectedSettings
+from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import read_coverage
 
@@ -47,10 +48,10 @@ _ACTIVE = (*_QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, Dagste
     ),
 )
 def run_programs(
-    context: dg.SensorEvaluationContext, kafka: KafkaResource, postgres: PostgresResource
+    context: dg.SensorEvaluationContext, settings: InjectedSettings, kafka: KafkaResource, postgres: PostgresResource
 ) -> dg.SensorResult:
     """Gather the state, let `reconcile` decide, and act."""
-    settings, moment = code_location(), clock.now()
+    moment = clock.now()
     observed = {role: _observed(context.instance, settings, role, moment) for role in Role}
     due = make_source(settings).is_due(read_coverage(postgres.engine), moment)
     desired = desired_state(
@@ -127,12 +128,14 @@ def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, de
         "can't be delivered fails the tick, and is retried."
     ),
 )
-def record_and_notify(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
+def record_and_notify(
+    context: dg.SensorEvaluationContext, settings: InjectedSettings, postgres: PostgresResource
+) -> dg.SkipReason:
     """Copy what is new, then notify of what has changed. The cursor is the newest update of a run that was copied."""
     definitions = context.repository_def
     if definitions is None:
         raise RuntimeError("Dagster gave this sensor no definitions, so it can't know the checks")
-    settings, engine, moment = code_location(), postgres.engine, clock.now()
+    engine, moment = postgres.engine, clock.now()
     copy_verdicts(context.instance, engine, definitions.asset_graph.asset_check_keys)
     # Not later than now: where the clock was set back, runs from now on have earlier times.
     since = min(datetime.fromisoformat(context.cursor), moment) if context.cursor else None

@@ -10,22 +10,24 @@ from stock_assets.evaluations.dead_letters import evaluate_dead_letters, quote_d
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
-from stock_assets.settings import code_location
+from stock_assets.resources.settings import InjectedSettings
 
 
 @dg.asset_check(
     asset=QUOTE_MEASUREMENT_KEY,
     description="While an exchange of watched symbols is open, quotes of it come. Says whether they are polled.",
 )
-def quotes_are_fresh(influxdb: InfluxDBResource, postgres: PostgresResource) -> dg.AssetCheckResult:
+def quotes_are_fresh(
+    settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource
+) -> dg.AssetCheckResult:
     """Judge each exchange's newest quote."""
-    return check_result(quotes.evaluate_quote_freshness(code_location(), influxdb, postgres, now()))
+    return check_result(quotes.evaluate_quote_freshness(settings, influxdb, postgres, now()))
 
 
 @dg.asset_check(
     asset=QUOTE_MEASUREMENT_KEY,
     description="No quote is laid aside because it can't be a point, but for those that were put back or dismissed.",
 )
-def no_quote_dead_letters(kafka: KafkaResource) -> dg.AssetCheckResult:
+def no_quote_dead_letters(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""
-    return check_result(evaluate_dead_letters(kafka, quote_dead_letters(code_location().names)))
+    return check_result(evaluate_dead_letters(kafka, quote_dead_letters(settings.names)))

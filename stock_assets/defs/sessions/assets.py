@@ -1,38 +1,45 @@
 """What the bars of each trading session come to, in PostgreSQL."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from spark_streaming.contract.clock import now
 from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.defs.sessions.conditions import SUMMARY_KEY, after_each_close
+from stock_assets.defs.sessions.partitions import make_partitions
 from stock_assets.market.sessions import SessionSummary
+from stock_assets.operations.asset_metadata import column_schema
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.spark import SmallSparkResource
 from stock_assets.sessions.dates import DATE, session_dates
 from stock_assets.sessions.summaries import sessions_to_summarise, sheet_metadata, store_of, summarise
 from stock_assets.sessions.watched import watched_coverage
-from stock_assets.settings import code_location
+from stock_assets.settings import CodeLocationSettings
+from stock_assets.store import tables
 from stock_assets.store.session_summaries import write_summaries
 
 _SHOWN = 50  # rows of a table in the UI
+# A backstop for weekends, holidays and Tokyo's ten days off; session_is_complete knows each exchange's calendar.
+_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=11))
 _AT_ONCE = 2_500  # sessions that Spark is asked about in one go: a year of ten symbols
 
 
-def make_session_summary(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
     """The asset, partitioned by session date."""
 
     @dg.asset(
         key=SUMMARY_KEY,
         deps=[MEASUREMENT_KEY],
-        partitions_def=partitions,
+        partitions_def=make_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=after_each_close(),
+        automation_condition=after_each_close(settings),
         group_name="sessions",
         kinds={"postgres", "spark"},
+        freshness_policy=_FRESHNESS if settings.source.is_live else None,
+        metadata={"dagster/column_schema": column_schema(tables.session_summary)},
         retry_policy=dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL),
         description=(
             "Open, high, low, close, volume and VWAP of each trading session, and how many of its bars are stored; a "
@@ -48,7 +55,7 @@ def make_session_summary(partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         postgres: PostgresResource,
     ) -> dg.MaterializeResult[None]:
         """Put the stored bars of the partitions' sessions together."""
-        settings, moment = code_location(), now()
+        moment = now()
         dates = session_dates(context.partition_keys)
         stored, coverage = influxdb.stored(), watched_coverage(settings, postgres, moment)
         sessions = sessions_to_summarise(settings, dates, coverage, stored, moment)

@@ -8,8 +8,8 @@ from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.resources.settings import InjectedSettings
 from stock_assets.sessions import completeness
-from stock_assets.settings import code_location
 
 
 @dg.asset_check(
@@ -21,7 +21,7 @@ from stock_assets.settings import code_location
     ),
 )
 def session_is_complete(
-    kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
+    settings: InjectedSettings, kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
     """Judge, and have what is missing asked for again. It runs with each summary, and by hand."""
-    return check_result(completeness.evaluate_sessions(code_location(), kafka, influxdb, postgres, now()))
+    return check_result(completeness.evaluate_sessions(settings, kafka, influxdb, postgres, now()))

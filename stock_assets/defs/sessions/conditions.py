@@ -15,7 +15,7 @@ from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.sessions import watched
 from stock_assets.sessions.dates import DATE
-from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.session_repairs import read_repairs
 from stock_assets.store.session_summaries import read_summarised
 
@@ -24,7 +24,7 @@ _REST = timedelta(minutes=1)
 SUMMARY_KEY = dg.AssetKey(["postgres", "session_summary"])
 
 
-def after_each_close() -> dg.AutomationCondition[dg.AssetKey]:
+def after_each_close(settings: CodeLocationSettings) -> dg.AutomationCondition[dg.AssetKey]:
     """Due sessions that are not being made; one whose run has failed is tried again each hour.
 
     `on_cron` and `eager` wait for an update of the asset before, and a stream that is dead reports none; nor does one
@@ -32,11 +32,15 @@ def after_each_close() -> dg.AutomationCondition[dg.AssetKey]:
     """
     failed = dg.AutomationCondition.execution_failed()
     again = dg.AutomationCondition.cron_tick_passed("0 * * * *")
-    return SessionIsDue() & ~dg.AutomationCondition.in_progress() & (~failed | again)
+    return SessionIsDue(settings) & ~dg.AutomationCondition.in_progress() & (~failed | again)
 
 
 class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
     """True for the dates on which a session has closed that has no summary yet, or one from before its repair."""
+
+    def __init__(self, settings: CodeLocationSettings) -> None:
+        """Keep the settings: a condition is given no resources."""
+        self._settings = settings
 
     @property
     def name(self) -> str:
@@ -53,13 +57,12 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
         known = context.partitions_def
         if known is None:
             return AutomationResult(context, context.get_empty_subset())
-        keys = {day for day in _due_dates(context.evaluation_time) if known.has_partition_key(day)}
+        keys = {day for day in _due_dates(self._settings, context.evaluation_time) if known.has_partition_key(day)}
         subset = context.asset_graph_view.get_subset_from_partition_keys(context.key, known, keys)
         return AutomationResult(context, context.candidate_subset.compute_intersection(subset))
 
 
-def _due_dates(moment: datetime) -> set[str]:
-    settings = code_location()
+def _due_dates(settings: CodeLocationSettings, moment: datetime) -> set[str]:
     if settings.source is Source.REPLAY and not _has_rested(settings, moment):
         return set()
     postgres = PostgresResource.from_settings(settings)

@@ -10,9 +10,10 @@ from stock_assets.market.sessions import SeriesSession
 from stock_assets.pipeline.completeness import SessionRepair
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.resources.settings import InjectedSettings
 from stock_assets.sessions.dates import session_dates
 from stock_assets.sessions.repairs import known_sessions, refetch, watched_repairs
-from stock_assets.settings import CodeLocationSettings, code_location
+from stock_assets.settings import CodeLocationSettings
 from stock_assets.sources.base import SourceError
 from stock_assets.sources.factory import make_source
 from stock_assets.store.session_repairs import read_repairs, write_repairs
@@ -32,10 +33,14 @@ class RepairConfig(dg.Config):
     description="Asks the source for the bars that are missing, publishes what it gives, and records it.",
 )
 def refetch_session(
-    context: dg.OpExecutionContext, config: RepairConfig, influxdb: InfluxDBResource, postgres: PostgresResource
+    context: dg.OpExecutionContext,
+    config: RepairConfig,
+    settings: InjectedSettings,
+    influxdb: InfluxDBResource,
+    postgres: PostgresResource,
 ) -> None:
     """Publish only: the stream stores, the sensor request_repairs sees when, and the summary follows."""
-    settings, moment = code_location(), now()
+    moment = now()
     wanted = _wanted(context, settings, postgres, config, moment)
     failed = []
     source = make_source(settings)

@@ -14,8 +14,8 @@ from stock_assets.pipeline.repair_policy import decide_repair
 from stock_assets.pipeline.run_records import ACTIVE
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
+from stock_assets.resources.settings import InjectedSettings
 from stock_assets.sessions.repairs import finished_repairs, requested_repairs
-from stock_assets.settings import code_location
 from stock_assets.store import session_repairs
 
 _CHECK = dg.AssetCheckKey(SUMMARY_KEY, "session_is_complete")
@@ -33,13 +33,16 @@ _ATTEMPT = "stocks/repair_attempt"  # the tag of runs that this sensor has start
     ),
 )
 def request_repairs(
-    context: dg.SensorEvaluationContext, influxdb: InfluxDBResource, postgres: PostgresResource
+    context: dg.SensorEvaluationContext,
+    settings: InjectedSettings,
+    influxdb: InfluxDBResource,
+    postgres: PostgresResource,
 ) -> dg.SensorResult:
     """The table `session_repair` is its memory: it holds across restarts."""
     engine, moment = postgres.engine, now()
     session_repairs.request_repairs(engine, _requested(context.instance))
     unfinished = session_repairs.read_repairs(engine, unfinished=True)
-    finished = finished_repairs(code_location(), influxdb, unfinished.values(), moment)
+    finished = finished_repairs(settings, influxdb, unfinished.values(), moment)
     for one in finished:
         context.log.info("%s", one)
     session_repairs.write_repairs(engine, [one.repair for one in finished])
