@@ -87,7 +87,7 @@ def row_as_json(row: BoardRow) -> dict[str, object]:
         "low": row.low,
         "high": row.high,
         "age_seconds": row.age.total_seconds() if row.age is not None else None,
-        "verdict": row.verdict,
+        "verdict": row.status,
         "late_by_seconds": row.late_by.total_seconds(),
         "market": "open" if row.market_is_open else "closed",
     }
@@ -114,11 +114,11 @@ def _range(row: BoardRow) -> Text:
 
 
 def _freshness(row: BoardRow) -> Text:
-    if row.verdict is FreshnessStatus.LATE:
+    if row.status is FreshnessStatus.LATE:
         return Text(f"late {format_duration(row.late_by)}", style="red")
     if row.age is None:
-        return Text(row.verdict.value, style="red" if row.verdict is FreshnessStatus.MISSING else "dim")
-    return Text(f"{row.verdict.value} {format_duration(row.age)}")
+        return Text(row.status.value, style="red" if row.status is FreshnessStatus.MISSING else "dim")
+    return Text(f"{row.status.value} {format_duration(row.age)}")
 
 
 def _market(row: BoardRow) -> Text:

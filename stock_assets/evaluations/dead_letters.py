@@ -1,4 +1,4 @@
-"""The verdict on dead letters, of bars and of quotes: those that are open warn, those that are settled don't."""
+"""The checks of dead letters, of bars and of quotes: an open one is a warning, a settled one is none."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ COUNTED_EACH_MINUTE = 100_000  # records; reading them takes six seconds, and a 
 
 @dataclass(frozen=True)
 class DeadLetterTopic:
-    """A dead-letter topic, and the check that judges it."""
+    """A dead-letter topic, and the check that counts it."""
 
     check: str
     topic: str
@@ -30,12 +30,12 @@ def quote_dead_letters(names: SourceNames) -> DeadLetterTopic:
 
 
 def record_count(kafka: KafkaResource, box: DeadLetterTopic) -> int:
-    """How many records were ever written to the topic: while this number stays, so does the verdict."""
+    """How many records were ever written to the topic: while it stays the same, so does the result."""
     return sum(kafka.end_offsets(box.topic).values())
 
 
 def evaluate_dead_letters(kafka: KafkaResource, box: DeadLetterTopic, at_most: int | None = None) -> Evaluation:
-    """Whether every letter is settled.
+    """Whether every dead letter is settled.
 
     Reads the whole topic, unless more than `at_most` records were written to it: then it warns without their numbers.
     """
@@ -50,8 +50,8 @@ def evaluate_dead_letters(kafka: KafkaResource, box: DeadLetterTopic, at_most: i
 
 
 def evaluate_counts(box: DeadLetterTopic, counted: list[DeadLetterCount]) -> Evaluation:
-    """The verdict on what was counted."""
-    still_open, settled = sum(tally.open for tally in counted), sum(tally.settled for tally in counted)
+    """The result for these counts."""
+    still_open, settled = sum(count.open for count in counted), sum(count.settled for count in counted)
     if still_open:
         summary = f"{still_open:,} open letters in {box.topic}; `{box.list_command}` counts them by reason"
     else:

@@ -1,4 +1,4 @@
-"""The verdicts on the prices, for the checks that a person runs and for the sensor that records them each minute."""
+"""The checks of the prices: for a person who runs them, and for the sensor that records them each minute."""
 
 from datetime import datetime
 
@@ -45,7 +45,7 @@ def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: dateti
         "newest": format_time(row.newest),
         "expected": format_time(row.expected),
         "late_by": str(row.late_by) if row.late_by else "",
-        "verdict": row.verdict.value,
+        "verdict": row.status.value,
         "market": "open" if is_open(bar_exchange(settings, row.symbol), clock) else "closed",
     }
 

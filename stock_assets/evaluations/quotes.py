@@ -1,4 +1,4 @@
-"""The verdicts on the quotes, for the checks that a person runs and for the sensor that records them each minute."""
+"""The checks of the quotes: for a person who runs them, and for the sensor that records them each minute."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from stock_assets.store.coverage import read_coverage
 
 
 def quote_message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
-    """Quotes that the stream has not yet done with, by its own last word; 0 where the source has none."""
+    """Quotes that the stream has not yet done with, by its last heartbeat; 0 where the source has none."""
     if not settings.source.has_quotes:
         return 0
     heartbeat = read_heartbeat(settings.state_of("stream"))
@@ -53,7 +53,7 @@ def evaluate_quote_freshness(
 
 
 def _how(settings: CodeLocationSettings) -> str:
-    """What both programs say of the quotes."""
+    """What the heartbeats of both programs say about the quotes."""
     said = []
     for program, name in (("ingest", "Producer"), ("stream", "stream")):
         heartbeat = read_heartbeat(settings.state_of(program))

@@ -1,4 +1,4 @@
-"""What waits to be stored, and whether the stream keeps up with it."""
+"""How many messages wait to be stored, and whether the stream keeps up."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def partition_lags(settings: CodeLocationSettings, kafka: KafkaResource) -> list[PartitionLag]:
-    """What of each partition the stream has not yet done with, by its own last word."""
+    """What of each partition the stream has not yet done with, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     return kafka.waiting(settings.names.topic, heartbeat.offsets if heartbeat else {})
 
@@ -50,7 +50,7 @@ def _waiting_row(partition: PartitionLag, now: datetime) -> dict[str, Cell]:
 
 
 def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
-    """Messages in the topic that the stream has not yet done with, by its own last word."""
+    """Messages in the topic that the stream has not yet done with, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.offsets if heartbeat else {}
     ends = kafka.end_offsets(settings.names.topic)

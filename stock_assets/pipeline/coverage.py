@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while a symbol rests
+UNKNOWN_SYMBOL = "unknown symbol"  # how `last_answer` begins while the source does not know the symbol
 MORE_TO_COME = "more to come"  # how it ends while a long history is fetched in parts
-EXTENDED_HOURS = ", extended hours"  # how `origin` ends where bars before the open and after the close are covered, too
+EXTENDED_HOURS = ", extended hours"  # how `origin` ends where they are covered, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def covers_extended_hours(row: Coverage) -> bool:
 
 
 def has_history(row: Coverage | None) -> bool:
-    """Whether a symbol's first history is there, or can't be had: it rests."""
+    """Whether a symbol's first history is there, or can't be had: the source does not know it."""
     if row is None:
         return False
     if row.last_answer.startswith(UNKNOWN_SYMBOL):

@@ -1,4 +1,4 @@
-"""What an answer, or a refusal, changes in a symbol's coverage. Pure."""
+"""How an answer or a failure of the source changes a symbol's coverage. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ _EMPTY_PARTS = 3  # so often an empty part of a history is asked for again: the 
 
 
 def is_suspiciously_empty(request: BarRequest, before: Coverage | None, bars: Sequence[Bar]) -> bool:
-    """Whether an answer without a bar is a refusal: of a time in which there were some, or of all there is."""
+    """Whether an answer without a bar counts as a failure: bars of that time were published, or all should be there."""
     if bars:
         return False
     if before is not None and before.newest_bar is not None:
@@ -53,7 +53,7 @@ def after_answer(
 
 
 def permanent_gap(request: BarRequest) -> PermanentGap | None:
-    """The bars that the source no longer sells, where it should still be asked for some."""
+    """The bars that that are not available any more, of the time for which the source was not asked."""
     if request.unavailable_since is None:
         return None
     return PermanentGap(
@@ -71,12 +71,12 @@ def after_failure(
     *,
     own: bool,
 ) -> Coverage:
-    """When to ask again, `pause` from now; `own` refusals are the symbol's, not one of all symbols together."""
+    """When to ask again, `pause` from now; `own` failures are the symbol's alone."""
     row = before or Coverage(request.symbol, request.interval, origin, request.begin, None, "", None)
     return replace(row, last_answer=answer, next_due=now + pause, failures=row.failures + own)
 
 
 def retry_delay(failures: int, *, is_unknown: bool) -> timedelta:
-    """How long a symbol rests after so many refusals in a row, this one counted: ever longer."""
+    """How long a symbol is not asked for after so many failures in a row, this one counted; doubles up to a limit."""
     first, longest = (_FIRST_REST, LONGEST_REST) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
     return timedelta(seconds=delay_seconds(failures, first.total_seconds(), longest.total_seconds()))

@@ -1,4 +1,4 @@
-"""What should live, what Dagster believes and what is true -> what to do about it. Pure; the sensor acts."""
+"""Compares which programs should run with the runs in Dagster and the processes; decides what to do. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 
 STARTUP_GRACE = timedelta(seconds=120)  # from a run's launch to its program's first heartbeat; Spark needs 15-40 s
-SILENCE = timedelta(seconds=60)  # programs write a heartbeat every two seconds
+SILENCE = timedelta(seconds=60)  # without a heartbeat, before a program counts as gone
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
 FORGET_FAILURES = timedelta(hours=1)
@@ -25,14 +25,14 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """What the sensor does about a role."""
+    """What the sensor does for a role."""
 
     START = "start"
     KEEP = "keep"
-    DRAIN = "drain"  # ask the program to do what is left and to end
-    FAIL = "fail"  # the run's process is gone: say so in Dagster
+    DRAIN = "drain"  # ask the program to finish what is left and to end
+    FAIL = "fail"  # the run's process is gone: mark the run as failed
     WAIT = "wait"
-    REST = "rest"  # nothing to do, nothing lives
+    REST = "rest"  # nothing to do, nothing runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class ActiveRun:
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
-    """What is there: in Dagster's books and on the machine."""
+    """What is there: the runs in Dagster, and the process on the machine."""
 
     runs: Sequence[ActiveRun]
-    locked: bool  # a program of this role lives, whoever started it
+    locked: bool  # a program of this role runs, whoever started it
     heartbeat: Heartbeat | None
     failures: Sequence[datetime]  # when earlier runs failed, newest first
 
@@ -73,7 +73,7 @@ class RunDecision:
 
 
 def desired_state(due: bool, producer_lives: bool, lag: int) -> dict[Role, DesiredState]:
-    """What should live: the producer while its source is due, the stream while it lives or messages wait (`lag`)."""
+    """What should run: the producer while its source is due, the stream while the producer runs or messages wait."""
     if due or producer_lives:
         stream = DesiredState(True, "the producer is at work")
     elif lag:
@@ -101,7 +101,7 @@ def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
 
 
 def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
-    """Those of the last hour. Where the clock was set back some are still to come: nobody waits for them."""
+    """Those of the last hour. Where the clock was set back some lie in the future: these do not count."""
     return [failed for failed in failures if -_GATHERING < now - failed < FORGET_FAILURES]
 
 
@@ -141,19 +141,19 @@ def _decide(role: Role, desired_state: DesiredState, actual: ObservedState, now:
 
 
 def _rolls_over(run: ActiveRun, now: datetime) -> bool:
-    """Whether a run is of another UTC day than now. A market that never closes would make one that never ends."""
+    """Whether a run began on an earlier UTC day: a market that never closes would have a run that never ends."""
     return run.launched_at.date() < now.date() and now - run.launched_at > ROLL_OVER_AGE
 
 
 def _is_dead(run: ActiveRun, actual: ObservedState, now: datetime) -> bool:
-    """Whether nothing on the machine stands behind a run any more. The lock is what can't lie."""
+    """Whether no process belongs to a run any more. The lock decides: the kernel releases it with the process."""
     if actual.locked:
         return _is_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
     if run.worker_is_gone:
         return True
     if _is_of(run, actual.heartbeat) and actual.heartbeat is not None:
         ended = actual.heartbeat.state in (ProgramState.DONE, ProgramState.FAILED)
-        # Its run has yet to write its last events: leave it the time.
+        # Its run still has to write its last events.
         return now - actual.heartbeat.written_at > (STARTUP_GRACE if ended else SILENCE)
     return now - run.launched_at > STARTUP_GRACE
 

@@ -49,7 +49,7 @@ class BarRequest:
     target: datetime
     unavailable_since: datetime | None = None
     extended: bool = False  # bars before the open and after the close, too
-    adds_hours: bool = False  # these were not asked for before: older bars are among them
+    adds_hours: bool = False  # they were not asked for before: the answer has older bars, too
 
 
 def plan_requests(
@@ -98,7 +98,7 @@ def _request(
         return None
     exchange, length = exchange_of(symbol), interval_length(interval) or timedelta(days=1)
     target = newest_final_bar(exchange, interval, delay + delay_of(exchange), now, extended=extended)
-    oldest = now - limits.history + length  # what is at the very edge is gone by the time that the request arrives
+    oldest = now - limits.history + length  # the oldest bar may be unavailable once the request arrives
     first = max(trading_day_at(exchange, now - first_history, extended=extended).opened, oldest)
     unavailable_since, adds_hours = None, False
     if covered is None:

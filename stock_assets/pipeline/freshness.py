@@ -1,4 +1,4 @@
-"""Which bar should be there by now, and whether the stored one is it. The one place that decides a verdict."""
+"""Which bar should be stored by now, and whether it is: the one place that decides how fresh prices are. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FreshnessStatus(StrEnum):
-    """What is said of a symbol's newest stored bar."""
+    """How a symbol's newest stored bar compares with the expected one."""
 
     FRESH = "fresh"
     LATE = "late"
@@ -24,19 +24,19 @@ class FreshnessStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The verdict on one symbol and interval; times are starts of bars, in UTC."""
+    """The freshness of one symbol and interval; times are starts of bars, in UTC."""
 
     symbol: str
     interval: str
     newest: datetime | None
     expected: datetime | None
     late_by: timedelta
-    verdict: FreshnessStatus
+    status: FreshnessStatus
 
     @property
     def passed(self) -> bool:
-        """Whether nobody has to do anything."""
-        return self.verdict in (FreshnessStatus.FRESH, FreshnessStatus.NOTHING_EXPECTED)
+        """Whether no bar is late or missing."""
+        return self.status in (FreshnessStatus.FRESH, FreshnessStatus.NOTHING_EXPECTED)
 
 
 def newest_final_bar(
@@ -92,13 +92,13 @@ def expected_newest(
 
 
 def evaluate_freshness(symbol: str, interval: str, newest: datetime | None, expected: datetime | None) -> Freshness:
-    """Hold the newest stored bar against the expected one."""
+    """Compare the newest stored bar with the expected one."""
     if expected is None:
-        verdict, late_by = FreshnessStatus.NOTHING_EXPECTED, timedelta(0)
+        status, late_by = FreshnessStatus.NOTHING_EXPECTED, timedelta(0)
     elif newest is None:
-        verdict, late_by = FreshnessStatus.MISSING, timedelta(0)
+        status, late_by = FreshnessStatus.MISSING, timedelta(0)
     elif newest < expected:
-        verdict, late_by = FreshnessStatus.LATE, expected - newest
+        status, late_by = FreshnessStatus.LATE, expected - newest
     else:
-        verdict, late_by = FreshnessStatus.FRESH, timedelta(0)
-    return Freshness(symbol, interval, newest, expected, late_by, verdict)
+        status, late_by = FreshnessStatus.FRESH, timedelta(0)
+    return Freshness(symbol, interval, newest, expected, late_by, status)

@@ -31,13 +31,13 @@ def symbol_of(message: KafkaRecord) -> str:
     return message.key.decode(errors="replace") if message.key else UNATTRIBUTED
 
 
-def origin_of(letter: KafkaRecord) -> tuple[int, int]:
+def origin_of(dead_letter: KafkaRecord) -> tuple[int, int]:
     """Partition and offset at which a dead letter, or the one that a settlement settles, lay in the source's topic."""
-    return int(letter.headers[HEADER_PARTITION]), int(letter.headers[HEADER_OFFSET])
+    return int(dead_letter.headers[HEADER_PARTITION]), int(dead_letter.headers[HEADER_OFFSET])
 
 
 def is_settlement(record: KafkaRecord) -> bool:
-    """Whether a record of a dead-letter topic settles a letter and is none itself."""
+    """Whether a record of a dead-letter topic settles a dead letter and is none itself."""
     return HEADER_SETTLEMENT in record.headers
 
 

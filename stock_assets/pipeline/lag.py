@@ -1,10 +1,10 @@
-"""Whether the stream keeps up: how long the oldest message that is not yet stored has been waiting. Pure."""
+"""How long the oldest message that is not yet stored has been waiting. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-SEVERE_FACTOR = 5  # times the time that is allowed: then it is no hiccup any more
+SEVERE_FACTOR = 5  # times the allowed lag: then it is an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class PartitionLag:
     """What of a partition is not stored. `oldest_sent_at` is by the sender's clock, UTC; None where nothing waits."""
 
     partition: int
-    next_offset: int  # the first that the stream has not done with
+    next_offset: int  # the first that is not stored
     end_offset: int  # the one that the next message will get
     oldest_sent_at: datetime | None
 

@@ -16,7 +16,7 @@ _DAYS_OF_DAILY_BARS = 36  # calendar days that hold as many sessions as a sparkl
 
 @dataclass(frozen=True, slots=True)
 class DisplayPeriod:
-    """The time that a row speaks of; everything in UTC.
+    """The time that a row covers; everything in UTC.
 
     The range is that of bars that start from `begin` on; the price before is the last of those before `before`. The
     sparkline has a point every `every` from `drawn_from` on.
@@ -38,13 +38,13 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class PeriodPrices:
-    """What is stored of a series in its window; None and empty where nothing is."""
+    """What is stored of a series in its period; None and empty where nothing is."""
 
     open: float | None = None
     high: float | None = None
     low: float | None = None
     last: float | None = None
-    previous: float | None = None  # the last close before the window
+    previous: float | None = None  # the last close before the period
     closes: tuple[float, ...] = ()
 
 
@@ -63,7 +63,7 @@ class BoardRow:
     closes: tuple[float, ...]
     age: timedelta | None  # since the bar's end or the trade, by the board's clock
     late_by: timedelta
-    verdict: FreshnessStatus
+    status: FreshnessStatus
     market_is_open: bool
 
 
@@ -115,7 +115,7 @@ def board_row(exchange: str, freshness: Freshness, day: PeriodPrices, trade: Tra
         closes=day.closes,
         age=max(clock - known_at, timedelta(0)) if known_at else None,
         late_by=freshness.late_by,
-        verdict=freshness.verdict,
+        status=freshness.status,
         market_is_open=is_open(exchange, clock),
     )
 

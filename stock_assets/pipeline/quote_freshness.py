@@ -10,7 +10,7 @@ from stock_assets.market.trading_hours import trading_interval_at
 
 @dataclass(frozen=True, slots=True)
 class QuoteFreshness:
-    """The verdict on one exchange; times are UTC."""
+    """The freshness of one exchange's quotes; times are UTC."""
 
     exchange: str
     symbols: tuple[str, ...]
@@ -19,14 +19,14 @@ class QuoteFreshness:
 
     @property
     def passed(self) -> bool:
-        """Whether nobody has to do anything."""
+        """Whether no quote is late."""
         return self.expected is None or (self.newest is not None and self.newest >= self.expected)
 
 
 def evaluate_quotes(
     exchanges: Mapping[str, Sequence[str]], newest: Mapping[str, datetime], grace: timedelta, now: datetime
 ) -> list[QuoteFreshness]:
-    """A verdict an exchange: one thin symbol may be silent for long, all symbols together are not.
+    """A row for each exchange: one thin symbol may have no quote for long, all symbols together have some.
 
     Args:
         exchanges: exchange -> the watched symbols that trade there.
@@ -35,16 +35,16 @@ def evaluate_quotes(
         now: aware. A market that has been open for less than `grace`, or is closed, raises no alarm: a quote that was
             missed can't be had later.
     """
-    verdicts = []
+    rows = []
     for exchange, symbols in sorted(exchanges.items()):
         shown = now - delay_of(exchange)
         since = shown - grace
         trades = all(trading_interval_at(exchange, moment).is_on(moment) for moment in (since, shown))
         times = [newest[symbol] for symbol in symbols if symbol in newest]
-        verdicts.append(
+        rows.append(
             QuoteFreshness(exchange, tuple(sorted(symbols)), max(times, default=None), since if trades else None)
         )
-    return verdicts
+    return rows
 
 
 def by_exchange(symbols: Sequence[str]) -> dict[str, list[str]]:

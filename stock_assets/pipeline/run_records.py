@@ -1,4 +1,4 @@
-"""What the platform writes down about itself: the newest verdict of each check, and its runs. Every time is UTC."""
+"""What is recorded of Dagster: the newest evaluation of each check, and the runs. Every time is UTC."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class PipelineRun:
 
 
 def keep_since(before: CheckVerdict | None, newer: CheckVerdict) -> CheckVerdict:
-    """The newer verdict, since when the older one was where it says the same."""
+    """The newer evaluation, with the older one's `since` where both passed or both failed."""
     if before is None or before.passed != newer.passed:
         return newer
     return replace(newer, since=before.since)

@@ -1,4 +1,4 @@
-"""When there is something to say about a trading session: it is over, and its bars are stored or overdue. Pure."""
+"""When a trading session is summarised and evaluated: it is over, and its bars are stored or overdue. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -10,14 +10,14 @@ from stock_assets.pipeline.coverage import Coverage
 SETTLE = timedelta(minutes=15)  # after the close: the last bars are final, and have been asked for once more
 
 
-PATIENCE = timedelta(hours=1)  # after the close: what hasn't come by now is missing, and is told so
+PATIENCE = timedelta(hours=1)  # after the close: what hasn't come by now is missing
 
 
-LOOK_BACK = timedelta(days=7)  # what a machine has missed that was off; further back it is a backfill
+LOOK_BACK = timedelta(days=7)  # sessions that ended while the machine was off; older ones need a backfill
 
 
 def has_begun(session: Session, oldest: datetime | None, row: Coverage | None) -> bool:
-    """Whether a series has bars since before the session's close: of what was before it began there is nothing to say.
+    """Whether a series has bars since before the session's close: older sessions are not evaluated.
 
     Args:
         session: one of its exchange.
@@ -33,7 +33,7 @@ def settled_sessions(
 ) -> list[SeriesSession]:
     """The sessions of the last days whose bars have come, or have had the time to; oldest first.
 
-    Nothing here waits for what may be dead: `PATIENCE` after the close a session is settled as it is.
+    It never waits longer than that: `PATIENCE` after the close a session is settled as it is.
 
     Args:
         row: the coverage of the symbol and interval.

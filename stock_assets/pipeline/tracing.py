@@ -1,4 +1,4 @@
-"""Where a bar is, from the source's answer to the database."""
+"""Follows a bar from the source's answer to the database. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """A message about a bar, and what became of it. `fate` is for people."""
+    """A message about a bar, and where it is now; `fate` says it in words."""
 
     start: datetime
     interval: str
@@ -95,9 +95,9 @@ def trace_messages(
         at = (message.partition, message.offset)
         lost = False
         if at in dead:
-            letter = dead[at]
-            fate = f"dead-lettered: {letter.reason}. {letter.error}".strip()
-            fate += f" It was {letter.settlement}" if letter.settlement else ""
+            dead_letter = dead[at]
+            fate = f"dead-lettered: {dead_letter.reason}. {dead_letter.error}".strip()
+            fate += f" It was {dead_letter.settlement}" if dead_letter.settlement else ""
         elif newest[interval, start] != at:
             fate = "superseded by a later message"
         elif (interval, start) in stored:

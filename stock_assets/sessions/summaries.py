@@ -143,9 +143,9 @@ def _candles(
         asked = [of_spark(s) for one in same for s in ([one] if one.interval != "1d" else _before(settings, one))]
         frame = pd.DataFrame([row.asDict() for row in candles(spark, store, asked, seconds).collect()])
         for one in same:
-            ours = frame[(frame["symbol"] == one.symbol) & (frame["interval"] == one.interval)] if len(frame) else frame
-            if len(ours):
-                found[one] = ours
+            rows = frame[(frame["symbol"] == one.symbol) & (frame["interval"] == one.interval)] if len(frame) else frame
+            if len(rows):
+                found[one] = rows
     return found
 
 

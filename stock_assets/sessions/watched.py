@@ -1,4 +1,4 @@
-"""What the decisions about sessions are made from: coverage, calendars, and how far the stream is."""
+"""Gathers what decides about sessions: coverage, calendars, and how far the stream is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +48,7 @@ def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime
 
 
 def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:
-    """Whether the stream has done with all that was published."""
+    """Whether all that was published is stored."""
     return message_lag(settings, kafka) == 0
 
 

@@ -55,7 +55,7 @@ def test_a_stream_that_died_in_the_afternoon_is_still_late_in_the_evening() -> N
     published = coverage("2026-11-20T20:59:00", "2026-11-20T20:59:00")
     expected = expected_newest("XNYS", "1m", NO_DELAY, published, at("2026-11-20T23:00:00"))
     verdict = evaluate_freshness("AMZN", "1m", at("2026-11-20T20:00:00"), expected)
-    assert verdict.verdict is FreshnessStatus.LATE
+    assert verdict.status is FreshnessStatus.LATE
     assert verdict.late_by == timedelta(minutes=59)
 
 
@@ -77,7 +77,7 @@ def test_a_source_that_has_given_all_expects_its_last_bar() -> None:
 
 
 def test_a_symbol_with_no_stored_bar_is_missing_and_one_with_none_to_give_is_not() -> None:
-    assert evaluate_freshness("AMZN", "1m", None, at("2026-11-20T17:59:00")).verdict is FreshnessStatus.MISSING
+    assert evaluate_freshness("AMZN", "1m", None, at("2026-11-20T17:59:00")).status is FreshnessStatus.MISSING
     assert evaluate_freshness("AMZN", "1m", None, None).passed
 
 

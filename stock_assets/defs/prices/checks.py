@@ -23,7 +23,7 @@ _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
 def prices_are_fresh(
     settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
-    """Judge each symbol's newest bar."""
+    """Compare each symbol's newest bar with the expected one."""
     return check_result(prices.evaluate_price_freshness(settings, influxdb, postgres, now()))
 
 
@@ -32,7 +32,7 @@ def prices_are_fresh(
     description="No message has waited to be stored for longer than a bar may take; an error from five times that.",
 )
 def stream_keeps_up(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
-    """Judge how long the oldest message that is not yet stored has been waiting."""
+    """Measure how long the oldest message that is not yet stored has been waiting."""
     return check_result(stream_lag.evaluate_stream_lag(settings, stream_lag.partition_lags(settings, kafka), now()))
 
 
@@ -66,7 +66,7 @@ def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
-    description="No message is laid aside because it can't be a point, but for those that were put back or dismissed.",
+    description="No dead letter is open: each was requeued or dismissed.",
 )
 def no_dead_letters(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""

@@ -1,4 +1,4 @@
-"""Records verdicts each minute without a run while something is at stake, also while the stream is dead."""
+"""Evaluates checks each minute without a run while prices may change, also while the stream does not run."""
 
 import json
 from collections.abc import Mapping
@@ -40,9 +40,9 @@ _PROGRAMS = ("ingest", "stream")
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Records freshness of bars and quotes and stream_keeps_up each minute while something is at stake: an "
-        "exchange is open, a program is at work, messages wait, a verdict was bad; and once after each close. Dead "
-        "letters are judged when one has come or was settled. A probe that fails makes the tick fail."
+        "Records freshness of bars and quotes and stream_keeps_up each minute while an exchange is open, a "
+        "program runs, messages wait or a check failed; and once after each close. Dead letters are counted when one "
+        "was written or settled. A server that does not answer fails the tick."
     ),
 )
 def evaluate_checks(
@@ -52,32 +52,35 @@ def evaluate_checks(
     influxdb: InfluxDBResource,
     postgres: PostgresResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Judge what is cheap to judge."""
+    """Evaluate the checks that are cheap."""
     moment = now()
     waiting = stream_lag.partition_lags(settings, kafka)
     lag = sum(partition.messages for partition in waiting)
     if stream_lag.is_replaying(settings, lag, moment):
         return dg.SkipReason(f"the replay is under way: {lag:,} messages are still to be stored")
     last = json.loads(context.cursor) if context.cursor else {}
-    boxes = {
+    topics = {
         MEASUREMENT_KEY: bar_dead_letters(settings.names),
         QUOTE_MEASUREMENT_KEY: quote_dead_letters(settings.names),
     }
-    letters = {box.topic: record_count(kafka, box) for box in boxes.values()}
+    letters = {dead_letter_topic.topic: record_count(kafka, dead_letter_topic) for dead_letter_topic in topics.values()}
     have_changed = letters != last.get("letters")
-    if not have_changed and not _why_now(settings, postgres, waiting, _judged(last), moment):
-        return dg.SkipReason("no exchange is open, nothing is under way and the last verdict was good")
-    verdicts = [
+    if not have_changed and not _why_now(settings, postgres, waiting, _last_evaluation(last), moment):
+        return dg.SkipReason("no exchange is open, nothing is under way and the last evaluation passed")
+    evaluations = [
         (MEASUREMENT_KEY, prices.evaluate_price_freshness(settings, influxdb, postgres, moment)),
         (MEASUREMENT_KEY, stream_lag.evaluate_stream_lag(settings, waiting, moment)),
         (QUOTE_MEASUREMENT_KEY, evaluate_quote_freshness(settings, influxdb, postgres, moment)),
     ]
-    # A dead letter stays one until a person acts, which writes to its topic: that alone keeps nothing at stake.
-    passed = all(verdict.passed for _, verdict in verdicts)
+    # An open dead letter is no reason to evaluate each minute: whoever settles it writes to its topic.
+    passed = all(one.passed for _, one in evaluations)
     if have_changed:
-        verdicts += [(key, evaluate_dead_letters(kafka, box, COUNTED_EACH_MINUTE)) for key, box in boxes.items()]
+        evaluations += [
+            (key, evaluate_dead_letters(kafka, dead_letter_topic, COUNTED_EACH_MINUTE))
+            for key, dead_letter_topic in topics.items()
+        ]
     return dg.SensorResult(
-        asset_events=[check_evaluation(verdict, key) for key, verdict in verdicts],
+        asset_events=[check_evaluation(one, key) for key, one in evaluations],
         cursor=json.dumps({"at": moment.isoformat(), "passed": passed, "letters": letters}),
     )
 
@@ -101,5 +104,5 @@ def _why_now(
     return reason_to_evaluate(exchanges, settle, last, max(beats, default=None), busy, now, extended=extended)
 
 
-def _judged(last: Mapping[str, Any]) -> LastEvaluation | None:
+def _last_evaluation(last: Mapping[str, Any]) -> LastEvaluation | None:
     return LastEvaluation(datetime.fromisoformat(last["at"]), last["passed"]) if last else None

@@ -20,13 +20,13 @@ from stock_assets.resources.settings import InjectedSettings
 def quotes_are_fresh(
     settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
-    """Judge each exchange's newest quote."""
+    """Compare each exchange's newest quote with the clock."""
     return check_result(quotes.evaluate_quote_freshness(settings, influxdb, postgres, now()))
 
 
 @dg.asset_check(
     asset=QUOTE_MEASUREMENT_KEY,
-    description="No quote is laid aside because it can't be a point, but for those that were put back or dismissed.",
+    description="No dead letter of quotes is open: each was requeued or dismissed.",
 )
 def no_quote_dead_letters(settings: InjectedSettings, kafka: KafkaResource) -> dg.AssetCheckResult:
     """Count the dead letters that are open. Reads the whole dead-letter topic."""

@@ -16,12 +16,12 @@ from stock_assets.sessions import completeness
     asset=SUMMARY_KEY,
     description=(
         "The newest session of each symbol that is over has every bar that its exchange's calendar expects. What the "
-        "source has been asked for and has none of, as in a halt, is told and is no failure. A failure asks the source "
-        "again, once a session."
+        "source has been asked for and has none of, as in a halt, is shown and is no failure. After a failure the "
+        "sensor request_repairs has the source asked again, once a session."
     ),
 )
 def session_is_complete(
     settings: InjectedSettings, kafka: KafkaResource, influxdb: InfluxDBResource, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
-    """Judge, and have what is missing asked for again. It runs with each summary, and by hand."""
+    """Compare the stored bars with the calendar. It runs with each summary, and by hand."""
     return check_result(completeness.evaluate_sessions(settings, kafka, influxdb, postgres, now()))

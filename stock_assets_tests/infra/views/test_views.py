@@ -30,7 +30,7 @@ def test_the_board_shows_every_watched_symbol_and_its_newest_session(market: Mar
     assert amzn.change == pytest.approx(201.94 - 101.94)  # against Thursday's close
     assert [amzn.low, amzn.high] == pytest.approx([199.5, 202.44])
     assert len(amzn.closes) >= 24
-    assert (amzn.verdict, amzn.market_is_open) == (FreshnessStatus.FRESH, False)
+    assert (amzn.status, amzn.market_is_open) == (FreshnessStatus.FRESH, False)
     assert rows["MSFT"].change == pytest.approx(401.94 - 399.9)  # no session before: against the first price
     assert rows["SAP.DE"].last is None
     assert board.lag == 0
@@ -45,7 +45,7 @@ def test_a_quote_newer_than_the_newest_bar_is_the_last_price(market: Market) -> 
 
 def test_a_missing_bar_makes_its_symbol_late(market: Market) -> None:
     [row] = load_board(market.settings, ["AMZN"], OPENS[1] + timedelta(days=3, hours=1)).rows
-    assert row.verdict is FreshnessStatus.LATE
+    assert row.status is FreshnessStatus.LATE
     assert row.market_is_open
 
 
