@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from spark_streaming.contract.backoff import delay_seconds
+
 MOST_ATTEMPTS = 8  # some three hours; a newer request counts anew, and takes the older ones with it
-_FIRST_PAUSE = timedelta(minutes=2)
-_LONGEST_PAUSE = timedelta(hours=1)
+_FIRST_PAUSE_SECONDS = 120
+_LONGEST_PAUSE_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def decide_repair(waiting: int, *, is_active: bool, ended: Sequence[datetime], n
             None, f"{sessions} could not be repaired in {len(ended)} runs; run repair_gaps by hand to try again"
         )
     if ended:
-        again = max(ended) + min(_FIRST_PAUSE * 2 ** (len(ended) - 1), _LONGEST_PAUSE)
+        again = max(ended) + timedelta(seconds=delay_seconds(len(ended), _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))
         if now < again:
             return RepairDecision(None, f"{sessions} to repair; the next attempt is at {again:%H:%M:%S} UTC")
     return RepairDecision(len(ended) + 1, f"{sessions} lack bars" if waiting > 1 else "1 session lacks bars")
