@@ -10,7 +10,7 @@ from infra.cli.console import answers, plain_errors
 from infra.host.progress import Progress
 
 if TYPE_CHECKING:
-    from infra.stack.servers import Servers
+    from infra.bench.environment import BenchEnvironment
 
 _QUOTES = 100_000
 _CONCURRENCY = 8  # requests that the producer has under way, while ingest is measured
@@ -59,7 +59,9 @@ def bench(
         answers.print(table)
 
 
-def _latency(servers: "Servers", progress: Progress, rate: int, seconds: int) -> tuple[dict[str, object], Table]:
+def _latency(
+    servers: "BenchEnvironment", progress: Progress, rate: int, seconds: int
+) -> tuple[dict[str, object], Table]:
     from infra.bench.latency import measure
 
     figures = measure(servers, progress, rate, seconds)
@@ -69,7 +71,7 @@ def _latency(servers: "Servers", progress: Progress, rate: int, seconds: int) ->
 
 
 def _soak(
-    servers: "Servers", progress: Progress, bars: int, symbols: int, rate: int, seconds: int
+    servers: "BenchEnvironment", progress: Progress, bars: int, symbols: int, rate: int, seconds: int
 ) -> tuple[dict[str, object], Table]:
     from infra.bench.soak import measure
 
@@ -80,7 +82,7 @@ def _soak(
     return {"soak": figures}, table
 
 
-def _dashboards(servers: "Servers", progress: Progress) -> tuple[dict[str, object], Table]:
+def _dashboards(servers: "BenchEnvironment", progress: Progress) -> tuple[dict[str, object], Table]:
     from infra.bench.dashboards import measure
 
     views = measure(servers, progress)
@@ -90,7 +92,9 @@ def _dashboards(servers: "Servers", progress: Progress) -> tuple[dict[str, objec
     return dict(views), table
 
 
-def _throughput(servers: "Servers", progress: Progress, bars: int, symbols: int) -> tuple[dict[str, object], Table]:
+def _throughput(
+    servers: "BenchEnvironment", progress: Progress, bars: int, symbols: int
+) -> tuple[dict[str, object], Table]:
     from infra.bench.throughput import Throughput, ratios
 
     report = Throughput(servers, progress, bars, symbols).report()

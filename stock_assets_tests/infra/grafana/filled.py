@@ -23,7 +23,7 @@ from infra.host import secrets
 from infra.host.secrets import Secrets
 from infra.servers import influxdb, kafka, postgres
 from infra.settings import StackSettings, service_environment
-from infra.stack.storage_metrics import line
+from infra.stack.storage_metrics import metrics_line
 from spark_streaming.contract.schema import MEASUREMENT, MarketPhase, Source, names_of
 from stock_assets.market.adjustment import ActionKind, CorporateAction
 from stock_assets.market.calendars import sessions_between
@@ -156,7 +156,7 @@ def _seed_influxdb(made: Filled) -> None:
     made.write(*bars)
     for ago, free in ((2, 10 * 2**30), (1, 9 * 2**30)):
         seen = _ms(datetime.now(UTC) - timedelta(hours=ago))
-        made.write(line({"kafka": 1000, "influxdb": 2000, "postgres": 3000}, free, seen))
+        made.write(metrics_line({"kafka": 1000, "influxdb": 2000, "postgres": 3000}, free, seen))
 
 
 def _seed_postgres(engine: Engine) -> None:
