@@ -1,8 +1,7 @@
-"""`python -m spark_streaming [--available-now]`: streams bars from Kafka into InfluxDB until it is told to end.
+"""`python -m spark_streaming [--available-now]`: streams bars from Kafka into InfluxDB until it is requested to end.
 
-Ends with 0 when it was asked to (SIGINT, SIGTERM, a drain request, nothing left with --available-now), with 75 when
-another one is at work on the same STREAM_STATE, with 78 when the settings are wrong, else with 1 and the reason on
-standard error.
+Exit codes: 0 after a request (SIGINT, SIGTERM, a drain request, nothing left with --available-now), 75 when another
+process uses the same STREAM_STATE, 78 when the settings are invalid, else 1 with the reason on standard error.
 """
 
 import argparse
@@ -66,8 +65,8 @@ def _log_to_stderr() -> None:
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     log.setLevel(logging.INFO)
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # the program tells what it makes of a lost connection
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs each error that it raises
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # the program logs a lost connection itself
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs each error that it also raises
 
 
 if __name__ == "__main__":

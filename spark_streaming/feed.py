@@ -1,4 +1,4 @@
-"""A feed: one topic's way into one measurement. The stream has one of bars and, where there are any, one of quotes."""
+"""A feed carries one topic into one measurement. The stream has one of bars and, where there are any, one of quotes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -7,18 +7,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from spark_streaming.contract.schema import QUOTE_MEASUREMENT
-from spark_streaming.parse.bars import bar_lines, verdicts
-from spark_streaming.parse.quotes import quote_lines, quote_verdicts
+from spark_streaming.parse.bars import bar_lines, rejection_reasons
+from spark_streaming.parse.quotes import quote_lines, quote_rejection_reasons
 from spark_streaming.settings import StreamSettings
 from spark_streaming.sink.influxdb import ToLines, WriteTarget
 
-# key, value and own time of records -> why each is refused, by the `Reason`'s text; null where it is valid
-Verdicts = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
+# key, value and own time of records -> the `Reason` of each rejection as text; null where the message is valid
+RejectionReasons = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What one query needs to know beside the settings of all."""
+    """What distinguishes one query from another."""
 
     name: str  # of its query, and in the log
     asset: str  # Dagster's key of what it makes
@@ -26,15 +26,15 @@ class Feed:
     dead_letter_topic: str
     target: WriteTarget
     to_lines: ToLines
-    verdicts: Verdicts
+    rejection_reasons: RejectionReasons
     folder: Path  # of its state; the bars' is the program's own
-    tasks: int  # that write side by side
+    tasks: int  # that write at the same time
     trigger_milliseconds: int
-    begin: Mapping[int, int]  # partition -> offset at which it begins; others: at their first
+    starting_offsets: Mapping[int, int]  # partition -> where it begins without a checkpoint; others: at their first
 
     @property
     def checkpoint(self) -> Path:
-        """The folder of Spark's checkpoint: losing it reads the topic from its start, which changes no point."""
+        """The folder of Spark's checkpoint: without it the topic is read from its start, which changes no point."""
         return self.folder / "checkpoint"
 
     @property
@@ -52,18 +52,18 @@ def bar_feed(settings: StreamSettings) -> Feed:
         dead_letter_topic=settings.names.dead_letter_topic,
         target=settings.target,
         to_lines=bar_lines,
-        verdicts=verdicts,
+        rejection_reasons=rejection_reasons,
         folder=settings.stream_state,
         tasks=settings.write_tasks,
         trigger_milliseconds=settings.trigger_milliseconds,
-        begin=settings.starting_offsets,
+        starting_offsets=settings.starting_offsets,
     )
 
 
 def quote_feed(settings: StreamSettings) -> Feed | None:
     """The feed of the quotes; None where there are none.
 
-    It has one task and a slower trigger: the bars come first, and a quote is looked at by people.
+    It has one task and a slower trigger, so that it takes little from the bars.
     """
     if not settings.stock_quote_kafka_topic:
         return None
@@ -74,9 +74,9 @@ def quote_feed(settings: StreamSettings) -> Feed | None:
         dead_letter_topic=settings.names.quote_dead_letter_topic,
         target=replace(settings.target, measurement=QUOTE_MEASUREMENT, precision="ns"),
         to_lines=quote_lines,
-        verdicts=quote_verdicts,
+        rejection_reasons=quote_rejection_reasons,
         folder=settings.stream_state / "quotes",
         tasks=1,
         trigger_milliseconds=settings.quote_trigger_milliseconds,
-        begin={},
+        starting_offsets={},
     )

@@ -12,7 +12,7 @@ from spark_streaming.sink.influxdb import WriteTarget
 
 
 class StreamSettings(BaseSettings):
-    """What the stream has to know."""
+    """The settings of the stream."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -43,7 +43,7 @@ class StreamSettings(BaseSettings):
     trigger_milliseconds: int = Field(200, ge=0, description="a batch starts at most this often")
     quote_trigger_milliseconds: int = Field(1_000, ge=0, description="the same of quotes")
     write_lines: int = Field(20_000, ge=1, description="lines that one request to InfluxDB has at most")
-    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
+    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB at the same time")
     write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer")
     write_patience_seconds: float = Field(
         600, ge=0, description="how long a write is tried again before the batch, and the program, fails"
@@ -69,7 +69,7 @@ class StreamSettings(BaseSettings):
 
     @property
     def program(self) -> str:
-        """How its figures are told apart from those of a stream beside it."""
+        """The tag of its metrics: a replay runs at the same time as the stream."""
         return "replay" if self.starting_offsets else "stream"
 
     @property

@@ -36,7 +36,7 @@ def demand_name(folder: object) -> object:
 
 
 class _Where(BaseSettings):
-    """Where the state lives: asked first, because more values are read from there."""
+    """Where the state is: read first, because more values are read from there."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
     stocks_home: Path = Path(".stocks")
@@ -53,7 +53,7 @@ class _Where(BaseSettings):
 
 
 class SharedSettings(BaseSettings):
-    """What every program of the platform has to know."""
+    """The settings that all programs share."""
 
     model_config = SettingsConfigDict(extra="ignore")
     reads_running_stack: ClassVar[bool] = True
@@ -148,7 +148,7 @@ class SharedSettings(BaseSettings):
 
 
 class IngestSettings(SharedSettings):
-    """What the producer program has to know beside that."""
+    """The settings of the producer program."""
 
     postgres_password: SecretStr = Field(SecretStr(""), description="password of the owner of the tables")
     parent_pid: int | None = Field(None, description="process with which the program ends; set by the run")
@@ -156,10 +156,12 @@ class IngestSettings(SharedSettings):
         default_factory=lambda: datetime.now(UTC), description="start of the stack: where a simulation begins"
     )
     bar_interval: str = Field("2m", description="interval of Yahoo's bars: 1m, 2m, 5m, 15m, 1h or 1d")
-    history_days: int = Field(14, gt=0, description="how far back a symbol begins that was never asked for")
+    history_days: int = Field(14, gt=0, description="how many days of history a new symbol gets")
     yahoo_delay_seconds: int = Field(15, description="a bar is final so long after its end")
     extended_hours: bool = Field(False, description="bars before the open and after the close, too")
-    yahoo_requests_per_minute: int = Field(120, gt=0, description="how often Yahoo may be asked")
+    yahoo_requests_per_minute: int = Field(
+        120, gt=0, description="requests to Yahoo a minute, of all programs together"
+    )
     yahoo_concurrency: int = Field(4, gt=0, le=32, description="requests to Yahoo that are under way at once")
     yahoo_proxy: str | None = Field(None, description="proxy on the way to Yahoo, as http://proxy:3128")
     yahoo_ca_file: Path | None = Field(
@@ -187,13 +189,13 @@ class IngestSettings(SharedSettings):
 
 
 class FirstIngestSettings(IngestSettings):
-    """The same before a stack runs: what the last one wrote down doesn't count."""
+    """The same before a stack runs: without the file that the last one wrote."""
 
     reads_running_stack: ClassVar[bool] = False
 
 
 class CodeLocationSettings(IngestSettings):
-    """What the Dagster code location has to know: also what the programs that it starts are told."""
+    """The settings of the Dagster code location, and of the programs that it starts."""
 
     influx_token: SecretStr = Field(SecretStr(""), description="can only write the source's bucket")
     influx_read_token: SecretStr = Field(SecretStr(""), description="can only read the source's bucket")
@@ -208,17 +210,21 @@ class CodeLocationSettings(IngestSettings):
     trigger_milliseconds: int = Field(200, ge=0, description="a batch of bars starts at most this often")
     quote_trigger_milliseconds: int = Field(1_000, ge=0, description="a batch of quotes starts at most this often")
     write_lines: int = Field(20_000, ge=1, description="lines that one request to InfluxDB has at most")
-    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB side by side")
+    write_tasks: int = Field(2, ge=1, description="tasks that write to InfluxDB at the same time")
     write_timeout_seconds: float = Field(30, gt=0, description="how long InfluxDB may take to answer a write")
     write_patience_seconds: float = Field(
         600, ge=0, description="how long a write is tried again before the stream fails"
     )
     keep_runs_days: int = Field(30, gt=0, description="how long runs, their events and logs are kept")
-    keep_verdicts_days: int = Field(3, gt=0, description="how long the minutely verdicts of checks are kept")
+    keep_verdicts_days: int = Field(3, gt=0, description="how long the evaluations of checks, one a minute, are kept")
     keep_ticks_days: int = Field(7, gt=0, description="how long the ticks of sensors and schedules are kept")
-    notify_urls: SecretStr = Field(SecretStr(""), description="who is told what goes wrong: addresses of Apprise's")
+    notify_urls: SecretStr = Field(
+        SecretStr(""), description="addresses of Apprise's that get notifications of incidents"
+    )
     dagster_port: int = Field(3001, description="port of Dagster's UI")
-    dagster_url: str | None = Field(None, description="where people find that UI; none: on this machine")
+    dagster_url: str | None = Field(
+        None, description="address of that UI for links in notifications; none: on this machine"
+    )
     sessions_since: date = Field(date(2000, 1, 1), description="first session that can be summarised")
     summary_spark_memory: str = Field("512m", description="heap of the Spark that summarises sessions")
     summary_pictures_days: int = Field(90, ge=0, description="days for which pictures of sessions are kept")

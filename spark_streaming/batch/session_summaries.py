@@ -1,7 +1,7 @@
-"""Bounded work on stored bars: what the bars of trading sessions come to.
+"""Summaries of the stored bars of trading sessions, as bounded Spark work.
 
-Each function takes a Spark session and gives a DataFrame. Bars are read from InfluxDB by the tasks, some thousand at a
-time, so that a year of minutes needs no more memory than a day.
+Each function takes a Spark session and returns a DataFrame. Bars are read from InfluxDB by the tasks, some thousand at
+a time, so that a year of minutes needs no more memory than a day.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,27 +77,27 @@ def summaries(spark: SparkSession, store: BarStore, sessions: Sequence[SessionOf
     typical prices, (high + low + close) / 3, weighted by volume; null without volume. `bars_stored` counts those that
     are expected.
     """
-    asked = spark.createDataFrame([tuple(vars(session).values()) for session in sessions], _SESSIONS_DDL)
+    requested = spark.createDataFrame([tuple(vars(session).values()) for session in sessions], _SESSIONS_DDL)
     key = ["session_date", "symbol", "interval"]
     slot = _slot(sql.col("bar_seconds"))
     in_break = sql.col("break_start").isNotNull() & _lies_in_break(slot)
-    worth = (sql.col("high") + sql.col("low") + sql.col("close")) / 3 * sql.col(VOLUME_FIELD)
+    turnover = (sql.col("high") + sql.col("low") + sql.col("close")) / 3 * sql.col(VOLUME_FIELD)
     traded = sql.sum(VOLUME_FIELD)
-    found = _within(_bars(spark, store, sessions), asked).groupBy(*key)
+    found = _within(_bars(spark, store, sessions), requested).groupBy(*key)
     summed = found.agg(
         *_candle(),
-        (sql.sum(worth) / sql.when(traded > 0, traded)).alias("vwap"),
+        (sql.sum(turnover) / sql.when(traded > 0, traded)).alias("vwap"),
         sql.count_distinct(sql.when(~in_break, slot)).alias("bars_stored"),
     )
-    return asked.join(summed, key, "left").fillna(0, ["bars_stored"])
+    return requested.join(summed, key, "left").fillna(0, ["bars_stored"])
 
 
 def candles(spark: SparkSession, store: BarStore, sessions: Sequence[SessionOfSeries], seconds: int) -> DataFrame:
     """The bars of sessions put together to candles of `seconds` from each open on, by symbol and time: symbol,
     interval, start, open, high, low, close, volume.
     """
-    asked = spark.createDataFrame([tuple(vars(session).values()) for session in sessions], _SESSIONS_DDL)
-    within = _within(_bars(spark, store, sessions), asked).withColumn("candle", _slot(sql.lit(seconds)))
+    requested = spark.createDataFrame([tuple(vars(session).values()) for session in sessions], _SESSIONS_DDL)
+    within = _within(_bars(spark, store, sessions), requested).withColumn("candle", _slot(sql.lit(seconds)))
     grouped = within.groupBy("symbol", "interval", "session_date", "candle").agg(
         sql.min("start").alias("start"), *_candle()
     )
@@ -165,10 +165,10 @@ def _read(store: BarStore, requests: Iterator[pa.RecordBatch]) -> Iterator[pa.Re
     reader = InfluxDBReader(store.url, store.organization, store.token)
     for batch in requests:
         for request in batch.to_pylist():
-            yield from _answer(reader, store, **request)
+            yield from _bars_of(reader, store, **request)
 
 
-def _answer(
+def _bars_of(
     reader: InfluxDBReader, store: BarStore, symbol: str, interval: str, begin: str, end: str
 ) -> Iterator[pa.RecordBatch]:
     period = (datetime.fromisoformat(begin), datetime.fromisoformat(end))

@@ -1,4 +1,4 @@
-"""How a long-lived program writes its heartbeat: from a thread, so that it goes on while it starts or waits."""
+"""Writes the heartbeat of a long-lived program, from a thread, so that it goes on while the program starts or waits."""
 
 import os
 import threading
@@ -12,11 +12,11 @@ from spark_streaming.contract.heartbeat import FeedHeartbeat, Heartbeat, Program
 from spark_streaming.contract.periodic import Periodic
 from spark_streaming.contract.program_control import drain_is_requested
 
-_BEAT_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
 
 
 class HeartbeatWriter:
-    """Writes the heartbeat of a program's state folder each second, and says at the end how the program has ended."""
+    """Writes the heartbeat into a program's state folder each second, and at the end how the program has ended."""
 
     def __init__(
         self,
@@ -25,13 +25,13 @@ class HeartbeatWriter:
         figures: Callable[[], Mapping[str, Any]] = dict,
         on_drain: Callable[[], object] = lambda: None,
     ) -> None:
-        """`figures` gives fields of the heartbeat anew each time; `on_drain` is called once someone asks for an end."""
-        self.quotes: Callable[[], FeedHeartbeat | None] = lambda: None  # what the feed beside tells of itself
+        """`figures` returns current fields of the heartbeat; `on_drain` is called while a drain request is there."""
+        self.quotes: Callable[[], FeedHeartbeat | None] = lambda: None  # the heartbeat of the second feed
         self._folder, self._figures, self._on_drain = folder, figures, on_drain
         moment = now()
         self._heartbeat = Heartbeat(run_id, os.getpid(), ProgramState.STARTING, moment, moment)
         self._writing = threading.Lock()
-        self._thread = Periodic(_BEAT_SECONDS, self._beat, "heartbeat")
+        self._thread = Periodic(_HEARTBEAT_SECONDS, self._write_and_check, "heartbeat")
 
     @property
     def heartbeat(self) -> Heartbeat:
@@ -45,7 +45,7 @@ class HeartbeatWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._thread.__exit__()
-        if self._heartbeat.state is ProgramState.FAILED:  # and it has said why
+        if self._heartbeat.state is ProgramState.FAILED:  # the reason is written already
             return
         if error is not None:
             self.set_state(ProgramState.FAILED, f"{type(error).__name__}: {error}")
@@ -62,7 +62,7 @@ class HeartbeatWriter:
             self._heartbeat = replace(self._heartbeat, **fields)
         self._write()
 
-    def _beat(self) -> None:
+    def _write_and_check(self) -> None:
         self._write()
         if drain_is_requested(self._folder):
             self._on_drain()

@@ -1,4 +1,4 @@
-"""Something that is done again and again, from a thread of its own, while a block runs."""
+"""Calls a function periodically, from a thread of its own, while a block runs."""
 
 import logging
 import threading
@@ -9,10 +9,10 @@ log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `do` after each `seconds`, counted from the end of the call before; when the block has ended, no more.
+    """Calls `do` each `seconds`, counted from the end of the call before, until the block ends.
 
-    An error is logged, once as long as it stays the same, and `do` is called again: a disk that was full, say, must not
-    silence a heartbeat for the rest of its program's life.
+    An error is logged, once as long as it stays the same, and `do` is called again: a disk that was full must not
+    end the heartbeat of a program that goes on.
     """
 
     def __init__(self, seconds: float, do: Callable[[], object], name: str) -> None:
@@ -30,12 +30,12 @@ class Periodic:
         self._thread.join()
 
     def _run(self) -> None:
-        said = ""
+        logged = ""
         while not self._ended.wait(self._seconds):
             try:
                 self._do()
             except Exception as error:
-                if said != (said := f"{type(error).__name__}: {error}"):
+                if logged != (logged := f"{type(error).__name__}: {error}"):
                     log.exception("%s has failed, and is tried again each %.0f s", self._thread.name, self._seconds)
             else:
-                said = ""
+                logged = ""

@@ -1,4 +1,4 @@
-"""How a long-lived program is asked to end: by a drain request, and by the death of its parent."""
+"""Ends a long-lived program from outside: a drain request, or the death of its parent."""
 
 import ctypes
 import os
@@ -16,24 +16,24 @@ def request_drain(folder: Path) -> None:
 
 
 def drain_is_requested(folder: Path) -> bool:
-    """Whether someone has asked the program of `folder` to end once nothing is left to do."""
+    """Whether the program of `folder` is requested to end once nothing is left to do."""
     return (folder / "drain").exists()
 
 
 def clear_drain_request(folder: Path) -> None:
-    """Forget an earlier request; a program does so when it starts."""
+    """Remove an earlier request; a program does so when it starts."""
     (folder / "drain").unlink(missing_ok=True)
 
 
 def end_with_parent(parent: int) -> None:
     """Have the kernel send SIGTERM to this process when the process `parent`, which started it, is gone.
 
-    Linux only; elsewhere it does nothing, and the sensor ends what was left behind.
+    Linux only; elsewhere it does nothing, and the sensor ends orphaned programs.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
-    if os.getppid() != parent:  # it went before we asked
+    if os.getppid() != parent:  # it ended before the call
         os.kill(os.getpid(), signal.SIGTERM)

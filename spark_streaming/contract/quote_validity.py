@@ -1,4 +1,4 @@
-"""What makes a quote's message valid: beside what holds of every message (`validity`), the rules of its own fields."""
+"""What makes a quote's message valid: the rules of every message (`validity`), and those of its own fields."""
 
 from datetime import datetime
 
@@ -16,10 +16,10 @@ _PHASES = frozenset(MarketPhase)
 
 
 def quote_rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
-    """Why the quote of `key` and `value` is refused; None where it is valid.
+    """Why the quote of `key` and `value` is rejected; None where it is valid.
 
-    `now` is what "a day ahead" is measured from, in UTC: the Kafka record's own time, so that a record is judged
-    alike whenever it is read. An ask below the bid is not refused: markets cross.
+    `now` is what "a day ahead" is measured from, in UTC: the Kafka record's own time, so that the result for a
+    record is the same whenever it is read. An ask below the bid is not rejected: markets cross.
     """
     try:
         quote = read_fields(value, FIELDS, TEXT_FIELDS, OPTIONAL)
@@ -32,7 +32,7 @@ def quote_rejection_reason(key: bytes | None, value: bytes | None, now: datetime
                 check_volume(quote[name])
         if quote.get(QUOTE_TEXT, MarketPhase.REGULAR) not in _PHASES:
             raise RejectedError(Reason.MARKET_PHASE_UNKNOWN)
-    except RejectedError as refused:
-        verdict: Reason = refused.args[0]
-        return verdict
+    except RejectedError as error:
+        reason: Reason = error.args[0]
+        return reason
     return None

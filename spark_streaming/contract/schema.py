@@ -41,7 +41,7 @@ HEADER_PARTITION = "source.partition"
 HEADER_OFFSET = "source.offset"
 HEADER_TIMESTAMP = "source.timestamp"  # milliseconds since 1970, UTC: the Kafka record's own
 
-# A record of the dead-letter topic with this header is no letter: it settles the letter of its partition and offset.
+# A record of the dead-letter topic with this header is no dead letter: it settles the one of its partition and offset.
 HEADER_SETTLEMENT = "settlement"
 HEADER_NOTE = "note"
 
@@ -65,7 +65,7 @@ class Source(StrEnum):
 
     @property
     def has_quotes(self) -> bool:
-        """Whether it gives quotes beside the bars: what was recorded as bars holds none."""
+        """Whether it gives quotes as well as bars: a file of recorded bars has none."""
         return self is not Source.REPLAY
 
 

@@ -1,8 +1,9 @@
 """What makes a bar message valid, said once.
 
-`reason` is the rule. The stream decides the same inside the JVM (`spark_streaming.parse.bars`), where a Python call a
-message would cost too much; both are held to one file of cases, and both use the limits and patterns below. The
-patterns mean the same to Python's `re` and to Java's regular expressions, and name what they match in full.
+`rejection_reason` is the rule for one message. A call of it for each message would cost too much, so the stream first
+recognises ordinary messages with Arrow's functions (`spark_streaming.parse.bars`), and applies the rule to the others.
+Both use the limits and patterns below, and are tested with one file of cases. The patterns describe the whole of what
+they match, and mean the same to Python's `re` and to RE2, which Arrow uses.
 """
 
 import json
@@ -15,11 +16,11 @@ from typing import Any
 
 from spark_streaming.contract.schema import PRICE_FIELDS, VOLUME_FIELD, MarketPhase
 
-MAX_VALUE_BYTES = 16 * 1024  # a bar takes some 170; what is longer is not looked into
+MAX_VALUE_BYTES = 16 * 1024  # a bar takes some 170; what is longer is not parsed
 MAX_SYMBOL_CHARACTERS = 64
 MAX_VOLUME = 2**53 - 1  # beyond it JSON numbers are not exact everywhere (RFC 8259, section 6)
-MAX_NUMBER_DIGITS = 1000  # the limit of Jackson, which reads the numbers in the JVM
-MAX_NESTING = 100  # Python's own limit depends on who calls: a batch is judged twice, and must be judged alike
+MAX_NUMBER_DIGITS = 1000  # converting a longer one takes time that grows with its length
+MAX_NESTING = 100  # Python's own limit depends on the depth of the caller; the result must not
 AHEAD_SECONDS = 24 * 3600  # how far a bar's time may be ahead of the clock
 # A feed that rounds to 32-bit floats may put a high 6e-8 below the close that made it.
 PRICE_TOLERANCE = 1e-6
@@ -40,7 +41,7 @@ _TEXT_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class Reason(StrEnum):
-    """Why a message is refused, in the order of the checks: the first that applies is the reason."""
+    """Why a message is rejected, in the order of the checks: the first that applies is the reason."""
 
     NO_VALUE = "no-value"
     VALUE_TOO_LARGE = "value-too-large"
@@ -73,7 +74,7 @@ class Reason(StrEnum):
     VOLUME_NOT_WHOLE = "volume-not-whole"
     VOLUME_TOO_LARGE = "volume-too-large"
     MARKET_PHASE_UNKNOWN = "market-phase-unknown"  # of a quote
-    # Not verdicts of `reason`: who refused it was the stream or the database.
+    # Not from `rejection_reason`: the stream or the database rejected the message.
     REFUSED_BY_STREAM = "refused-by-stream"
     REFUSED_BY_DATABASE = "refused-by-database"
 
@@ -88,10 +89,10 @@ class RejectedError(Exception):
 
 
 def rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
-    """Why the message of `key` and `value` is refused; None where it is valid.
+    """Why the message of `key` and `value` is rejected; None where it is valid.
 
-    `now` is what "a day ahead" is measured from, in UTC. The stream passes the Kafka record's own time, so that a
-    record is judged alike whenever it is read.
+    `now` is what "a day ahead" is measured from, in UTC. The stream passes the Kafka record's own time, so that the
+    result for a record is the same whenever it is read.
     """
     try:
         bar = read_fields(value, FIELDS, TEXT_FIELDS)
@@ -100,9 +101,9 @@ def rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> R
             raise RejectedError(Reason.INTERVAL_UNKNOWN)
         check_time(bar["timestamp"], TIMESTAMP_PATTERN, now)
         _check_numbers(bar)
-    except RejectedError as refused:
-        verdict: Reason = refused.args[0]
-        return verdict
+    except RejectedError as error:
+        reason: Reason = error.args[0]
+        return reason
     return None
 
 
@@ -112,7 +113,7 @@ def read_fields(
     """The fields `names` of a message, of the right types: those in `texts` as str, the others as float.
 
     Raises:
-        RefusedError: one that is not in `optional` is missing, or one is not what it must be.
+        RejectedError: one that is not in `optional` is missing, or one is not what it must be.
     """
     if value is None:
         raise RejectedError(Reason.NO_VALUE)
@@ -160,7 +161,7 @@ def _outermost_pairs(value: bytes) -> list[tuple[str, Any]]:
 
 
 def _nesting(text: str) -> int:
-    """How many arrays and objects are open at once, at most; as good an answer where they are too few to matter."""
+    """How many arrays and objects are open at once, at most; where there are few, the number of all of them."""
     opened = text.count("[") + text.count("{")
     if opened <= MAX_NESTING:
         return opened
@@ -193,7 +194,7 @@ def _number(value: object) -> float:
 
 
 def check_symbol(symbol: str, key: bytes | None) -> None:
-    """Raise RefusedError where InfluxDB can't hold the symbol, or the record's key is another."""
+    """Raise RejectedError where InfluxDB can't hold the symbol, or the record's key is another."""
     if not re.fullmatch(SYMBOL_PATTERN, symbol) or _FORBIDDEN_IN_SYMBOL.search(symbol):
         raise RejectedError(_symbol_reason(symbol))
     if key is None:
@@ -213,7 +214,7 @@ def _symbol_reason(symbol: str) -> Reason:
 
 
 def check_time(text: str, pattern: str, now: datetime) -> None:
-    """Raise RefusedError where a time is not written as `pattern` says, before 1970 or a day after `now`."""
+    """Raise RejectedError where a time is not written as `pattern` says, before 1970 or a day after `now`."""
     try:
         if not re.fullmatch(pattern, text):
             raise RejectedError(Reason.TIMESTAMP_MALFORMED)
@@ -227,8 +228,8 @@ def check_time(text: str, pattern: str, now: datetime) -> None:
 
 
 def check_volume(volume: float) -> None:
-    """Raise RefusedError where a number of shares is none."""
-    _demand_none_of(
+    """Raise RejectedError where `volume` is no number of shares."""
+    _reject_first(
         (Reason.VOLUME_NEGATIVE, volume < 0),
         (Reason.VOLUME_NOT_WHOLE, volume != volume // 1),
         (Reason.VOLUME_TOO_LARGE, volume > MAX_VOLUME),
@@ -237,7 +238,7 @@ def check_volume(volume: float) -> None:
 
 def _check_numbers(bar: dict[str, Any]) -> None:
     opened, high, low, close = (bar[name] for name in PRICE_FIELDS)
-    _demand_none_of(
+    _reject_first(
         (Reason.PRICE_NOT_POSITIVE, min(opened, high, low, close) <= 0),
         (Reason.HIGH_TOO_LOW, high < max(opened, low, close) * (1 - PRICE_TOLERANCE)),
         (Reason.LOW_TOO_HIGH, low > min(opened, high, close) * (1 + PRICE_TOLERANCE)),
@@ -245,10 +246,10 @@ def _check_numbers(bar: dict[str, Any]) -> None:
     check_volume(bar[VOLUME_FIELD])
 
 
-def _demand_none_of(*rules: tuple[Reason, bool]) -> None:
-    for verdict, applies in rules:
+def _reject_first(*rules: tuple[Reason, bool]) -> None:
+    for reason, applies in rules:
         if applies:
-            raise RejectedError(verdict)
+            raise RejectedError(reason)
 
 
 _MEANINGS = {

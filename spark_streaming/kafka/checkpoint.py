@@ -1,4 +1,4 @@
-"""How far Spark's checkpoint says the stream has come; a damaged one is refused before Spark guesses.
+"""Reads Spark's checkpoint: how far the stream has come. A damaged one is an error before Spark starts from a guess.
 
 Spark keeps a file for each batch: `offsets/N` before it begins, `commits/N` once it is done; and in `sources/0/0` where
 the very first one began.
@@ -19,7 +19,7 @@ class CheckpointError(RuntimeError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is on record."""
+    """The offsets of a checkpoint."""
 
     done: Offsets  # up to where all is stored
     planned: Offsets  # up to where a batch has at least begun

@@ -12,7 +12,7 @@ from spark_streaming.contract import schema
 from spark_streaming.contract.validity import Reason
 from spark_streaming.feed import Feed
 from spark_streaming.parse.bars import BOUNDED
-from spark_streaming.sink.write_policy import RefusedRecord
+from spark_streaming.sink.write_policy import RejectedRecord
 
 _LARGEST_BYTES = 64 * 1024 * 1024  # a record before it is compressed
 
@@ -26,18 +26,18 @@ def publish(
     kafka: Mapping[str, str],
     feed: Feed,
     ranges: Mapping[int, tuple[int, int]],
-    refused: Sequence[RefusedRecord],
+    refused: Sequence[RejectedRecord],
     expected: int,
 ) -> None:
     """Publish what is invalid between the offsets of `ranges`, and what InfluxDB refused, to the dead-letter topic.
 
-    Only now are these records read in full: the first reading knows no more of them than where they are.
+    Only now are these records read in full: the batch itself keeps only their offsets.
 
     Args:
         spark: the session.
         kafka: Spark's options for reading Kafka.
         feed: where the records are, what is wrong with them, and where they go.
-        ranges: partition -> first and last offset to look at; holds the refused ones too.
+        ranges: partition -> first and last offset to look at; includes the refused ones.
         refused: by InfluxDB.
         expected: how many records there are to publish.
 
@@ -52,15 +52,15 @@ def publish(
         .option("endingOffsets", json.dumps({feed.topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
         .load()
     )
-    letters = _letters(_rejected(spark, records, feed, refused)).persist()
+    dead_letters = _dead_letters(_rejected(spark, records, feed, refused)).persist()
     try:
-        found = letters.count()
+        found = dead_letters.count()
         if found != expected:
             raise LostRecordsError(
                 f"{expected} records of {feed.topic} are to go to {feed.dead_letter_topic}, and {found} were found "
                 f"between the offsets {dict(ranges)}. Has the topic been cut, or made anew?"
             )
-        letters.write.format("kafka").options(
+        dead_letters.write.format("kafka").options(
             **{
                 "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
                 # Kafka's limit holds for what is compressed: what came compressed may be larger, and has to go so.
@@ -71,17 +71,17 @@ def publish(
             }
         ).save()
     finally:
-        letters.unpersist()
+        dead_letters.unpersist()
 
 
-def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequence[RefusedRecord]) -> DataFrame:
+def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequence[RejectedRecord]) -> DataFrame:
     """The records that are to be dead-lettered, with their columns reason and error."""
-    judge = arrow_udf(feed.verdicts, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
+    evaluate = arrow_udf(feed.rejection_reasons, "string")  # type: ignore[call-overload]  # its stubs know no plain name of a type
     bounded = [F.expr(expression) for expression in BOUNDED]
-    judged = records.withColumn("reason", judge(*bounded, F.col("timestamp")))
+    evaluated = records.withColumn("reason", evaluate(*bounded, F.col("timestamp")))
     meanings = F.create_map(*(F.lit(text) for one in Reason for text in (str(one), one.meaning)))
     if not refused:
-        return judged.where("reason IS NOT NULL").withColumn("error", F.element_at(meanings, F.col("reason")))
+        return evaluated.where("reason IS NOT NULL").withColumn("error", F.element_at(meanings, F.col("reason")))
     rows = pa.table(
         {
             "partition": pa.array([one.partition for one in refused], pa.int32()),
@@ -89,7 +89,7 @@ def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequ
             "refusal": pa.array([one.error for one in refused], pa.string()),
         }
     )
-    joined = judged.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
+    joined = evaluated.join(F.broadcast(spark.createDataFrame(rows)), ["partition", "offset"], "left")
     by_database = F.when(F.col("refusal").isNotNull(), F.lit(str(Reason.REFUSED_BY_DATABASE)))
     reason = F.coalesce(by_database, F.col("reason"))
     return (
@@ -99,7 +99,7 @@ def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequ
     )
 
 
-def _letters(rejected: DataFrame) -> DataFrame:
+def _dead_letters(rejected: DataFrame) -> DataFrame:
     """Rows for Spark's Kafka sink."""
     headers = {
         schema.HEADER_REASON: "reason",

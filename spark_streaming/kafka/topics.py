@@ -1,4 +1,4 @@
-"""The topic as Kafka has it, held against how far the stream has come: what was lost is said, never skipped."""
+"""The state of a topic in Kafka, compared with the checkpoint: lost messages are reported, never skipped."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ _TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True)
 class TopicState:
-    """What Kafka says of a topic. A topic that is made anew under its name has another id."""
+    """A topic in Kafka. One that is deleted and created again under its name has another id."""
 
     name: str
     id: str
@@ -22,7 +22,7 @@ class TopicState:
 
 
 class TopicReader:
-    """Asks Kafka about one topic, over one connection."""
+    """Reads the state of one topic, over one connection."""
 
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self._topic = topic
@@ -41,9 +41,9 @@ class TopicReader:
             return None
         partitions = [TopicPartition(self._topic, one["partition_index"]) for one in found["partitions"]]
         begin, end = (
-            {at.partition: one.offset for at, one in self._admin.list_partition_offsets(asked).items()}
+            {at.partition: one.offset for at, one in self._admin.list_partition_offsets(requested).items()}
             for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-            for asked in [dict.fromkeys(partitions, spec)]
+            for requested in [dict.fromkeys(partitions, spec)]
         )
         return TopicState(self._topic, str(found["topic_id"]), begin, end)
 
@@ -55,7 +55,7 @@ class TopicReader:
 def topic_problem(
     checkpoint: Checkpoint, begun_with: str | None, topic: TopicState | None, checkpoint_folder: Path
 ) -> str | None:
-    """Why the stream can't go on in `topic` from `checkpoint`; None where it can.
+    """Why the stream can't continue in `topic` from `checkpoint`; None where it can.
 
     Args:
         checkpoint: how far the stream has come.
@@ -65,9 +65,7 @@ def topic_problem(
     """
     go_on = remedy(checkpoint_folder)
     if topic is None:
-        return (
-            f"the topic is gone from Kafka. What was not stored yet is lost, unless its source is asked again. {go_on}"
-        )
+        return f"the topic is gone from Kafka. What was not stored yet is lost, unless its source has it still. {go_on}"
     if begun_with is not None and topic.id != begun_with:
         return f"the topic was deleted and made anew (its id was {begun_with}, and is {topic.id}). {go_on}"
     if topic.end.keys() != checkpoint.planned.keys():

@@ -1,11 +1,11 @@
 """Kafka's records to lines of line protocol, many at once.
 
-`validity.reason` is the rule, and Python asks it about one record at a time, some 20 µs each. So what is plainly valid,
-written as the platform's producer writes it, is told apart first by Arrow's own code, in 1 µs: the value matches
-one pattern from its first to its last byte, and its numbers keep the rules. All else is asked about one by one.
+`validity.rejection_reason` is the rule for one message, and takes some 20 µs. So messages that are written as the
+platform's producer writes them are recognised first by Arrow's functions, in 1 µs: the value matches one pattern from
+its first to its last byte, and its numbers keep the rules. The rule is applied to the others, one by one.
 
-Nothing here may throw because of a message: a batch that fails on one would fail on it forever. Nothing may depend on
-the time of the day either: a batch is read a second time where it holds something to refuse.
+No message may raise an error here: a batch that fails on one would fail on it forever. The result may not depend on the
+time of day either: a batch is read a second time where it holds something to reject.
 """
 
 import json
@@ -23,10 +23,10 @@ from spark_streaming.parse import line_protocol
 
 log = logging.getLogger(__name__)
 
-# key, value and own time of a record -> why it is refused; None where it is valid
+# key, value and own time of a record -> why it is rejected; None where it is valid
 Rule = Callable[[bytes | None, bytes | None, datetime], Reason | None]
 
-# Spark's expressions for what Python is given of a record: as much as decides, and never a megabyte a message.
+# Spark's expressions for the part of a record that Python gets: as much as decides, and never a megabyte a message.
 _KEY_BYTES = 4 * validity.MAX_SYMBOL_CHARACTERS
 BOUNDED = tuple(
     f"CASE WHEN octet_length({name}) <= {limit} THEN {name} ELSE substring({name}, 1, {limit + 1}) END AS {name}"
@@ -35,7 +35,7 @@ BOUNDED = tuple(
 
 # Within what `validity` allows. No part holds a quote, so the value can be split at them.
 _PRICE = r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?"
-_DAY = (  # that is there in every year: one that isn't would throw
+_DAY = (  # of every year: casting one that doesn't exist raises an error
     "(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
 )
 _PATTERNS = {
@@ -62,13 +62,13 @@ def to_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str)
     """
     plain = pc.fill_null(pc.match_substring_regex(values, _PLAIN), False)
     if pc.all(plain).as_py():
-        lines, times = _plain_lines(keys, values, sent, measurement)
+        lines, times = _fast_lines(keys, values, sent, measurement)
     else:
-        found = _plain_lines(keys.filter(plain), values.filter(plain), sent.filter(plain), measurement)
+        found = _fast_lines(keys.filter(plain), values.filter(plain), sent.filter(plain), measurement)
         lines, times = (_spread(column, plain) for column in found)
     if lines.null_count == 0:
         return lines, times
-    return _asked_one_by_one(lines, times, keys, values, sent, measurement)
+    return _apply_slow_rules(lines, times, keys, values, sent, measurement)
 
 
 def bar_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa.Array]:
@@ -77,19 +77,19 @@ def bar_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa.A
     return to_lines(keys, values, sent, measurement)
 
 
-def verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
-    """Why each message is refused, by the `Reason`'s text; null where it is valid."""
+def rejection_reasons(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
+    """The text of the `Reason` why each message is rejected; null where it is valid."""
     lines, _ = to_lines(keys, values, sent, "m")
-    told: list[str | None] = [None] * len(lines)
+    reasons: list[str | None] = [None] * len(lines)
     for index in pc.indices_nonzero(pc.is_null(lines)).to_pylist():
-        told[index] = str(
+        reasons[index] = str(
             apply_rule(validity.rejection_reason, keys[index].as_py(), values[index].as_py(), sent[index].as_py())
         )
-    return pa.array(told, pa.string())
+    return pa.array(reasons, pa.string())
 
 
-def _plain_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str) -> tuple[pa.Array, pa.Array]:
-    """For values that match `_PLAIN`; null where another rule is not kept, or perhaps not."""
+def _fast_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str) -> tuple[pa.Array, pa.Array]:
+    """Lines and times of values that match `_PLAIN`; null where another rule is broken, or may be."""
     parts = pc.split_pattern(values, b'"')
     columns = {name: pc.list_element(parts, at).cast(pa.string()) for name, at in _TEXT_AT.items()}
     for name, at in _NUMBER_AT.items():
@@ -119,13 +119,13 @@ def _spread(column: pa.Array, chosen: pa.Array) -> pa.Array:
     return pc.replace_with_mask(pa.nulls(len(chosen), column.type), chosen, column)
 
 
-def _asked_one_by_one(
+def _apply_slow_rules(
     lines: pa.Array, times: pa.Array, keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str
 ) -> tuple[pa.Array, pa.Array]:
-    """`lines` and `times` with those that were null, wherever the message is valid after all."""
+    """`lines` and `times` with those values that were null, where the rule finds the message valid."""
     unknown = pc.is_null(lines)
-    apply_rule = [column.filter(unknown).to_pylist() for column in (keys, values, sent)]
-    found = [_line(key, value, at, measurement) for key, value, at in zip(*apply_rule, strict=True)]
+    remaining = [column.filter(unknown).to_pylist() for column in (keys, values, sent)]
+    found = [_line(key, value, at, measurement) for key, value, at in zip(*remaining, strict=True)]
     more_lines = pa.array([line for line, _ in found], pa.string())
     more_times = pa.array([time for _, time in found], pa.int64())
     return pc.replace_with_mask(lines, unknown, more_lines), pc.replace_with_mask(times, unknown, more_times)
@@ -142,9 +142,9 @@ def _line(
 
 
 def apply_rule(rule: Rule, key: bytes | None, value: bytes | None, sent: datetime) -> Reason | None:
-    """What a rule says of a message; a rule that throws refuses it."""
+    """The result of a rule for a message, which is rejected where the rule raises an error."""
     try:
         return rule(key, value, sent)
-    except Exception:  # else this message would stop the stream for ever
-        log.exception("the rules can't be asked about the message of key %r; it is dead-lettered", key)
+    except Exception:  # else this message would stop the stream forever
+        log.exception("the rule failed on the message of key %r, which is dead-lettered", key)
         return Reason.REFUSED_BY_STREAM

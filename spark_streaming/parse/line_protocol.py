@@ -31,12 +31,12 @@ def line(measurement: str, bar: Mapping[str, Any], time: int) -> str:
 
 
 def quote_line(measurement: str, quote: Mapping[str, Any], time: int) -> str:
-    """The line of one valid quote, `time` in nanoseconds since 1970; what it doesn't say is left out."""
+    """The line of one valid quote, `time` in nanoseconds since 1970; fields that it lacks are left out."""
     tags = "".join(f",{tag}={_escaped(quote[tag])}" for tag in QUOTE_TAGS)
     fields = [f"{name}={float(quote[name])!r}" for name in QUOTE_FLOATS if name in quote]
     fields += [f"{name}={int(quote[name])}i" for name in QUOTE_INTEGERS if name in quote]
     if QUOTE_TEXT in quote:
-        fields.append(f'{QUOTE_TEXT}="{quote[QUOTE_TEXT]}"')  # one of a few words: nothing to escape
+        fields.append(f'{QUOTE_TEXT}="{quote[QUOTE_TEXT]}"')  # one of a few words: needs no escape
     return f"{_measurement(measurement)}{tags} {','.join(fields)} {time}\n"
 
 

@@ -1,6 +1,6 @@
 """Kafka's records of quotes to lines of line protocol, one by one: 22 µs each, and quotes are some thousand a second.
 
-A point is known by its series and its time, and a quote's time is in milliseconds: two ticks of one symbol in one
+A point is identified by its series and its time, and a quote's time is in milliseconds: two ticks of one symbol in one
 millisecond would be one point, the later one's. So a record's offset, modulo a million, is what its point has below the
 millisecond. That is right because
 - a symbol lies in one partition, where no two records have one offset: two ticks of a millisecond would have to be a
@@ -33,15 +33,15 @@ def quote_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa
     return pa.array([line for line, _ in found], pa.string()), pa.array([time for _, time in found], pa.int64())
 
 
-def quote_verdicts(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
-    """Why each message is refused, by the `Reason`'s text; null where it is valid."""
+def quote_rejection_reasons(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
+    """The text of the `Reason` why each message is rejected; null where it is valid."""
     records = zip(keys.to_pylist(), values.to_pylist(), sent.to_pylist(), strict=True)
     reasons = (apply_rule(quote_rejection_reason, key, value, at) for key, value, at in records)
     return pa.array([None if reason is None else str(reason) for reason in reasons], pa.string())
 
 
 def nanoseconds(timestamp: str, offset: int) -> int:
-    """When a quote's point is, since 1970: see above."""
+    """The time of a quote's point, in nanoseconds since 1970: see above."""
     milliseconds = (datetime.fromisoformat(timestamp) - _EPOCH) // _MILLISECOND
     return milliseconds * _NANOSECONDS + offset % _NANOSECONDS
 

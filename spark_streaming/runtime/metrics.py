@@ -1,6 +1,6 @@
-"""The stream's own figures as points of `pipeline-metrics`, in the bucket of the bars and never among them.
+"""The stream's metrics as points of `pipeline-metrics`, in the bucket of the bars.
 
-One point for some seconds of work, written from a thread of its own: a batch waits for none, and none ends the stream.
+One point for some seconds of work, written from a thread of its own: no batch waits for it, and its errors end nothing.
 """
 
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 _EVERY_SECONDS = 5.0
 _TIMEOUT_SECONDS = 2.0
 
-# Spark's names of what a batch takes, in milliseconds, by our own names in seconds.
+# Our phases of a batch, in seconds, and Spark's phases that each consists of, in milliseconds.
 _PHASES = {
-    "plan_seconds": ("latestOffset", "getBatch", "queryPlanning"),  # ask Kafka where it ends, and describe the work
-    "work_seconds": ("addBatch",),  # read, judge, write and dead-letter
-    "record_seconds": ("walCommit", "commitOffsets"),  # put the batch on record, before and after
+    "plan_seconds": ("latestOffset", "getBatch", "queryPlanning"),  # find the topic's end, and plan
+    "work_seconds": ("addBatch",),  # read, evaluate, write and dead-letter
+    "record_seconds": ("walCommit", "commitOffsets"),  # write the offset log before, the commit log after
 }
 
 
@@ -56,9 +56,9 @@ class MetricsWindow:
 
 
 def phases(milliseconds: Mapping[str, int], batch: BatchResult) -> dict[str, float]:
-    """Seconds that each phase of a batch took, from what Spark tells and what the sink tells."""
-    told = {name: sum(milliseconds.get(part, 0) for part in parts) / 1000 for name, parts in _PHASES.items()}
-    return told | {"write_seconds": batch.write_seconds, "dead_letter_seconds": batch.dead_letter_seconds}
+    """Seconds that each phase of a batch took, from Spark's progress and the sink's result."""
+    seconds = {name: sum(milliseconds.get(part, 0) for part in parts) / 1000 for name, parts in _PHASES.items()}
+    return seconds | {"write_seconds": batch.write_seconds, "dead_letter_seconds": batch.dead_letter_seconds}
 
 
 def line(window: MetricsWindow, lag: int | None, at: int, program: str = "stream") -> str:
@@ -72,7 +72,7 @@ def line(window: MetricsWindow, lag: int | None, at: int, program: str = "stream
 
 
 class MetricsWriter:
-    """Writes them while it is open."""
+    """Writes the metrics while it is open."""
 
     def __init__(self, target: WriteTarget, totals: Totals, program: str = "stream") -> None:
         self._program = program
@@ -111,7 +111,7 @@ class MetricsWriter:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            log.info("figures of %d batches were not stored: %s", window.batches, error)
+            log.info("metrics of %d batches were not stored: %s", window.batches, error)
             return
         if answer.status != 204:
-            log.info("figures of %d batches were not stored: %s", window.batches, answer.status)
+            log.info("metrics of %d batches were not stored: %s", window.batches, answer.status)

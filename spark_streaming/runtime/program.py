@@ -1,4 +1,4 @@
-"""From the lock to the last heartbeat: one run of the stream."""
+"""One run of the stream, from the lock to the last heartbeat."""
 
 import logging
 import time
@@ -31,16 +31,16 @@ _LOOK_SECONDS = 0.1
 
 
 def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | None") -> None:
-    """Stream until asked to end, or, with `available_now`, until all that Kafka has at the start is stored.
+    """Stream until requested to end, or, with `available_now`, until all that Kafka has at the start is stored.
 
     Args:
         settings: of the stream.
         available_now: see above.
-        pipes: the Dagster run that started it; is told the totals at the end.
+        pipes: the Dagster run that started it; the totals are reported to it at the end.
 
     Raises:
-        AlreadyRunningError: another one is at work on the same state.
-        StreamFailedError: the query failed. Nothing is lost: the next start goes on after the last whole batch.
+        AlreadyRunningError: another process uses the same state.
+        StreamFailedError: the query failed. Nothing is lost: the next start continues after the last whole batch.
     """
     signals = StopSignals()
     signals.listen()
@@ -50,7 +50,7 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
     with (
         ProcessLock(folder),
         HeartbeatWriter(folder, pipes.run_id if pipes else "", totals.figures) as heartbeat_writer,
-        _failures_told(heartbeat_writer),
+        _report_failures(heartbeat_writer),
     ):
         heartbeat_writer.set_state(ProgramState.STARTING, "Spark is starting")
         if settings.parent_pid is not None:
@@ -64,68 +64,70 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
         from spark_streaming.runtime.spark_session import open_session
 
         feed = bar_feed(settings)
-        this = StreamRun(settings, available_now, feed, totals, heartbeat_writer, signals)
+        run = StreamRun(settings, available_now, feed, totals, heartbeat_writer, signals)
         with watch_topic(settings, feed, totals) as watch:
             spark = open_session(settings)
             signals.listen()
             try:
                 with (
                     MetricsWriter(settings.target, totals, settings.program) as metrics,
-                    _beside(spark, settings, available_now) as beside,
+                    _open_quotes_query(spark, settings, available_now) as quotes,
                 ):
-                    heartbeat_writer.quotes = lambda: beside.beat if beside else None
-                    _stream(this, spark, watch, metrics, beside)
+                    heartbeat_writer.quotes = lambda: quotes.heartbeat if quotes else None
+                    _stream(run, spark, watch, metrics, quotes)
             except (Py4JError, OSError) as error:
                 if signals.received is None:
                     raise
-                log.warning("a signal has ended Spark itself; the next start does the running batch again: %s", error)
+                log.warning("a signal has ended Spark itself; the next start repeats the running batch: %s", error)
             finally:
                 _close(spark)
         log.info("ended after %d batches: %d stored, %d rejected", totals.batches, totals.points, totals.rejected)
         if pipes is not None:
             seconds = time.monotonic() - started
             _report(pipes, feed, totals, seconds)
-            if beside is not None:
-                _report(pipes, beside.feed, beside.totals, seconds)
+            if quotes is not None:
+                _report(pipes, quotes.feed, quotes.totals, seconds)
 
 
 @contextmanager
-def _failures_told(heartbeat_writer: HeartbeatWriter) -> Iterator[None]:
+def _report_failures(heartbeat_writer: HeartbeatWriter) -> Iterator[None]:
     try:
         yield
-    except StreamFailedError as error:  # says all there is to say
+    except StreamFailedError as error:  # its message is complete
         heartbeat_writer.set_state(ProgramState.FAILED, str(error))
         raise
 
 
 def _stream(
-    this: StreamRun,
+    run: StreamRun,
     spark: "SparkSession",
     watch: "TopicWatcher",
     metrics: "MetricsWriter",
-    beside: "QuotesQuery | None",
+    quotes: "QuotesQuery | None",
 ) -> None:
     from spark_streaming.runtime.query import StreamQuery
 
-    feed = this.feed
-    stream = StreamQuery(spark, this.settings, feed, this.totals, metrics, watch.partitions, this.available_now)
-    log.info("streaming %s of %s", feed.description, this.settings.influxdb_url)
-    this.heartbeat_writer.set_state(ProgramState.RUNNING, feed.description)
-    supervise(feed, stream, watch, StopPolicy(this, beside).why)
-    if beside is not None and this.available_now and this.signals.received is None:
-        _let_end(beside, this.signals)
+    feed = run.feed
+    stream = StreamQuery(spark, run.settings, feed, run.totals, metrics, watch.partitions, run.available_now)
+    log.info("streaming %s of %s", feed.description, run.settings.influxdb_url)
+    run.heartbeat_writer.set_state(ProgramState.RUNNING, feed.description)
+    supervise(feed, stream, watch, StopPolicy(run, quotes).reason_to_stop)
+    if quotes is not None and run.available_now and run.signals.received is None:
+        _finish_quotes(quotes, run.signals)
 
 
-def _let_end(beside: "QuotesQuery", signals: StopSignals) -> None:
-    beside.begin()
-    while not beside.is_done and signals.received is None:
+def _finish_quotes(quotes: "QuotesQuery", signals: StopSignals) -> None:
+    quotes.begin()
+    while not quotes.is_done and signals.received is None:
         time.sleep(_LOOK_SECONDS)
-    if beside.error is not None:
-        raise beside.error
+    if quotes.error is not None:
+        raise quotes.error
 
 
 @contextmanager
-def _beside(spark: "SparkSession", settings: StreamSettings, available_now: bool) -> "Iterator[QuotesQuery | None]":
+def _open_quotes_query(
+    spark: "SparkSession", settings: StreamSettings, available_now: bool
+) -> "Iterator[QuotesQuery | None]":
     from spark_streaming.feed import quote_feed
     from spark_streaming.runtime.quotes_query import QuotesQuery
 
@@ -133,8 +135,8 @@ def _beside(spark: "SparkSession", settings: StreamSettings, available_now: bool
     if feed is None:
         yield None
         return
-    with QuotesQuery(spark, settings, feed, available_now) as beside:
-        yield beside
+    with QuotesQuery(spark, settings, feed, available_now) as quotes:
+        yield quotes
 
 
 def _close(spark: "SparkSession") -> None:
@@ -145,7 +147,7 @@ def _close(spark: "SparkSession") -> None:
 
 
 def _report(pipes: "PipesContext", feed: "Feed", totals: Totals, seconds: float) -> None:
-    """Tell Dagster the totals: the materialization of what the feed makes."""
+    """Report the totals to Dagster, as the materialization of the feed's asset."""
     newest = totals.newest
     pipes.report_asset_materialization(
         asset_key=feed.asset,

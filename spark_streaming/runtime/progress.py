@@ -1,4 +1,4 @@
-"""What the stream has done so far, for its heartbeat, its log and Dagster."""
+"""The progress of a query, for the heartbeat, the log and Dagster."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spark_streaming.contract.heartbeat import behind
-from spark_streaming.sink.write_policy import RefusedRecord
+from spark_streaming.sink.write_policy import RejectedRecord
 
-if TYPE_CHECKING:  # a second to import, and the heartbeat is to beat before that
+if TYPE_CHECKING:  # takes a second to import, and the heartbeat comes first
     from pyspark.sql import Row
 
 
 @dataclass
 class BatchResult:
-    """One batch, summed up over its tasks. Times are UTC; `bytes` is line protocol."""
+    """The result of one batch, summed over its tasks. Times are UTC; `bytes` is line protocol."""
 
     number: int
     points: int = 0
@@ -23,7 +23,7 @@ class BatchResult:
     bytes: int = 0
     oldest: datetime | None = None
     newest: datetime | None = None
-    refused: list[RefusedRecord] = field(default_factory=list)
+    refused: list[RejectedRecord] = field(default_factory=list)
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)  # partition -> first, last offset to reject
     write_seconds: float = 0.0  # that InfluxDB took of them, in the task where it took longest
     dead_letter_seconds: float = 0.0
@@ -41,7 +41,7 @@ class BatchResult:
 
 
 def sum_results(number: int, rows: "Iterable[Row]") -> BatchResult:
-    """A batch from the rows that its tasks yielded (`influxdb_sink.RESULT`)."""
+    """A batch from the rows that its tasks yielded (`sink.influxdb.RESULT`)."""
     batch = BatchResult(number)
     for row in rows:
         if row.kind == "task":
@@ -53,7 +53,7 @@ def sum_results(number: int, rows: "Iterable[Row]") -> BatchResult:
             batch.newest = max(filter(None, (batch.newest, utc(row.newest))), default=None)
             continue
         if row.kind == "refused":
-            batch.refused.append(RefusedRecord(row.partition, row.offset, row.error))
+            batch.refused.append(RejectedRecord(row.partition, row.offset, row.error))
         last_offset = row.offset if row.last_offset is None else row.last_offset
         first, last = batch.ranges.get(row.partition, (row.offset, last_offset))
         batch.ranges[row.partition] = (min(first, row.offset), max(last, last_offset))
@@ -74,8 +74,8 @@ class Totals:
         self.newest: datetime | None = None
         self.offsets: dict[int, int] = {}  # partition -> next offset that is not yet done
         self.ends: dict[int, int] = {}  # partition -> the offset that the next message gets; empty while unknown
-        self.committed: int | None = None  # the last batch whose offsets are on record
-        self.idle_at: datetime | None = None  # when Spark last asked Kafka and found nothing to do
+        self.committed: int | None = None  # the newest committed batch
+        self.idle_at: datetime | None = None  # when Spark last found nothing to read
         self.seconds = 0.0
         self.phases: dict[str, float] = {}  # seconds in each phase of the newest batch
 
@@ -90,28 +90,28 @@ class Totals:
             self.newest = max(filter(None, (self.newest, batch.newest)), default=None)
 
     def begin(self, offsets: Mapping[int, int]) -> None:
-        """Note from where the stream goes on."""
+        """Record where the stream continues."""
         with self._lock:
             self.offsets = dict(offsets)
 
     def see(self, ends: Mapping[int, int]) -> None:
-        """Note where Kafka says that the topic ends; nothing where it doesn't."""
+        """Record where the topic ends; empty where that is unknown."""
         with self._lock:
             self.ends = dict(ends)
 
     def commit(self, number: int, offsets: Mapping[int, int]) -> None:
-        """Note that Spark has put the end of batch `number` on record."""
+        """Record that Spark has committed batch `number`."""
         with self._lock:
-            if self.committed is None or number >= self.committed:  # Spark's listeners may hear late
+            if self.committed is None or number >= self.committed:  # Spark may call its listeners late
                 self.committed, self.offsets = number, dict(offsets)
 
     def took(self, phases: Mapping[str, float]) -> None:
-        """Note the seconds in each phase of the newest batch."""
+        """Record the seconds in each phase of the newest batch."""
         with self._lock:
             self.phases = dict(phases)
 
     def idle(self, at: datetime) -> None:
-        """Note that there was nothing left to read at `at`."""
+        """Record that there was nothing left to read at `at`."""
         with self._lock:
             self.idle_at = at
 
@@ -123,7 +123,7 @@ class Totals:
         return behind(self.ends, self.offsets)
 
     def figures(self) -> dict[str, Any]:
-        """What a heartbeat tells of them."""
+        """The fields of a heartbeat."""
         with self._lock:
             return {
                 "records": self.records,

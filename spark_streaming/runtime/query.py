@@ -1,9 +1,9 @@
-"""The stream: Kafka | transform | InfluxDB, in batches.
+"""The streaming query: reads Kafka, builds lines and writes them to InfluxDB, in batches.
 
 For each record of the topic its point is queryable in InfluxDB, or the record lies in the dead-letter topic with its
 reason. Spark puts the end of a batch on record only after `_Batches.__call__` has returned, and that returns only once
-all of the batch is written; so a batch that was cut off is done again from its start. Points written again change
-nothing; a dead letter may then stand there twice, and counts once by its topic, partition and offset.
+all of the batch is written; so an interrupted batch is repeated from its start. Points written again change
+nothing; a dead letter may then be published twice, and counts once by its topic, partition and offset.
 """
 
 import json
@@ -37,11 +37,11 @@ from spark_streaming.sink.influxdb import RESULT_DDL, write
 log = logging.getLogger(__name__)
 
 
-_EARLIEST = -2  # Spark's word for it
+_EARLIEST = -2  # in Spark's JSON of offsets
 
 
 class StoppedError(RuntimeError):
-    """A batch was not begun because the program is about to stop."""
+    """A batch was not started because the program is stopping."""
 
 
 class StreamQuery:
@@ -76,10 +76,10 @@ class StreamQuery:
         self._listener.query_id = self.query.id
 
     def stop(self, patience_seconds: float) -> bool:
-        """Stop after the running batch, or in the middle of it where that takes longer than `patience_seconds`.
+        """Stop after the running batch, or during it where that takes longer than `patience_seconds`.
 
         Returns:
-            Whether it was between two batches. A batch that was cut off is done again by the next start.
+            Whether it was between two batches. An interrupted batch is repeated by the next start.
         """
         self._batches.stopping.set()
         deadline = time.monotonic() + patience_seconds
@@ -90,13 +90,13 @@ class StreamQuery:
         return between
 
     def settle(self) -> None:
-        """Take in the query's last progress, which its listener may not have heard of yet."""
+        """Process the query's last progress, which its listener may not have received yet."""
         progress = self.query.lastProgress
         if progress is not None:
             self._listener.take(progress)
 
     def forget(self) -> None:
-        """Hear no more of the query, which has ended; the session may go on with others."""
+        """Remove the listener of the query, which has ended; the session may go on with others."""
         self._spark.streams.removeListener(self._listener)
 
     def cause(self) -> str | None:
@@ -119,23 +119,23 @@ class _Batches:
         self._totals = totals
         self._running = threading.Lock()
         self._written: int | None = None
-        self.untold: dict[int, BatchResult] = {}  # written, and not yet known to be on record
+        self.unreported: dict[int, BatchResult] = {}  # written, and not yet known to be committed
         self.error: Exception | None = None
         self.stopping = threading.Event()
 
     def __call__(self, results: DataFrame, number: int) -> None:
         with self._running:
             if self.stopping.is_set():
-                raise StoppedError(f"batch {number} is left to the next start")
+                raise StoppedError(f"batch {number} is left for the next start")
             try:
                 self._write(results, number)
-            except Exception as error:  # Spark would wrap it in its own words
+            except Exception as error:  # Spark would hide it in an error of its own
                 self.error = error
                 raise
 
     def _write(self, results: DataFrame, number: int) -> None:
         started = time.monotonic()
-        batch = sum_results(number, results.collect())  # this is what reads, decides and posts
+        batch = sum_results(number, results.collect())  # this reads, evaluates and writes
         if batch.rejected:
             began = time.monotonic()
             dead_letters.publish(
@@ -148,12 +148,12 @@ class _Batches:
             )
             batch.dead_letter_seconds = time.monotonic() - began
         batch.seconds = time.monotonic() - started
-        self.untold[number] = batch
+        self.unreported[number] = batch
         self._written = number
         self._totals.add(batch)
 
     def are_settled(self) -> bool:
-        """Whether no batch is being written, and the last one's end is on record."""
+        """Whether no batch is being written, and the last one is committed."""
         return not self._running.locked() and self._written in (None, self._totals.committed)
 
 
@@ -166,28 +166,31 @@ def _read(spark: SparkSession, settings: StreamSettings, feed: Feed, partitions:
         spark.readStream.format("kafka")
         .options(**_kafka(settings))
         .option("assign", json.dumps({feed.topic: partitions}))
-        .option("startingOffsets", json.dumps({feed.topic: {p: feed.begin.get(p, _EARLIEST) for p in partitions}}))
-        # The default of 500 asks 800 times for a batch. More than this, and larger fetches than Kafka's 1 MiB, outlive
-        # Java's young generation: a tenth of the CPU went into copying them.
+        .option(
+            "startingOffsets",
+            json.dumps({feed.topic: {p: feed.starting_offsets.get(p, _EARLIEST) for p in partitions}}),
+        )
+        # The default of 500 needs 800 polls a batch. More than this, and larger fetches than Kafka's 1 MiB, don't fit
+        # into Java's young generation: a tenth of the CPU went into copying them.
         .option("kafka.max.poll.records", 2_000)
         .option("kafka.receive.buffer.bytes", 2**20)
-        .option("kafka.fetch.max.wait.ms", 20)  # what is asked for at the topic's end holds a task up for so long
+        .option("kafka.fetch.max.wait.ms", 20)  # a fetch at the topic's end delays its task by this
         .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
         .load()
     )
 
 
 def _written(records: DataFrame, feed: Feed) -> DataFrame:
-    """Writes as it is read: rows of `influxdb_sink.RESULT`.
+    """Writes each batch, and gives rows of `sink.influxdb.RESULT`.
 
-    Part of the streaming plan, so that Spark plans once a batch and Python describes it once.
+    It is part of the streaming plan, so that Spark plans once a batch and Python describes the work once.
     """
     bounded = records.selectExpr("partition", "offset", "timestamp", *BOUNDED)
     return bounded.coalesce(feed.tasks).mapInArrow(partial(write, feed.target, feed.to_lines), RESULT_DDL)
 
 
 class _Listener(StreamingQueryListener):
-    """Hears of each batch once its end is on record; Spark tells every listener of every query."""
+    """Receives each batch once it is committed; Spark sends every query's events to every listener."""
 
     def __init__(self, feed: Feed, totals: Totals, batches: _Batches, metrics: MetricsWriter) -> None:
         self.query_id: str | None = None  # not known before the query has begun
@@ -197,30 +200,30 @@ class _Listener(StreamingQueryListener):
         self._batches = batches
 
     def take(self, progress: StreamingQueryProgress) -> None:
-        """Note that a batch is on record; safe for threads, and a second time nothing."""
+        """Note that a batch is committed. Safe for threads; a second call for one batch does nothing."""
         _commit(self._totals, progress, self._feed.topic)
-        batch = self._batches.untold.pop(progress.batchId, None)
+        batch = self._batches.unreported.pop(progress.batchId, None)
         if batch is not None:
             took = phases(progress.durationMs, batch)
             self._metrics.add(batch, took)
             self._totals.took(took)
-            _tell(self._feed.name, batch, self._totals.lag, progress.batchDuration / 1000, took)
+            _log_batch(self._feed.name, batch, self._totals.lag, progress.batchDuration / 1000, took)
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:
-        """Nothing to tell."""
+        """Nothing to do."""
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:
-        """A batch is done, its offsets are on record."""
+        """A batch is committed."""
         if event.progress.name == self._feed.name:
             self.take(event.progress)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:
-        """Kafka was asked, and has nothing new."""
+        """Kafka has nothing new."""
         if str(event.id) == self.query_id:
             self._totals.idle(datetime.fromisoformat(event.timestamp).astimezone(UTC))
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
-        """The program sees to it."""
+        """Nothing to do: the supervision notices the end."""
 
 
 def _commit(totals: Totals, progress: StreamingQueryProgress, topic: str) -> None:
@@ -235,7 +238,7 @@ def _offsets(text: str | None, topic: str) -> dict[int, int]:
     return {int(partition): offset for partition, offset in offsets.get(topic, {}).items()}
 
 
-def _tell(feed: str, batch: BatchResult, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
+def _log_batch(feed: str, batch: BatchResult, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
     def text(moment: datetime | None) -> str:
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 

@@ -1,7 +1,7 @@
-"""The quotes beside the bars: a feed in the same Spark, whose failures are its own.
+"""The query of the quotes, in the same Spark as the bars, which its failures don't touch.
 
-It has a thread, a checkpoint and a query of its own. Where it fails it begins again after a pause; the bars go on, and
-the heartbeat says what is wrong.
+It has a thread, a checkpoint and a query of its own. Where it fails it starts again after a delay; the bars go on, and
+the heartbeat has the error.
 """
 
 import logging
@@ -34,7 +34,7 @@ class QuotesQuery:
     def __init__(self, spark: "SparkSession", settings: "StreamSettings", feed: "Feed", available_now: bool) -> None:
         self.feed = feed
         self.totals = Totals()
-        self.error: Exception | None = None  # that it is getting over, or with `available_now` has ended with
+        self.error: Exception | None = None  # after which it tries again, or with `available_now` has ended
         self._spark, self._settings, self._available_now = spark, settings, available_now
         self._may_begin, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="quotes", daemon=True)
@@ -49,7 +49,7 @@ class QuotesQuery:
         self._thread.join(_JOIN_SECONDS)
 
     def begin(self) -> None:
-        """Start the query: not before the bars' first batch, whose seconds it would take."""
+        """Start the query: after the bars' first batch, which it would delay."""
         self._may_begin.set()
 
     def end(self) -> None:
@@ -58,8 +58,8 @@ class QuotesQuery:
         self._may_begin.set()
 
     @property
-    def beat(self) -> FeedHeartbeat:
-        """What the heartbeat tells of it."""
+    def heartbeat(self) -> FeedHeartbeat:
+        """Its part of the program's heartbeat."""
         known = {field.name for field in fields(FeedHeartbeat)}
         figures = {name: value for name, value in self.totals.figures().items() if name in known}
         return FeedHeartbeat(**figures, detail=str(self.error) if self.error else self.feed.description)
@@ -70,7 +70,7 @@ class QuotesQuery:
         return not self._thread.is_alive()
 
     def is_idle_since(self, moment: datetime) -> bool:
-        """Whether nothing was left to read after `moment`, or it can't be read: nobody waits for that."""
+        """Whether nothing was left to read after `moment`, or it can't be read: then there is nothing to wait for."""
         idle_at = self.totals.idle_at
         return self.error is not None or self.is_done or (idle_at is not None and idle_at > moment)
 
@@ -83,17 +83,17 @@ class QuotesQuery:
                 self._stream()
                 return
             except Exception as error:
-                if self._ended.is_set():  # Spark was ended under it
+                if self._ended.is_set():  # Spark has ended meanwhile
                     return
                 self.error = error
                 if self._available_now:
                     return
                 ran = (datetime.now(UTC) - began).total_seconds()
                 failures = 1 if ran > _LONGEST_BACKOFF_SECONDS else failures + 1
-                pause = delay_seconds(failures, _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS)
+                delay = delay_seconds(failures, _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS)
                 known = isinstance(error, StreamFailedError)
-                log.error("quotes have failed, and begin again in %.0f s: %s", pause, error, exc_info=not known)
-                self._ended.wait(pause)
+                log.error("quotes have failed, and start again in %.0f s: %s", delay, error, exc_info=not known)
+                self._ended.wait(delay)
 
     def _stream(self) -> None:
         from spark_streaming.runtime.metrics import MetricsWriter

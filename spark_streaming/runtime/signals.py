@@ -1,19 +1,19 @@
-"""How the program is asked to end."""
+"""The signals that end the program."""
 
 import signal
 from types import FrameType
 
 
 class StopSignals:
-    """Remembers that SIGINT or SIGTERM came."""
+    """Records SIGINT and SIGTERM."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Take over both signals; to be called again once Spark has started, because pyspark takes SIGINT."""
+        """Handle both signals. Call it again once Spark has started, because pyspark replaces the handler of SIGINT."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._remember)
+            signal.signal(number, self._record)
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from spark_streaming.settings import StreamSettings
 
-_LOGGING = Path(__file__).with_name("log4j2.properties")
+_LOG4J = Path(__file__).with_name("log4j2.properties")
 # On the class path of the driver rather than in spark.jars, which would copy each of them first. The connector's other
 # dependencies come with pyspark.
 _CONNECTOR = ("spark-sql-kafka-", "spark-token-provider-kafka-", "kafka-clients-", "commons-pool2-")
@@ -17,13 +17,13 @@ _JAVA_OPTIONS = (
     "-Xms256m",
     "-XX:MetaspaceSize=192m",  # what Spark takes anyway; growing to it means full collections while it starts
     "-XX:-UsePerfData",
-    # Java's second compiler halves the CPU of a task, and takes as much as it saves on the first million bars where
-    # it is let loose on everything: it has to wait for what is really hot. Ten times the defaults.
+    # Java's second compiler halves the CPU of a task, but compiling all that is warm costs as much as it saves on the
+    # first million bars. Ten times the default thresholds.
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
-    "-Xmn160m",  # what a batch reads dies young
+    "-Xmn160m",  # what a batch reads is garbage soon
 )
 _CHECKPOINTING = "org.apache.spark.sql.execution.streaming.checkpointing"
 
@@ -69,12 +69,12 @@ def _configuration(settings: StreamSettings) -> dict[str, str]:
     jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
     local = settings.spark_master.startswith("local")
     where = {"spark.driver.host": "127.0.0.1"}
-    if not local:  # the executors are elsewhere: the jars are sent to them
+    if not local:  # the executors are on other machines, and get the jars
         where = {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": " ".join(_JAVA_OPTIONS)}
     return where | {
         "spark.driver.extraClassPath": os.pathsep.join(jars),
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": " ".join((f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", *_JAVA_OPTIONS)),
+        "spark.driver.extraJavaOptions": " ".join((f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}", *_JAVA_OPTIONS)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -82,7 +82,7 @@ def _configuration(settings: StreamSettings) -> dict[str, str]:
         "spark.sql.adaptive.enabled": "false",  # nothing is shuffled
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.write_lines),  # an Arrow batch is a request
         # Hadoop starts a `chmod` and writes a checksum file for every file of the checkpoint, four each batch, unless
-        # it is asked for plain files without a mode. The checkpoint's folder is the user's own.
+        # it is configured for plain files without a mode. The checkpoint's folder is the user's own.
         "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
         "spark.sql.streaming.checkpointFileManagerClass": f"{_CHECKPOINTING}.FileSystemBasedCheckpointFileManager",
         "spark.sql.streaming.noDataProgressEventInterval": "1000",  # the heartbeat's lag stays fresh in quiet times

@@ -1,4 +1,4 @@
-"""From a feed's topic and checkpoint to the end of its query, whoever wants it to end."""
+"""Supervises the query of a feed until it ends or is stopped."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a second to import, and the heartbeat is to beat before that
+if TYPE_CHECKING:  # takes a second to import, and the heartbeat comes first
     from spark_streaming.feed import Feed
     from spark_streaming.runtime.progress import Totals
     from spark_streaming.runtime.query import StreamQuery
@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # a second to import, and the heartbeat is to beat before tha
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.1  # how often it is looked whether the query is to end
-# A batch that takes longer is cut off: who sent the signal waits some 20 s, and then kills.
+_LOOK_SECONDS = 0.1  # how often the reasons to stop are checked
+# A batch that takes longer is interrupted: the sender of a signal waits some 20 s, and then kills.
 _STOP_PATIENCE_SECONDS = 8.0
 
 
@@ -41,20 +41,22 @@ def watch_topic(settings: "StreamSettings", feed: "Feed", totals: "Totals") -> I
         raise StreamFailedError(f"{feed.description}: {error}") from None
 
 
-def supervise(feed: "Feed", stream: "StreamQuery", watch: "TopicWatcher", why_stop: Callable[[], str | None]) -> None:
-    """Wait until the query ends by itself, or stop it as soon as `why_stop` gives a reason.
+def supervise(
+    feed: "Feed", stream: "StreamQuery", watch: "TopicWatcher", reason_to_stop: Callable[[], str | None]
+) -> None:
+    """Wait until the query ends by itself, or stop it as soon as `reason_to_stop` gives a reason.
 
     Raises:
-        StreamFailedError: the query failed. Nothing is lost: the next one goes on after the last whole batch.
+        StreamFailedError: the query failed. Nothing is lost: the next one continues after the last whole batch.
     """
     try:
         while stream.query.isActive:
-            why = why_stop()
-            if why is not None:
-                _stop(feed, stream, why)
+            reason = reason_to_stop()
+            if reason is not None:
+                _stop(feed, stream, reason)
                 return
             if watch.problem is not None:
-                _stop(feed, stream, "the topic is no longer what it was")
+                _stop(feed, stream, "the topic has changed")
                 raise StreamFailedError(f"{feed.description}: {watch.problem}")
             time.sleep(_LOOK_SECONDS)
         stream.settle()
@@ -65,7 +67,7 @@ def supervise(feed: "Feed", stream: "StreamQuery", watch: "TopicWatcher", why_st
         stream.forget()
 
 
-def _stop(feed: "Feed", stream: "StreamQuery", why: str) -> None:
+def _stop(feed: "Feed", stream: "StreamQuery", reason: str) -> None:
     if not stream.stop(_STOP_PATIENCE_SECONDS):
-        log.warning("%s: stopped in the middle of a batch, which the next start does again", feed.name)
-    log.info("%s: stopped: %s", feed.name, why)
+        log.warning("%s: stopped in the middle of a batch, which the next start repeats", feed.name)
+    log.info("%s: stopped: %s", feed.name, reason)

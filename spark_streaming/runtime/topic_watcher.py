@@ -1,4 +1,4 @@
-"""Looks at the topic beside Spark: at the start, each second, and once more where the query has failed."""
+"""Checks the topic at the start of a query, each second while it runs, and once more where it has failed."""
 
 import logging
 import shutil
@@ -25,7 +25,7 @@ from spark_streaming.settings import StreamSettings
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0  # what the lag is behind at most
+_LOOK_SECONDS = 1.0  # how old the lag is at most
 
 
 class UnusableTopicError(RuntimeError):
@@ -33,7 +33,7 @@ class UnusableTopicError(RuntimeError):
 
 
 class TopicWatcher:
-    """Keeps the lag fresh while a batch takes its time, and finds what must end the stream (`problem`)."""
+    """Keeps the lag current during a long batch, and finds what must end the stream (`problem`)."""
 
     def __init__(self, settings: StreamSettings, feed: Feed, totals: Totals) -> None:
         self.problem: str | None = None
@@ -68,7 +68,7 @@ class TopicWatcher:
         if checkpoint is None:
             if topic is None:
                 raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
-            begin = {**topic.begin, **self._feed.begin}
+            begin = {**topic.begin, **self._feed.starting_offsets}
             checkpoint = Checkpoint(begin, begin)
         else:
             self._topic_id = before.id
@@ -90,11 +90,11 @@ class TopicWatcher:
 
     @property
     def partitions(self) -> list[int]:
-        """Those that the stream reads: no others, even where the topic gets more."""
+        """The partitions that the stream reads: no others, even where the topic gets more."""
         return sorted(self._totals.offsets)
 
     def cause(self) -> str | None:
-        """What of the topic or the checkpoint has made the query fail; None where they are not at fault."""
+        """The problem of the topic or the checkpoint that made the query fail; None where they have none."""
         try:
             checkpoint = self._checkpoint()
             return self._problem(checkpoint, self._reader.look()) if checkpoint else None
@@ -122,14 +122,14 @@ class TopicWatcher:
         return topic_problem(checkpoint, self._topic_id, topic, self._feed.checkpoint)
 
     def _look(self) -> None:
-        # The stream goes on meanwhile: what it had done before is held against the topic's end, what it has done after
-        # against its begin. The other way round it could seem to have read what is not there, or to miss what it read.
+        # The stream goes on meanwhile: the topic's end is compared with what was done before the call, its begin with
+        # what was done after. The other way round, it could seem to be beyond the end, or to have lost messages.
         planned = self._totals.figures()["offsets"]
         try:
             topic = self._reader.look()
         except KafkaError as error:
             self._totals.see({})  # the lag is unknown
-            log.warning("Kafka doesn't tell where the topic ends: %s", error)
+            log.warning("the end of the topic can't be read from Kafka: %s", error)
             return
         done = self._totals.figures()["offsets"]
         self.problem = self.problem or self._problem(Checkpoint(done, planned), topic)

@@ -1,6 +1,6 @@
-"""Lines to InfluxDB, from Spark's executors, in bounded requests.
+"""Writes lines to InfluxDB, from Spark's executors, in bounded requests.
 
-Runs inside Spark's Python workers, so it imports neither pyspark nor pydantic: each worker would pay for them.
+It runs in Spark's Python workers, so it imports neither pyspark nor pydantic, which each worker would load.
 """
 
 import gc
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ToLines = Callable[[pa.RecordBatch, str], tuple[pa.Array, pa.Array]]
 
 # A row of `kind` "task" sums up a task; one of "invalid" says between which offsets of a partition messages were
-# invalid; one of "refused" names a record that InfluxDB refused. What a kind doesn't have is null.
+# invalid; one of "refused" names a record that InfluxDB rejected. What a kind doesn't have is null.
 RESULT = pa.schema(
     [
         ("kind", pa.string()),
@@ -82,7 +82,7 @@ def write(target: WriteTarget, to_lines: ToLines, batches: Iterator[pa.RecordBat
     Raises:
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
     """
-    _spare_what_is_imported()
+    _exclude_imports_from_collection()
     return write_lines(
         target, (_with_lines(batch, to_lines, target.measurement) for batch in batches if batch.num_rows)
     )
@@ -92,8 +92,8 @@ def write_lines(target: WriteTarget, batches: Iterator[pa.RecordBatch]) -> Itera
     """Write every line of `batches` in their order, and yield rows of RESULT.
 
     A batch has the columns partition, offset, time and line; a null line is an invalid message, which is counted only.
-    One request is settled before the next is sent. So of two messages about one bar, which lie in one partition and
-    hence in one task, the later one has the last word.
+    One request is answered before the next is sent. So of two messages about one bar, which lie in one partition and
+    hence in one task, the later one is stored.
 
     Raises:
         WriteFailedError: InfluxDB could not be written for `target.patience_seconds`.
@@ -102,7 +102,7 @@ def write_lines(target: WriteTarget, batches: Iterator[pa.RecordBatch]) -> Itera
     task = _Task(target, partial(_post, _pool(), target))
     with ThreadPoolExecutor(1) as sender:
         sending: Future[None] | None = None
-        for batch in batches:  # is read, and its lines are built, while the one before is on its way
+        for batch in batches:  # is read, and its lines are built, while the one before is written
             if sending is not None:
                 sending.result()
             sending = sender.submit(task.write, batch)
@@ -112,7 +112,7 @@ def write_lines(target: WriteTarget, batches: Iterator[pa.RecordBatch]) -> Itera
 
 
 class _Task:
-    """What one task has written so far."""
+    """Writes the batches of one task, and counts."""
 
     def __init__(self, target: WriteTarget, post: Callable[[memoryview], WriteResponse]) -> None:
         self._target, self._post = target, post
@@ -124,8 +124,8 @@ class _Task:
     def write(self, batch: pa.RecordBatch) -> None:
         """Write the lines of a batch, and count them."""
         lines, began = batch.column("line"), time.monotonic()
-        for refused, error in _post_all(lines, self._target, self._post):
-            at = {name: batch.column(name)[refused].as_py() for name in ("partition", "offset")}
+        for rejected, error in _post_all(lines, self._target, self._post):
+            at = {name: batch.column(name)[rejected].as_py() for name in ("partition", "offset")}
             self._rows.append({"kind": "refused", "error": error, **at})
             self._points -= 1
         self._writing += time.monotonic() - began
@@ -145,8 +145,8 @@ class _Task:
 
 
 @cache
-def _spare_what_is_imported() -> None:
-    """Spark's daemon collects garbage after each task, and would look at all modules each time: a fourth of its CPU."""
+def _exclude_imports_from_collection() -> None:
+    """Spark's daemon collects garbage after each task, and visiting all modules each time took a fourth of its CPU."""
     gc.freeze()
 
 
@@ -159,7 +159,7 @@ def _with_lines(records: pa.RecordBatch, to_lines: ToLines, measurement: str) ->
 def _post_all(
     lines: pa.StringArray, target: WriteTarget, post: Callable[[memoryview], WriteResponse]
 ) -> Iterator[tuple[int, str]]:
-    """Write all of `lines`; yields the index and InfluxDB's error of each that it refuses."""
+    """Write all of `lines`; yields the index and InfluxDB's error of each rejected line."""
     values = memoryview(lines.buffers()[2] or b"")
     starts = range(0, len(lines), target.lines)
     pending = [(start, min(start + target.lines, len(lines))) for start in reversed(starts)]
@@ -168,18 +168,18 @@ def _post_all(
         body = values[_end(lines, first) : _end(lines, end)]
         if not body:
             continue
-        answer, step = _settle(body, end - first, target, post)
+        answer, step = _send(body, end - first, target, post)
         if step is WriteStep.HALVE:
             middle = (first + end) // 2
             pending += [(middle, end), (first, middle)]
-        elif step is WriteStep.REFUSE:
+        elif step is WriteStep.REJECT:
             yield first, answer.message
 
 
-def _settle(
+def _send(
     body: memoryview, lines: int, target: WriteTarget, post: Callable[[memoryview], WriteResponse]
 ) -> tuple[WriteResponse, WriteStep]:
-    """Send `body` until there is an answer that settles it."""
+    """Send `body` until an answer decides what becomes of it."""
     attempt = 0
     deadline = time.monotonic() + target.patience_seconds
     while True:
@@ -187,17 +187,17 @@ def _settle(
         decision = decide_write(answer, lines, attempt)
         if decision.step is not WriteStep.WAIT:
             return answer, decision.step
-        said = f"{answer.status or 'no answer'}: {answer.message}".strip()
+        failure = f"{answer.status or 'no answer'}: {answer.message}".strip()
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise WriteFailedError(
                 f"InfluxDB at {target.url} did not take {lines} lines for bucket {target.bucket} in "
-                f"{target.patience_seconds:.0f} s ({attempt + 1} tries), last with {said}. Their batch is not done and "
-                "will be written again from its start once InfluxDB takes it."
+                f"{target.patience_seconds:.0f} s ({attempt + 1} tries), last with {failure}. Their batch is not done "
+                "and will be written again from its start once InfluxDB takes it."
             )
-        pause = min(decision.seconds, remaining)
-        log.warning("InfluxDB at %s, bucket %s: %s; next try in %.1f s", target.url, target.bucket, said, pause)
-        time.sleep(pause)
+        delay = min(decision.seconds, remaining)
+        log.warning("InfluxDB at %s, bucket %s: %s; next try in %.1f s", target.url, target.bucket, failure, delay)
+        time.sleep(delay)
         attempt += 1
 
 
@@ -212,14 +212,16 @@ def _post(pool: urllib3.PoolManager, target: WriteTarget, body: memoryview) -> W
             retries=False,
             redirect=False,
         )
-    except urllib3.exceptions.HTTPError as error:  # refused, reset or timed out: whether it was stored is unknown
+    except (
+        urllib3.exceptions.HTTPError
+    ) as error:  # refused, reset or timed out: whether the lines were stored is unknown
         return WriteResponse(status=None, message=f"{type(error).__name__}: {error}")
     return parse_response(response.status, response.data, response.headers.get("Retry-After"), datetime.now(UTC))
 
 
 @cache
 def _pool() -> urllib3.PoolManager:
-    # Workers live from batch to batch, and so does their connection.
+    # Workers are reused for many batches, and so is their connection.
     return urllib3.PoolManager(num_pools=1, maxsize=1)
 
 

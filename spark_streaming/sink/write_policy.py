@@ -1,4 +1,4 @@
-"""What each answer of InfluxDB means for the lines that were sent: a pure function."""
+"""What to do after each answer of InfluxDB to a write: a pure function."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from spark_streaming.contract.backoff import delay_seconds
 
 LONGEST_BACKOFF_SECONDS = 60.0
 _FIRST_BACKOFF_SECONDS = 0.25
-# InfluxDB's own words for "these lines, never". Another server's 400 (a proxy's, say) must not cost a single bar.
-_GUILTY = {400: "invalid", 422: "unprocessable entity"}
+# InfluxDB's codes for invalid data, by status. A 400 of another server, such as a proxy, must not reject a bar.
+_DATA_ERRORS = {400: "invalid", 422: "unprocessable entity"}
 
 
 @dataclass(frozen=True)
 class WriteResponse:
-    """What came back for one request: a status, or, where none came, `status` None and the error."""
+    """The answer to one request; where none came, `status` is None and `message` the error."""
 
     status: int | None
     message: str = ""
@@ -26,11 +26,11 @@ class WriteResponse:
 
 
 class WriteStep(StrEnum):
-    """What is to be done next with the lines."""
+    """What to do next with the lines."""
 
     DONE = "done"
     HALVE = "halve"
-    REFUSE = "refuse"
+    REJECT = "reject"
     WAIT = "wait"
 
 
@@ -45,16 +45,16 @@ class WriteDecision:
 def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecision:
     """What to do with `lines` lines after `answer`, the outcome of try number `attempt` (from 0).
 
-    Lines are refused only where InfluxDB itself says that the data is at fault, and one by one: a batch that it
-    refuses is halved until the guilty lines are alone. Writing a line again changes nothing. All else is waited for:
-    a wrong token or a missing bucket can be put right, and the lines with it.
+    A line is rejected only where InfluxDB itself says that the data is invalid, and alone: a batch with such an answer
+    is halved until the invalid lines are alone. Writing a line again changes nothing. After any other answer the write
+    is tried again later: a wrong token or a missing bucket can be corrected, and no line is lost.
     """
     if answer.status == 204:
         return WriteDecision(WriteStep.DONE)
     if answer.status == 413 and lines > 1:
         return WriteDecision(WriteStep.HALVE)
-    if answer.status in _GUILTY and answer.code == _GUILTY[answer.status]:
-        return WriteDecision(WriteStep.HALVE if lines > 1 else WriteStep.REFUSE)
+    if answer.status in _DATA_ERRORS and answer.code == _DATA_ERRORS[answer.status]:
+        return WriteDecision(WriteStep.HALVE if lines > 1 else WriteStep.REJECT)
     backoff = delay_seconds(attempt + 1, _FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
     return WriteDecision(WriteStep.WAIT, max(answer.retry_after or 0.0, backoff))
 
@@ -72,7 +72,7 @@ def parse_response(status: int, body: bytes, retry_after: str | None, now: datet
 
 
 def retry_seconds(header: str | None, now: datetime) -> float | None:
-    """`Retry-After` in seconds, from either of its forms; None where it says nothing that can be understood."""
+    """`Retry-After` in seconds, from either of its forms; None where it has none."""
     if not header:
         return None
     if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]*)?", header):
@@ -85,8 +85,8 @@ def retry_seconds(header: str | None, now: datetime) -> float | None:
 
 
 @dataclass(frozen=True)
-class RefusedRecord:
-    """A Kafka record whose line InfluxDB refused; `error` is InfluxDB's message."""
+class RejectedRecord:
+    """A Kafka record whose line InfluxDB rejected; `error` is InfluxDB's message."""
 
     partition: int
     offset: int

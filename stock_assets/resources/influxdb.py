@@ -1,4 +1,4 @@
-"""What Dagster asks of InfluxDB, with a token that can only read."""
+"""Reads InfluxDB for Dagster, with a token that can only read."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class InfluxDBResource(dg.ConfigurableResource):
         """Series -> the start of its newest stored bar.
 
         Raises:
-            influxdb_client.rest.ApiException: InfluxDB refused, or has no such bucket.
+            influxdb_client.rest.ApiException: InfluxDB rejected the query, or has no such bucket.
             urllib3.exceptions.HTTPError: it can't be reached.
         """
         return {_series(record): record.get_time() for record in self._query("|> last()")}

@@ -1,4 +1,4 @@
-"""What Dagster asks of Kafka: how far a topic goes, and what is in it."""
+"""Reads Kafka for Dagster: the offsets of topics, and their messages."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from stock_assets.settings import SharedSettings
 _TIMEOUT_MS = 10_000
 _POLL_MS = 500
 _FETCH_BYTES = 8 * 1024 * 1024
-_GLANCE_BYTES = 16 * 1024  # the broker sends at least one batch, however large
+_PEEK_BYTES = 16 * 1024  # the broker sends at least one batch, however large
 
 
 class KafkaResource(dg.ConfigurableResource):
-    """Reads topics; it never commits an offset, so it never takes a message from anyone."""
+    """Reads topics; it never commits an offset, so it disturbs no consumer."""
 
     bootstrap_servers: str
 
@@ -57,7 +57,7 @@ class KafkaResource(dg.ConfigurableResource):
         Raises:
             kafka.errors.KafkaError: the broker can't be reached within ten seconds.
         """
-        consumer = self._consumer(_GLANCE_BYTES)
+        consumer = self._consumer(_PEEK_BYTES)
         try:
             partitions = _partitions(consumer, topic)
             ends, begin = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
@@ -69,7 +69,7 @@ class KafkaResource(dg.ConfigurableResource):
 
     def offsets_since(self, topic: str, since: datetime) -> dict[int, int]:
         """Partition -> the offset of its first message that was sent at `since` or later; its end if there is none."""
-        consumer = self._consumer(_GLANCE_BYTES)
+        consumer = self._consumer(_PEEK_BYTES)
         try:
             found = _sent_since(consumer, _partitions(consumer, topic), since)
         finally:
@@ -95,22 +95,22 @@ class KafkaResource(dg.ConfigurableResource):
             left = {at: end for at, end in left.items() if first[at] < end}
             for at in partitions:
                 consumer.seek(at, first[at])
-            heard_at = time.monotonic()
+            received_at = time.monotonic()
             while left:
                 polled = consumer.poll(timeout_ms=_POLL_MS, max_records=10_000)
                 for at, records in polled.items():
-                    end = left.get(at, 0)  # what came since is not of this reading
+                    end = left.get(at, 0)  # later messages are left out
                     for record in records:
                         if record.offset < end:
                             yield _message(record)
-                # By position, not by the last record's offset: a transaction ends in a mark, which is no message.
+                # By position, not by the last record's offset: a transaction ends in a marker, which is no message.
                 done = [at for at, end in left.items() if consumer.position(at) >= end]
                 for at in done:
                     del left[at]
                 if polled or done:
-                    heard_at = time.monotonic()
-                elif time.monotonic() - heard_at > _TIMEOUT_MS / 1000:
-                    raise _silence(left)
+                    received_at = time.monotonic()
+                elif time.monotonic() - received_at > _TIMEOUT_MS / 1000:
+                    raise _no_message(left)
         finally:
             consumer.close()
 
@@ -148,14 +148,14 @@ def _sent_at(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> 
     while len(found) < len(offsets):
         polled = consumer.poll(timeout_ms=_TIMEOUT_MS)
         if not polled:
-            raise _silence({at: offset for at, offset in offsets.items() if at not in found})
+            raise _no_message({at: offset for at, offset in offsets.items() if at not in found})
         for at, records in polled.items():
             found.setdefault(at, datetime.fromtimestamp(records[0].timestamp / 1000, UTC))
             consumer.pause(at)
     return found
 
 
-def _silence(due: Mapping[TopicPartition, int]) -> TimeoutError:
+def _no_message(due: Mapping[TopicPartition, int]) -> TimeoutError:
     return TimeoutError(f"Kafka gave no message within {_TIMEOUT_MS // 1000} s; these were due: {due}")
 
 

@@ -1,4 +1,4 @@
-"""What the stream makes of its checkpoint and of the topic, before Spark starts."""
+"""The checks of checkpoint and topic before Spark starts."""
 
 import re
 from collections.abc import Callable
@@ -27,11 +27,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_stream_that_has_not_begun_has_none(tmp_path: Path) -> None:
+def test_a_new_stream_has_no_checkpoint(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "nowhere", TOPIC) is None
 
 
-def test_a_batch_that_was_cut_off_is_planned_and_not_done(folder: Path) -> None:
+def test_an_interrupted_batch_is_planned_and_not_done(folder: Path) -> None:
     assert read_checkpoint(folder, TOPIC) == Checkpoint(done={0: 100, 1: 200}, planned={0: 110, 1: 220})
 
 
@@ -100,8 +100,8 @@ def test_nothing_is_wrong(found: TopicState) -> None:
     ],
     ids=["gone", "anew", "aged out", "shorter", "fewer partitions", "more partitions"],
 )
-def test_what_was_lost_is_said_with_the_remedy(found: Callable[[], TopicState | None], said: str) -> None:
-    told = topic_problem(DONE, "one", found(), Path("/state/checkpoint"))
-    assert told is not None
-    assert re.search(said, told)
-    assert "remove /state/checkpoint and start again" in told or "STOCK_PRICE_KAFKA_TOPIC" in told
+def test_lost_messages_are_reported_with_a_remedy(found: Callable[[], TopicState | None], said: str) -> None:
+    problem = topic_problem(DONE, "one", found(), Path("/state/checkpoint"))
+    assert problem is not None
+    assert re.search(said, problem)
+    assert "remove /state/checkpoint and start again" in problem or "STOCK_PRICE_KAFKA_TOPIC" in problem

@@ -1,4 +1,4 @@
-"""Arrow's fast way and the rule come to the same verdicts, lines and times."""
+"""Arrow's fast way and the rule give the same reasons, lines and times."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spark_streaming.contract.validity import rejection_reason
 from spark_streaming.parse import line_protocol
-from spark_streaming.parse.bars import to_lines, verdicts
+from spark_streaming.parse.bars import rejection_reasons, to_lines
 from stock_assets_tests.spark_streaming.cases import BAR, SENT, Case, validity_cases
 
 CASES = validity_cases()
@@ -38,7 +38,7 @@ def together() -> dict[str, tuple[str | None, str | None]]:
     plain = (b"AMZN", json.dumps(BAR).encode())
     messages = [message for case in CASES for message in ((case.key, case.value), plain)]
     lines, _ = to_lines(*columns(messages), "stock-price-v1")
-    told = verdicts(*columns(messages))
+    told = rejection_reasons(*columns(messages))
     assert lines[1::2].null_count == 0
     return {case.name: (lines[2 * n].as_py(), told[2 * n].as_py()) for n, case in enumerate(CASES)}
 

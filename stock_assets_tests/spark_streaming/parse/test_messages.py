@@ -37,7 +37,7 @@ SHARD_SECONDS = 20 * 365 * 24 * 3600
 class Outcome:
     topic: str
     points: Points
-    letters: dict[int, Letter]  # by the offset of what they hold
+    dead_letters: dict[int, Letter]  # by the offset of what they hold
     heartbeat: Heartbeat
     run_id: str
     metadata: dict[str, Any]
@@ -62,9 +62,9 @@ def outcome(stack: StackSettings, connector_jars: Path, tmp_path_factory: pytest
     heartbeat = read_heartbeat(state)
     assert heartbeat is not None
     (materialization,) = result.asset_materializations_for_node("influxdb__stock_price_v1")
-    letters = everything_in(stack.kafka_address, names.dead_letter_topic)
-    by_offset = {int(letter.headers["source.offset"]): letter for letter in letters}
-    assert len(by_offset) == len(letters)
+    dead_letters = everything_in(stack.kafka_address, names.dead_letter_topic)
+    by_offset = {int(dead_letter.headers["source.offset"]): dead_letter for dead_letter in dead_letters}
+    assert len(by_offset) == len(dead_letters)
     metadata = {name: value.value for name, value in materialization.metadata.items()}
     # A query across that shard would read the fields of all shards as integers, and so miss most.
     points = points_in(bucket, stop="1979-01-01") | points_in(bucket, start="2000-01-01")
@@ -103,11 +103,11 @@ def test_each_valid_message_is_stored_and_the_later_one_wins(outcome: Outcome) -
     "offset", [number for number, case in enumerate(CASES) if case.reason], ids=lambda number: CASES[number].name
 )
 def test_each_bad_message_is_dead_lettered_byte_for_byte(offset: int, outcome: Outcome) -> None:
-    case, letter = CASES[offset], outcome.letters[offset]
-    assert (letter.key, letter.value) == (case.key, case.value)
-    assert letter.headers["reason"] == case.reason
-    assert len(letter.headers["error"]) > 10
-    assert {name: text for name, text in letter.headers.items() if name.startswith("source.")} == {
+    case, dead_letter = CASES[offset], outcome.dead_letters[offset]
+    assert (dead_letter.key, dead_letter.value) == (case.key, case.value)
+    assert dead_letter.headers["reason"] == case.reason
+    assert len(dead_letter.headers["error"]) > 10
+    assert {name: text for name, text in dead_letter.headers.items() if name.startswith("source.")} == {
         "source.topic": outcome.topic,
         "source.partition": "1",
         "source.offset": str(offset),
@@ -116,20 +116,20 @@ def test_each_bad_message_is_dead_lettered_byte_for_byte(offset: int, outcome: O
 
 
 def test_a_point_that_influxdb_refuses_is_dead_lettered_with_its_words(outcome: Outcome) -> None:
-    letter = outcome.letters[OLD_OFFSET]
-    assert (letter.key, letter.value) == OLD_BAR
-    assert letter.headers["reason"] == "refused-by-database"
-    assert "field type conflict" in letter.headers["error"]
+    dead_letter = outcome.dead_letters[OLD_OFFSET]
+    assert (dead_letter.key, dead_letter.value) == OLD_BAR
+    assert dead_letter.headers["reason"] == "refused-by-database"
+    assert "field type conflict" in dead_letter.headers["error"]
 
 
 def test_nothing_that_was_stored_is_dead_lettered(outcome: Outcome) -> None:
-    assert sorted(outcome.letters) == [number for number, case in enumerate(CASES) if case.reason] + [OLD_OFFSET]
+    assert sorted(outcome.dead_letters) == [number for number, case in enumerate(CASES) if case.reason] + [OLD_OFFSET]
 
 
 def test_the_heartbeat_tells_what_was_done(outcome: Outcome) -> None:
     heartbeat = outcome.heartbeat
     assert (heartbeat.state, heartbeat.detail, heartbeat.run_id) == (ProgramState.DONE, "", outcome.run_id)
-    assert (heartbeat.records, heartbeat.rejected) == (len(CASES) + 1, len(outcome.letters))
+    assert (heartbeat.records, heartbeat.rejected) == (len(CASES) + 1, len(outcome.dead_letters))
     assert heartbeat.offsets == {0: 0, 1: len(CASES) + 1, 2: 0, 3: 0}
     assert heartbeat.lag == 0
     assert heartbeat.newest_event == datetime(2024, 11, 21, 14, 31, tzinfo=UTC)
@@ -138,7 +138,7 @@ def test_the_heartbeat_tells_what_was_done(outcome: Outcome) -> None:
 def test_dagster_is_told_the_totals(outcome: Outcome) -> None:
     metadata = outcome.metadata
     assert metadata["points"] == len(VALID)
-    assert metadata["dead_lettered"] == len(outcome.letters)
+    assert metadata["dead_lettered"] == len(outcome.dead_letters)
     assert metadata["batches"] == 1
     assert metadata["end_offsets"] == {"0": 0, "1": len(CASES) + 1, "2": 0, "3": 0}
     assert metadata["newest_event"] == datetime(2024, 11, 21, 14, 31, tzinfo=UTC).timestamp()

@@ -25,15 +25,15 @@ def nested(depth: int) -> tuple[bytes, bytes]:
     return bar(f"DEEP{depth}", b', "a": ' + b"[" * depth + b"]" * depth)
 
 
-def test_what_python_may_just_read_is_judged_alike_by_all_who_read_it(
+def test_deep_nesting_has_one_result_in_every_reader(
     launcher: Launcher, stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket
 ) -> None:
     depths = range(800, 1000)
     send(stack.kafka_address, fresh_topic.topic, [bar("A"), *map(nested, depths)], SENT, partition=1)
     assert launcher.start("--available-now").end() == 0
     assert {symbol for symbol, _, _ in points_in(fresh_bucket)} == {"A"}
-    letters = everything_in(stack.kafka_address, fresh_topic.dead_letter_topic)
-    assert Counter(letter.headers["reason"] for letter in letters) == {"nested-too-deep": len(depths)}
+    dead_letters = everything_in(stack.kafka_address, fresh_topic.dead_letter_topic)
+    assert Counter(dead_letter.headers["reason"] for dead_letter in dead_letters) == {"nested-too-deep": len(depths)}
 
 
 def test_a_message_that_fitted_only_compressed_is_dead_lettered_whole(
@@ -48,6 +48,6 @@ def test_a_message_that_fitted_only_compressed_is_dead_lettered_whole(
     producer.close()
     assert launcher.start("--available-now").end() == 0
     assert {symbol for symbol, _, _ in points_in(fresh_bucket)} == {"A"}
-    (letter,) = everything_in(stack.kafka_address, fresh_topic.dead_letter_topic)
-    assert (letter.key, letter.value) == large
-    assert letter.headers["reason"] == "value-too-large"
+    (dead_letter,) = everything_in(stack.kafka_address, fresh_topic.dead_letter_topic)
+    assert (dead_letter.key, dead_letter.value) == large
+    assert dead_letter.headers["reason"] == "value-too-large"

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from spark_streaming.parse.quotes import nanoseconds, quote_lines, quote_verdicts
+from spark_streaming.parse.quotes import nanoseconds, quote_lines, quote_rejection_reasons
 from stock_assets_tests.spark_streaming.cases import QUOTE, SENT, Case, quote_cases
 
 CASES = quote_cases()
@@ -34,7 +34,7 @@ def of(**changes: object) -> tuple[bytes, bytes]:
 def test_a_case_becomes_a_line_or_a_verdict(case: Case) -> None:
     batch = records((case.key, case.value))
     lines, times = quote_lines(batch, "stock-quote-v1")
-    [verdict] = quote_verdicts(batch["key"], batch["value"], batch["timestamp"]).to_pylist()
+    [verdict] = quote_rejection_reasons(batch["key"], batch["value"], batch["timestamp"]).to_pylist()
     assert verdict == case.reason
     assert (lines[0].as_py() is None) == (times[0].as_py() is None) == (case.reason is not None)
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 from spark_streaming.runtime.metrics import MetricsWindow, line, phases
 from spark_streaming.runtime.progress import BatchResult, Totals
-from spark_streaming.sink.write_policy import RefusedRecord
+from spark_streaming.sink.write_policy import RejectedRecord
 
 OLD, NEW = datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC)
 
@@ -11,7 +11,7 @@ def test_a_point_sums_up_what_was_done_since_the_last_one() -> None:
     window = MetricsWindow()
     first = BatchResult(0, points=90, invalid=10, oldest=OLD, newest=OLD, write_seconds=0.25)
     second = BatchResult(
-        1, points=50, oldest=NEW, newest=NEW, refused=[RefusedRecord(0, 1, "no")], dead_letter_seconds=1.0
+        1, points=50, oldest=NEW, newest=NEW, refused=[RejectedRecord(0, 1, "no")], dead_letter_seconds=1.0
     )
     for batch in (first, second):
         window.add(batch, phases({"addBatch": 1500, "walCommit": 100, "commitOffsets": 50, "latestOffset": 7}, batch))

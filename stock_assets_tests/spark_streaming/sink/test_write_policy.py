@@ -23,7 +23,7 @@ def test_stored_is_done() -> None:
 def test_a_refused_batch_is_halved_until_the_guilty_line_is_alone(answer: WriteResponse) -> None:
     assert decide_write(answer, 5000, 0).step is WriteStep.HALVE
     assert decide_write(answer, 2, 3).step is WriteStep.HALVE
-    assert decide_write(answer, 1, 0).step is WriteStep.REFUSE
+    assert decide_write(answer, 1, 0).step is WriteStep.REJECT
 
 
 def test_too_large_is_split() -> None:
