@@ -35,7 +35,8 @@ def read_accounts(settings: CodeLocationSettings, kafka: KafkaResource, influxdb
     """Read what is new in both topics, and compare what is not known to be stored with the bucket.
 
     What was found stored is remembered in `state/<source>/accounting/bars.sqlite`: the first evaluation takes some
-    minutes per million messages, later ones only what is new.
+    minutes per million messages, later ones only what is new. Where the bucket holds fewer points than were found
+    stored, all bars are compared with it again.
     """
     # In this order: what is published or stored meanwhile is on its way then, and neither missing nor too much.
     heartbeat = read_heartbeat(settings.state_of("stream"))
@@ -47,6 +48,9 @@ def read_accounts(settings: CodeLocationSettings, kafka: KafkaResource, influxdb
         found = _compare(influxdb, ledger, done)
         if found.unstored and _read_topics(settings, kafka, ledger) != ends:
             found = _compare(influxdb, ledger, done)  # a newer message may have been stored meanwhile
+        if ledger.shortfall(stored) and ledger.shortfall(_stored(influxdb)):  # the second count has what came meanwhile
+            ledger.reopen_bars()
+            found = _compare(influxdb, ledger, done)
         unreadable = list(ledger.unreadable(done))
         return AccountingReport(
             ledger.accounts(stored),

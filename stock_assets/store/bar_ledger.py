@@ -184,6 +184,23 @@ class BarLedger:
         rows = [(self._series_of(bar.symbol, bar.interval), int(bar.start.timestamp())) for bar in bars]
         self._db.executemany("UPDATE bar SET is_open = 0, newest = NULL WHERE series = ? AND start = ?", rows)
 
+    def shortfall(self, stored: Mapping[str, tuple[int, datetime, datetime]]) -> int:
+        """How many bars that were found stored have no point any more, by the number of points of each symbol."""
+        waiting = dict(
+            self._db.execute(
+                "SELECT symbol, count(*) FROM bar JOIN series ON id = series WHERE is_open GROUP BY symbol"
+            ).fetchall()
+        )
+        unreadable = dict(self._db.execute("SELECT symbol, count(*) FROM unreadable GROUP BY symbol").fetchall())
+        return sum(
+            max(row.missing - waiting.get(row.symbol, 0) - unreadable.get(row.symbol, 0), 0)
+            for row in self.accounts(stored)
+        )
+
+    def reopen_bars(self) -> None:
+        """Have all bars compared again; of those that were found stored the values are not known any more."""
+        self._db.execute("UPDATE bar SET is_open = 1")
+
     def unreadable(self, done: Mapping[int, int]) -> Iterator[UnstoredBar]:
         """The messages that name no bar and were not dead-lettered, of those that the stream has done with."""
         for partition, offset, symbol in self._db.execute("SELECT * FROM unreadable ORDER BY partition, offset"):

@@ -1,8 +1,12 @@
 """The accounting of a code location, on the real Kafka and InfluxDB."""
 
+import json
 from dataclasses import replace
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
+import urllib3
 from kafka import KafkaAdminClient, TopicPartition
 
 from stock_assets.evaluations.accounting import evaluate_accounting
@@ -80,3 +84,27 @@ def test_a_lost_correction_is_found_and_only_what_is_new_is_read(platform: Platf
     assert said.passed
     [row] = said.rows
     assert (row["published"], row["superseded"], row["stored"]) == (380, 1, 380)
+
+
+def delete_point(platform: Platform, start: datetime) -> None:
+    settings = platform.settings
+    query = urlencode({"org": settings.influx_org, "bucket": settings.names.bucket})
+    end = start + timedelta(seconds=1)
+    response = urllib3.request(
+        "POST",
+        f"{settings.influxdb_url}/api/v2/delete?{query}",
+        body=json.dumps({"start": start.isoformat(), "stop": end.isoformat()}),
+        headers={"Authorization": f"Token {settings.influx_token.get_secret_value()}"},
+    )
+    assert response.status == 204, response.data
+
+
+def test_a_point_that_was_deleted_after_it_had_been_accounted_for_is_named(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS)
+    assert evaluated(platform).passed
+    delete_point(platform, FRIDAYS_BARS[5].start)
+    evaluation = evaluated(platform)
+    assert not evaluation.passed
+    assert evaluation.figures["unaccounted_for"] == 1
+    assert f"AAPL 1m {FRIDAYS_BARS[5].start:%Y-%m-%dT%H:%M:%SZ} (not stored" in evaluation.summary
