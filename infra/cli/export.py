@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
 
-    PriceReader are as they were traded, unless --adjusted; without --from and --to all that is stored.
+    Prices are as they were traded, unless --adjusted; without --from and --to all that is stored.
     """
     with plain_errors():
         from infra.views.export import check_target, write_bars
