@@ -8,7 +8,7 @@ import platformdirs
 from pydantic import Field, SecretStr, field_validator
 
 from spark_streaming.contract.schema import Source, SourceNames, names_of
-from stock_assets.settings import SharedSettings, demand_name
+from stock_assets.settings import SharedSettings, require_name
 
 HOST = "127.0.0.1"  # the servers of the stack are for this machine alone
 
@@ -53,7 +53,7 @@ class StackSettings(SharedSettings):
     @field_validator("stocks_cache", mode="before")
     @classmethod
     def _named_cache(cls, cache: object) -> object:
-        return demand_name(cache)
+        return require_name(cache)
 
     @field_validator("stocks_cache")
     @classmethod

@@ -36,7 +36,7 @@ def definitions() -> dg.Definitions:
     assets = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition)]
     assets.append(make_session_summary(settings))
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: _of_source(spec, settings), assets),
+        assets=dg.map_asset_specs(lambda spec: _label_with_source(spec, settings), assets),
         asset_checks=dg.load_asset_checks_from_package_module(stock_assets.defs),
         jobs=[
             publish_prices,
@@ -73,8 +73,8 @@ def _resources(settings: CodeLocationSettings) -> dict[str, object]:
     }
 
 
-def _of_source(spec: dg.AssetSpec, settings: CodeLocationSettings) -> dg.AssetSpec:
-    """Say the source on every asset, so that other prices can't be taken for Yahoo's."""
+def _label_with_source(spec: dg.AssetSpec, settings: CodeLocationSettings) -> dg.AssetSpec:
+    """Name the source on every asset, so that other prices can't be mistaken for Yahoo's."""
     source = settings.source
     banner = _NOT_LIVE.get(source)
     return spec.replace_attributes(

@@ -28,7 +28,7 @@ from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TO
 SECRETS_DIR = Path("/run/secrets")  # where containers have them
 
 
-def demand_name(folder: object) -> object:
+def require_name(folder: object) -> object:
     """The folder as it is named; an empty name, which would mean the working directory, is an error."""
     if isinstance(folder, str) and not folder.strip():
         raise ValueError("the name of the folder is empty: name one, or unset it for the default")
@@ -45,7 +45,7 @@ class _Where(BaseSettings):
     @field_validator("stocks_home", "secrets_dir", mode="before")
     @classmethod
     def _named(cls, folder: object) -> object:
-        return demand_name(folder)
+        return require_name(folder)
 
     @property
     def absolute(self) -> Path:
@@ -82,7 +82,7 @@ class SharedSettings(BaseSettings):
     @field_validator("stocks_home", "secrets_dir", mode="before")
     @classmethod
     def _named(cls, folder: object) -> object:
-        return demand_name(folder)
+        return require_name(folder)
 
     @field_validator("stocks_home")
     @classmethod

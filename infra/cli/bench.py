@@ -112,14 +112,14 @@ def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
 
     with plain_errors(), Progress() as progress:
         with bench_environment(progress) as servers:
-            of_quotes = quotes.measure(servers, progress, _QUOTES, symbols)
-        told = ingest.measure(progress, symbols, minutes, _CONCURRENCY)
+            quote_figures = quotes.measure(servers, progress, _QUOTES, symbols)
+        bar_figures = ingest.measure(progress, symbols, minutes, _CONCURRENCY)
     if as_json:
-        print(json.dumps({"ingest": told, "quotes": of_quotes}))
+        print(json.dumps({"ingest": bar_figures, "quotes": quote_figures}))
         return
     for title, figures in (
-        ("from the end of a 1-minute bar to its append in Kafka", told),
-        ("quotes from the WebSocket to their append in Kafka", of_quotes),
+        ("from the end of a 1-minute bar to its append in Kafka", bar_figures),
+        ("quotes from the WebSocket to their append in Kafka", quote_figures),
     ):
         table = Table(*figures, title=title)
         table.add_row(*map(str, figures.values()))

@@ -1,4 +1,4 @@
-"""How far the first history of the watched symbols is, while `stocks up` is in front."""
+"""The progress of the first history of the watched symbols, while `stocks up` runs in the foreground."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,19 +22,19 @@ def watch_first_history(platform: Platform, settings: StackSettings, progress: P
     source, engine = make_source(ingest), make_engine(ingest.postgres)
     with progress.step(f"the first history, {ingest.history_days} days") as step:
 
-        def is_there() -> bool:
+        def is_complete() -> bool:
             try:
                 rows = source.watched_rows(read_coverage(engine), datetime.now(UTC))
-            except OperationalError:  # PostgreSQL starts again
+            except OperationalError:  # PostgreSQL restarts
                 return False
-            step.detail = how_far(rows)
+            step.detail = describe_history(rows)
             return all(map(has_history, rows))
 
-        platform.watch(is_there)
+        platform.watch(is_complete)
 
 
-def how_far(rows: Sequence[Coverage]) -> str:
-    """How many symbols have their history, and what keeps the first of the others."""
+def describe_history(rows: Sequence[Coverage]) -> str:
+    """How many symbols have their history, and the last error of the first one that lacks it."""
     left = [row for row in rows if not has_history(row)]
     progress = f"{len(rows) - len(left)} of {len(rows)} symbols"
     refused = next((row for row in left if row.failures), None)

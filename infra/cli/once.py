@@ -1,6 +1,6 @@
-"""`python -m infra.cli.once`: wait until all that the source has is stored, then account for it and run every check.
+"""`python -m infra.cli.once`: wait until every bar of the source is stored, then account for all and run every check.
 
-`stocks up --once` runs it as a process of its own, in the very environment that Dagster's processes have.
+`stocks up --once` runs it as a separate process, in the environment of Dagster's processes.
 """
 
 import json
@@ -37,7 +37,7 @@ from stock_assets.store.engine import make_engine
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 300  # Spark's start takes 40 s on two cores
 _SETTLE_SECONDS = 30  # the sensor ends the stream at its next tick, ten seconds away at most
-_ATTEMPTS = 3  # of a program, before its error is taken for final
+_ATTEMPTS = 3  # of a program, after which its error is final
 
 _ACTIVE = (
     dg.DagsterRunStatus.QUEUED,
@@ -49,8 +49,8 @@ _ACTIVE = (
 errors = Console(stderr=True)
 
 
-class GaveUpError(Exception):
-    """What the source has can't be stored; the message says why."""
+class UnfinishedError(Exception):
+    """The bars of the source can't all be published and stored; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CheckOutcome:
 
     @property
     def is_bad(self) -> bool:
-        """Whether the installation is to be called broken because of it."""
+        """Whether it fails the command: a check of severity ERROR that did not pass."""
         return not self.passed and self.severity == dg.AssetCheckSeverity.ERROR.value
 
 
@@ -74,14 +74,14 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     kafka, influxdb = KafkaResource.from_settings(settings), InfluxDBResource.from_settings(settings)
     try:
         _wait(settings, kafka)
-    except GaveUpError as error:
+    except UnfinishedError as error:
         errors.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
     report = read_accounts(settings, kafka, influxdb)
     accounts = report.accounts
-    _let_runs_end()  # Dagster calls a check not evaluated where its asset is materialized after it
+    _wait_for_runs()  # Dagster shows a check as not evaluated if its asset was materialized later
     outcomes = _evaluate_checks()
-    _let_runs_end()
+    _wait_for_runs()
     seconds = (datetime.now(UTC) - settings.stack_started_at).total_seconds()
     if as_json:
         sys.stdout.write(json.dumps(_report(accounts, outcomes, seconds), indent=2) + "\n")
@@ -95,7 +95,7 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
     """Return once all is published, stored and the companies are known.
 
     Raises:
-        GaveUpError: a program has failed again and again, or nothing has moved for minutes.
+        UnfinishedError: a program has failed again and again, or nothing has moved for minutes.
     """
     source = make_source(settings)
     failures: dict[str, set[datetime]] = {"ingest": set(), "stream": set()}
@@ -103,8 +103,8 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
     with errors.status("waiting for the first run") as status:
         while True:
             try:
-                now = _look(settings, source, kafka, failures)
-            except (KafkaError, OperationalError) as error:  # a server that starts again, or a machine that slept
+                now = _describe_state(settings, source, kafka, failures)
+            except (KafkaError, OperationalError) as error:  # a server restarts, or the machine slept
                 now = f"a server does not answer: {type(error).__name__}"
             if now is None:
                 return
@@ -114,17 +114,17 @@ def _wait(settings: CodeLocationSettings, kafka: KafkaResource) -> None:
                 if not errors.is_terminal:
                     errors.print(now, highlight=False)
             if time.monotonic() - moved > _STALLED_SECONDS:
-                raise GaveUpError(
+                raise UnfinishedError(
                     f"nothing has moved for {_STALLED_SECONDS} s ({now}); see the runs in Dagster's UI, and "
                     f"{settings.stocks_home / 'logs'}"
                 )
             time.sleep(_POLL_SECONDS)
 
 
-def _look(
+def _describe_state(
     settings: CodeLocationSettings, source: BarSource, kafka: KafkaResource, failures: dict[str, set[datetime]]
 ) -> str | None:
-    """How far it is, for people; None once all is published, stored and known."""
+    """The progress in words; None once every bar is published and stored and every company is known."""
     engine = make_engine(settings.postgres)
     producing = source.is_due(read_coverage(engine), datetime.now(UTC)) or is_locked(settings.state_of("ingest"))
     lag = message_lag(settings, kafka)
@@ -134,12 +134,12 @@ def _look(
     for name in failures:
         _count_failure(settings, name, read_heartbeat(settings.state_of(name)), failures[name])
     published = sum(kafka.end_offsets(settings.names.topic).values())
-    return _progress(published, lag, producing, known)
+    return _progress_text(published, lag, producing, known)
 
 
-def _progress(published: int, lag: int, producing: bool, known: bool) -> str:
+def _progress_text(published: int, lag: int, producing: bool, known: bool) -> str:
     bars = f"{published:,} bars published, {lag:,} of them not in InfluxDB yet" if published else "no bar published yet"
-    return bars if producing or known else f"{bars}, company facts to come"
+    return bars if producing or known else f"{bars}, company facts are not fetched yet"
 
 
 def _count_failure(
@@ -153,12 +153,12 @@ def _count_failure(
         return
     failures.add(heartbeat.started_at)
     if len(failures) >= _ATTEMPTS:
-        raise GaveUpError(f"{name} has failed {len(failures)} times: {heartbeat.detail}")
+        raise UnfinishedError(f"{name} has failed {len(failures)} times: {heartbeat.detail}")
 
 
 def _evaluate_checks() -> list[CheckOutcome]:
     """Run every asset check on the stack's own Dagster instance, so that its UI shows the results too."""
-    warnings.simplefilter("ignore", dg.BetaWarning)  # what Dagster has to say to those who wrote the definitions
+    warnings.simplefilter("ignore", dg.BetaWarning)  # for the authors of the definitions, not for users
     from stock_assets.definitions import definitions
 
     loaded = definitions()
@@ -179,10 +179,10 @@ def _evaluate_checks() -> list[CheckOutcome]:
     ]
 
 
-def _let_runs_end() -> None:
-    """Give the runs time to end by themselves, so that Dagster's history shows them as they were: successful."""
+def _wait_for_runs() -> None:
+    """Wait for active runs to end, within a limit, so that Dagster's history shows them as successful."""
     deadline = time.monotonic() + _SETTLE_SECONDS
-    with dg.DagsterInstance.get() as instance, errors.status("the last runs end"):
+    with dg.DagsterInstance.get() as instance, errors.status("waiting for the last runs to end"):
         while time.monotonic() < deadline and instance.get_runs_count(dg.RunsFilter(statuses=list(_ACTIVE))):
             time.sleep(_POLL_SECONDS)
 
@@ -222,9 +222,11 @@ def _show(
     checks_table = Table(box=SIMPLE, title="Checks", title_justify="left")
     for column in ("check", "result", "summary"):
         checks_table.add_column(column)
-    for v in outcomes:
-        shown, style = ("passed", "green") if v.passed else (v.severity, "red" if v.is_bad else "yellow")
-        checks_table.add_row(v.name, f"[{style}]{shown}[/{style}]", v.summary)
+    for outcome in outcomes:
+        shown, style = (
+            ("passed", "green") if outcome.passed else (outcome.severity, "red" if outcome.is_bad else "yellow")
+        )
+        checks_table.add_row(outcome.name, f"[{style}]{shown}[/{style}]", outcome.summary)
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a file has no width to keep to

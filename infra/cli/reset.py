@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from infra.cli.console import errors, plain_errors, short_path
-from infra.host.disk import in_words
+from infra.host.disk import format_size
 from infra.host.errors import Exit, StackError
-from infra.host.home import MARKER, belongings, is_marked, size_of
+from infra.host.home import MARKER, is_marked, size_of, stack_entries
 from infra.host.progress import Progress
 from infra.settings import RunningStackSettings
 from infra.stack import state
@@ -44,7 +44,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
     with plain_errors():
         settings = RunningStackSettings()
         home = settings.stocks_home
-        if not belongings(home):
+        if not stack_entries(home):
             errors.print(f"{escape(str(home))} holds nothing of the stack.")
             return
         if not is_marked(home):
@@ -61,7 +61,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
             with ProcessLock(state.run_folder(home)), Progress() as progress:
                 wait_for_predecessor(settings, progress)
                 _refuse_while_servers_run(home)
-                for path in belongings(home):  # the folder of the lock and the marker are the last
+                for path in stack_entries(home):  # the folder of the lock and the marker are the last
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except AlreadyRunningError:
             raise StackError("The stack runs: `stocks down` first.", Exit.ALREADY_RUNNING) from None
@@ -86,8 +86,8 @@ def _refuse_while_servers_run(home: Path) -> None:
 def _list_what_goes(settings: RunningStackSettings) -> None:
     home = settings.stocks_home
     table = Table(Column(overflow="fold"), Column(justify="right"), Column(), box=None, show_header=False)
-    for path in belongings(home):
-        table.add_row(escape(path.name), in_words(size_of(path)), _WHAT.get(path.name, "an interrupted set-up"))
+    for path in stack_entries(home):
+        table.add_row(escape(path.name), format_size(size_of(path)), _WHAT.get(path.name, "an interrupted set-up"))
     errors.print(f"In {escape(short_path(home))}, of all sources:")
     errors.print(table)
     if not (home / "influxdb").exists():

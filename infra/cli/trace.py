@@ -23,7 +23,7 @@ def trace(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
 ) -> None:
-    """Tell where a bar is: what the source answered, where it was published, stored or dead-lettered and why.
+    """Show where a bar is: what the source answered, where it was published, stored or dead-lettered and why.
 
     The platform has to run. Reads the whole topic: some seconds for each million messages.
     """
@@ -54,8 +54,7 @@ def _print_messages(found: "Sequence[TracedMessage]", topic: str) -> None:
 def _trace(symbol: str, when: str, as_json: bool) -> None:
     # Dagster's resources take two seconds to import: not for `stocks --help`.
     from spark_streaming.contract.heartbeat import read_heartbeat
-    from stock_assets.pipeline.tracing import describe_coverage as answers_of
-    from stock_assets.pipeline.tracing import trace_messages, trace_range
+    from stock_assets.pipeline.tracing import describe_coverage, trace_messages, trace_range
     from stock_assets.resources.influxdb import InfluxDBResource
     from stock_assets.resources.kafka import KafkaResource
     from stock_assets.resources.postgres import PostgresResource
@@ -78,7 +77,7 @@ def _trace(symbol: str, when: str, as_json: bool) -> None:
             InfluxDBResource.from_settings(settings).points(symbol, span.begin, span.end),
             heartbeat.offsets if heartbeat else {},
         )
-    told = answers_of(coverage, span)
+    described = describe_coverage(coverage, span)
     if as_json:
         rows = [
             {
@@ -91,9 +90,9 @@ def _trace(symbol: str, when: str, as_json: bool) -> None:
             }
             for row in found
         ]
-        print(json.dumps({"symbol": symbol, "source": settings.source, "answers": told, "messages": rows}))
+        print(json.dumps({"symbol": symbol, "source": settings.source, "answers": described, "messages": rows}))
     else:
-        for line in told:
+        for line in described:
             answers.print(f"{symbol}, {line}", markup=False)
         if found:
             _print_messages(found, settings.names.topic)

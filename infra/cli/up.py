@@ -15,7 +15,7 @@ from infra.cli.console import answers, errors, plain_errors, print_table, report
 from infra.cli.first_history import watch_first_history
 from infra.host import home
 from infra.host.errors import Exit, StackError, StoppedError
-from infra.host.logs import keep_last, put_large_aside
+from infra.host.logs import keep_last, rotate_large_logs
 from infra.host.private_files import private_folder
 from infra.host.progress import Progress
 from infra.settings import StackSettings
@@ -83,7 +83,7 @@ def up(
     with plain_errors():
         named: dict[str, Any] = {"source": source, "stocks": symbols}
         settings = StackSettings(**{name: value for name, value in named.items() if value is not None})
-        _demand_sense(settings, options, detach=detach, once=once)
+        _require_compatible_options(settings, options, detach=detach, once=once)
         if detach:
             _up_in_the_background(settings, as_json)
             return
@@ -93,24 +93,28 @@ def up(
     raise typer.Exit(code)
 
 
-def _demand_sense(settings: StackSettings, options: dict[str, object | None], *, detach: bool, once: bool) -> None:
+def _require_compatible_options(
+    settings: StackSettings, options: dict[str, object | None], *, detach: bool, once: bool
+) -> None:
     for name, value in options.items():
         source = Source(name.partition("_")[0].lower())
         if value is not None and source is not settings.source:
             option = name.partition("_")[2].lower().replace("_", "-")
             raise StackError(f"--{option} is for --source {source}, and the source is {settings.source}", Exit.USAGE)
     if detach and once:
-        raise StackError("--once ends by itself: it can't be combined with -d", Exit.USAGE)
+        raise StackError("--once ends once all is stored: it can't be combined with -d", Exit.USAGE)
     if once and settings.source is Source.YAHOO:
         raise StackError(_ENDLESS, Exit.USAGE)
 
 
 def _check_source(settings: StackSettings, more: dict[str, str], *, once: bool) -> None:
-    """Look whether the source can give what is asked of it, before anything is started."""
+    """Check that the source can provide what the options request, before anything is started."""
     from stock_assets.settings import FirstIngestSettings
 
-    told = {name.lower(): value for name, value in more.items()}
-    ingest = FirstIngestSettings.model_validate(told | {"stocks_home": settings.stocks_home, "source": settings.source})
+    configured = {name.lower(): value for name, value in more.items()}
+    ingest = FirstIngestSettings.model_validate(
+        configured | {"stocks_home": settings.stocks_home, "source": settings.source}
+    )
     if once and settings.source is Source.SIMULATED and ingest.simulated_bars is None:
         raise StackError(_ENDLESS, Exit.USAGE)
     if settings.source is Source.REPLAY and ingest.replay_file is None:
@@ -154,7 +158,7 @@ def _up(
         platform = None
         try:
             home.claim(settings.stocks_home)  # again: a `stocks reset` may have ended just before the lock was taken
-            put_large_aside(settings.stocks_home / "logs")
+            rotate_large_logs(settings.stocks_home / "logs")
             wait_for_predecessor(settings, progress)
             requirements.require_all(requirements.check_machine(settings, with_dagster=with_dagster))
             write_stack_env(settings, more)
@@ -237,7 +241,7 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
 
 
 def _follow(process: subprocess.Popen[bytes], folder: Path, log: Path) -> state.RunningStack:
-    """Pass on what a `stocks up` in the background says, until it is ready."""
+    """Print the output of a `stocks up` in the background until it is ready."""
     with log.open(encoding="utf-8", errors="replace") as lines:
         while True:
             running, code = state.read(folder), process.poll()

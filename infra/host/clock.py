@@ -1,4 +1,4 @@
-"""What a clock that was set means: bars are due, late and asked for by the machine's clock."""
+"""Detects a clock that was set: bars are due, late and requested by the machine's clock."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def newest_write(home: Path) -> float:
 
 
 def clock_problem(newest: float, now: float) -> str | None:
-    """What is strange about a clock that says `now`, where a file was written at `newest`; None where nothing is."""
+    """Why a clock that shows `now` is doubtful where a file was written at `newest`; None where it isn't."""
     if newest - now < _TOLERANCE_SECONDS:
         return None
     return f"it says {_text(now)}, and the last run wrote at {_text(newest)}, {_human(newest - now)} later"
@@ -28,12 +28,12 @@ def clock_problem(newest: float, now: float) -> str | None:
 
 @dataclass
 class Clock:
-    """Notices that the clock was set while the stack ran; that the machine slept is none of its business."""
+    """Detects that the clock was set while the stack ran; a sleep of the machine is ignored."""
 
     offset: float | None = None
 
-    def see(self, wall: float, steady: float) -> str | None:
-        """What has happened since the last call, in a sentence; both in seconds, `steady` as of `steady_time`."""
+    def update(self, wall: float, steady: float) -> str | None:
+        """A sentence if the clock was set since the last call; both in seconds, `steady` from `steady_time`."""
         before, self.offset = self.offset, wall - steady
         if before is None or abs(jump := self.offset - before) < _TOLERANCE_SECONDS:
             return None
@@ -43,7 +43,7 @@ class Clock:
 
 def steady_time() -> float:
     """Seconds of a clock that counts sleep and can't be set."""
-    # macOS's monotonic clock stands still while the machine sleeps; no better one is to be had there.
+    # macOS's monotonic clock stops while the machine sleeps, and macOS has no better one.
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

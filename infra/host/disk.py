@@ -1,4 +1,4 @@
-"""Room on the disk: enough to start, enough to go on."""
+"""Free space on the disk: how much a start needs, and how much the running stack."""
 
 import shutil
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ TO_START, LITTLE, TOO_LITTLE = 2 * 2**30, 2**30, 2**28  # bytes
 
 
 @dataclass
-class Room:
-    """Fed with the free bytes, once a second or so."""
+class FreeSpace:
+    """Warns once each time the free space falls below the first limit."""
 
     was_little: bool = False
 
-    def see(self, free: int) -> str | None:
-        """What is to be said since the last call."""
+    def update(self, free: int) -> str | None:
+        """A warning where `free` (bytes) has fallen below the limit since the last call, else None."""
         before, self.was_little = self.was_little, free < LITTLE
         if before or not self.was_little:
             return None
-        return f"the disk has {in_words(free)} left; below {in_words(TOO_LITTLE)} everything is stopped"
+        return f"the disk has {format_size(free)} left; below {format_size(TOO_LITTLE)} everything is stopped"
 
 
 def free_bytes(folder: Path) -> int:
@@ -26,7 +26,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def in_words(size: int) -> str:
+def format_size(size: int) -> str:
     """1536 MiB as "1.5 GiB"."""
     unit, power = ("GiB", 30) if size >= 2**30 else ("MiB", 20) if size >= 2**20 else ("KiB", 10)
     return f"{size / 2**power:.{power == 30:d}f} {unit}"

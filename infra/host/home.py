@@ -42,7 +42,7 @@ def ownership_problem(home: Path) -> str | None:
 
     A home of a version without a marker is recognised by its `version` and by what only the stack writes.
     """
-    entries = belongings(home)
+    entries = stack_entries(home)
     if not entries or is_marked(home) or _is_unmarked_home(home):
         return None
     names = ", ".join(entry.name for entry in entries)
@@ -84,7 +84,7 @@ def length_problem(home: Path) -> str | None:
     return f"its path has {length} bytes, and no more than {LONGEST} are possible" if length > LONGEST else None
 
 
-def belongings(home: Path) -> list[Path]:
+def stack_entries(home: Path) -> list[Path]:
     """The stack's own entries in `home`, in the order in which they are to be deleted."""
     return [path for pattern in _OWN for path in sorted(home.glob(pattern))] if home.is_dir() else []
 

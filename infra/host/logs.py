@@ -1,4 +1,4 @@
-"""The logs of a home: which there are, what is thrown away, and how one is followed.
+"""The logs of a home: lists them, deletes old ones, and follows one.
 
 supervisord rotates what the services write; this is about the rest.
 """
@@ -11,20 +11,20 @@ from typing import BinaryIO
 from spark_streaming.contract.heartbeat import read_heartbeat
 
 _HOUR, _DAY = 3600, 86_400
-_KEPT_RUNS, _KEPT_TICKS = 14 * _DAY, 2 * _DAY  # seconds; a sensor writes a file each time it looks: 8,000 a day
+_KEPT_RUNS, _KEPT_TICKS = 14 * _DAY, 2 * _DAY  # seconds; a sensor writes a file a tick: 8,000 a day
 _LARGE = 5 * 2**20  # bytes
 _PROGRAMS = {"producer": "ingest", "stream": "stream"}
 
 
 def keep_last(log: Path) -> None:
-    """Put a log aside as `….1`, in the place of the one before."""
+    """Rename a log to `….1`, replacing the former one."""
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
 
 
 @dataclass
-class Upkeep:
-    """Throws old logs away, once an hour; to be asked as often as one likes."""
+class LogCleanup:
+    """Deletes old logs once an hour, however often it is called."""
 
     done_at: float = 0.0
 
@@ -32,10 +32,10 @@ class Upkeep:
         """`now` is in seconds since 1970."""
         if now - self.done_at >= _HOUR:
             self.done_at = now
-            throw_away(home / "dagster" / "logs", now)
+            delete_old_logs(home / "dagster" / "logs", now)
 
 
-def throw_away(folder: Path, now: float) -> None:
+def delete_old_logs(folder: Path, now: float) -> None:
     """Delete the logs of Dagster's runs after two weeks, and those of its sensors' ticks after two days."""
     for place, _, names in os.walk(folder, topdown=False):
         kept = _KEPT_TICKS if "__repository__" in Path(place).parts else _KEPT_RUNS
@@ -47,8 +47,8 @@ def throw_away(folder: Path, now: float) -> None:
             Path(place).rmdir()
 
 
-def put_large_aside(folder: Path) -> None:
-    """Put aside what has grown large of the logs that only grow a little at each start; none of them is open."""
+def rotate_large_logs(folder: Path) -> None:
+    """Rotate those logs, of the ones that each start appends to, that have become large; none of them is open."""
     for name in ("kafka-format.log", "influxdb-build.log"):
         log = folder / name
         if log.exists() and log.stat().st_size > _LARGE:

@@ -112,7 +112,7 @@ def create_topics(settings: StackSettings, names: SourceNames) -> None:
             if topic not in there:
                 _create(admin, topic, limit, settings.kafka_retention_bytes)
         for topic in wanted:
-            _demand_partitions(topic, _partitions(admin, topic))
+            _require_partitions(topic, _partitions(admin, topic))
     finally:
         admin.close()
 
@@ -161,7 +161,7 @@ def _partitions(admin: KafkaAdminClient, topic: str) -> int:
         time.sleep(0.02)
 
 
-def _demand_partitions(topic: str, partitions: int) -> None:
+def _require_partitions(topic: str, partitions: int) -> None:
     if partitions != PARTITIONS:
         raise StackError(
             f"topic {topic} has {partitions} partitions where {PARTITIONS} are needed: a symbol would move to another "

@@ -38,7 +38,12 @@ class Platform:
         self.servers = Servers(settings, progress, dagster.services(settings) if with_dagster else ())
         self.interrupted = threading.Event()
         self._supervisor = self.servers.supervisor
-        self._watchdog, self._clock, self._room, self._upkeep = Watchdog(), Clock(), disk.Room(), logs.Upkeep()
+        self._watchdog, self._clock, self._disk_space, self._log_cleanup = (
+            Watchdog(),
+            Clock(),
+            disk.FreeSpace(),
+            logs.LogCleanup(),
+        )
         self._storage_metrics = storage_metrics.StorageMetrics()
         self._phase, self._message = state.Phase.STARTING, ""
 
@@ -112,9 +117,9 @@ class Platform:
             StackError: a service can't be kept alive, or the disk is almost full.
         """
         while not self.interrupted.wait(0.2 if done() else 1.0) and not done():
-            for line in self._look():
+            for line in self._check_services():
                 self.progress.line(line)
-            self._upkeep.do(self.settings.stocks_home, time.time())
+            self._log_cleanup.do(self.settings.stocks_home, time.time())
             self._storage_metrics.write_if_due(self.settings, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
@@ -185,23 +190,23 @@ class Platform:
         for error in sorted(errors, key=lambda error: isinstance(error, StoppedError)):
             raise error
 
-    def _look(self) -> list[str]:
+    def _check_services(self) -> list[str]:
         if not self._supervisor.is_alive:
             raise StackError("supervisord was killed, and the services with it", Exit.SERVICE_FAILED)
         home, free = self.settings.stocks_home, disk.free_bytes(self.settings.stocks_home)
         if free < disk.TOO_LITTLE:  # in order, before the servers die of it
             raise StackError(
-                f"the disk of {home} has {disk.in_words(free)} left, so everything was stopped; nothing is lost. Make "
-                f"room ({disk.in_words(disk.TO_START)} at least) and start again.", Exit.DISK_FULL,
+                f"the disk of {home} has {disk.format_size(free)} left, so everything was stopped; nothing is lost. "
+                f"Make room ({disk.format_size(disk.TO_START)} at least) and start again.", Exit.DISK_FULL,
             )  # fmt: skip
         statuses, now = self._supervisor.statuses(), time.monotonic()
-        died = self._watchdog.see(statuses, now)
+        died = self._watchdog.update(statuses, now)
         if name := self._watchdog.given_up(statuses, now):
             log = self._supervisor.services[name].log
             raise StackError(f"{name} can't be kept alive; the end of {log}:\n{last_lines(log)}", Exit.SERVICE_FAILED)
         if died:
             self.write_state(self._phase)
-        return [*died, *filter(None, (self._room.see(free), self._clock.see(time.time(), steady_time())))]
+        return [*died, *filter(None, (self._disk_space.update(free), self._clock.update(time.time(), steady_time())))]
 
 
 def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: float = 60) -> None:

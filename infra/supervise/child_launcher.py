@@ -42,7 +42,7 @@ def _prctl(option: int, value: int, more: int = 0) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}) was refused")
 
 
-def _become(user: str, may_read_all: bool) -> None:
+def _change_user(user: str, may_read_all: bool) -> None:
     entry = pwd.getpwnam(user)
     if may_read_all:
         _prctl(_PR_SET_KEEPCAPS, 1)
@@ -109,10 +109,10 @@ def _children() -> list[int]:
         return []
 
 
-def _end_all(group: int, polite: int, seconds: float) -> None:
+def _end_all(group: int, stop_signal: int, seconds: float) -> None:
     if _wait_for_all(0):
         return
-    _signal_all(group, polite)
+    _signal_all(group, stop_signal)
     if _wait_for_all(seconds):
         return
     # The children of a killed process become children of this one, and are killed in the next round.
@@ -127,26 +127,26 @@ def _on_stop_signals(handler: Callable[..., None] | signal.Handlers) -> None:
         signal.signal(number, handler)
 
 
-def _keep(command: list[str], environment: dict[str, str], launcher: int, polite: int, seconds: float) -> int:
+def _keep(command: list[str], environment: dict[str, str], launcher: int, stop_signal: int, seconds: float) -> int:
     """Run the program in a group of its own until it ends, or until a signal or the launcher's end stops it."""
     keeper = os.getpid()
 
     def end(*_: object) -> None:
         _on_stop_signals(signal.SIG_IGN)  # once is enough
-        _end_all(keeper, polite, seconds)
-        os._exit(128 + polite)
+        _end_all(keeper, stop_signal, seconds)
+        os._exit(128 + stop_signal)
 
     _on_stop_signals(end)
-    program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(keeper, polite))
+    program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(keeper, stop_signal))
     _end_with_parent(launcher, signal.SIGTERM)
     code = program.wait()
     _on_stop_signals(signal.SIG_IGN)
-    _end_all(keeper, polite, seconds)
+    _end_all(keeper, stop_signal, seconds)
     return code if code >= 0 else 128 - code
 
 
-def _stay(spec: dict[str, Any], polite: int) -> int:
-    """Start the keeper with the program, and return the program's exit code once all of them are gone."""
+def _run_group(spec: dict[str, Any], stop_signal: int) -> int:
+    """Start the keeper with the program, and return the program's exit code once all of its processes have ended."""
     launcher, parent, seconds = os.getpid(), spec["parent"], spec["group_seconds"]
     _end_with_parent(parent, signal.SIGTERM)
     record = _locked(spec["lock"]) if spec["lock"] else None
@@ -161,7 +161,7 @@ def _stay(spec: dict[str, Any], polite: int) -> int:
                 _prctl(_PR_SET_CHILD_SUBREAPER, 1)
             if record is not None:
                 _write_record(record)
-            code = _keep(spec["command"], spec["environment"], launcher, polite, seconds)
+            code = _keep(spec["command"], spec["environment"], launcher, stop_signal, seconds)
         except OSError as error:
             print(f"could not start: {error}", file=sys.stderr, flush=True)
         finally:
@@ -170,7 +170,7 @@ def _stay(spec: dict[str, Any], polite: int) -> int:
     _on_stop_signals(lambda *_: _signal(keeper, signal.SIGTERM))
     code = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
     _on_stop_signals(signal.SIG_IGN)
-    _end_all(keeper, polite, seconds)  # only where the keeper was killed
+    _end_all(keeper, stop_signal, seconds)  # only where the keeper was killed
     return code if code >= 0 else 128 - code
 
 
@@ -182,7 +182,7 @@ def _locked(path: str) -> int:
         record = json.loads(os.pread(file, 4096, 0))
     except ValueError:  # a new file, or one that was not written to its end
         return file
-    while left := _left_of(record):
+    while left := _remaining_processes(record):
         for pid in left:
             _signal(pid, signal.SIGKILL)
         time.sleep(0.05)
@@ -198,21 +198,21 @@ def _write_record(file: int) -> None:
     os.pwrite(file, json.dumps(record).encode(), 0)
 
 
-def _left_of(record: dict[str, Any]) -> list[int]:
+def _remaining_processes(record: dict[str, Any]) -> list[int]:
     """The processes that still belong to a recorded group."""
     if "started" not in record or record["boot"] != _boot_id():
         return []
     found = (_process(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208
-    return [one["pid"] for one in found if one and _is_of(one, record)]
+    return [one["pid"] for one in found if one and _is_in_group(one, record)]
 
 
-def _is_of(process: dict[str, int], record: dict[str, Any]) -> bool:
+def _is_in_group(process: dict[str, int], record: dict[str, Any]) -> bool:
     same = process["group"] == record["group"] and process["session"] == record["session"]
     return same and process["started"] >= record["started"] and not process["is_zombie"]
 
 
 def _process(pid: int) -> dict[str, int] | None:
-    """Group, session and start (in ticks since the boot) of a process; None where it is gone, or there is no /proc."""
+    """Group, session and start (in ticks since the boot) of a process; None where it has ended, or without /proc."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             fields = file.read().rpartition(b")")[2].split()
@@ -241,12 +241,12 @@ def main(argument: str) -> int:
         signal.signal(number, signal.SIG_DFL)
     os.chdir(spec["directory"])
     if spec["user"]:
-        _become(spec["user"], spec["may_read_all"])
-    polite = signal.Signals(spec["signal"])
+        _change_user(spec["user"], spec["may_read_all"])
+    stop_signal = signal.Signals(spec["signal"])
     if spec["group_seconds"] is None:
-        _end_with_parent(spec["parent"], polite)  # after the change of user, which clears it
+        _end_with_parent(spec["parent"], stop_signal)  # after the change of user, which clears it
         os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606 - this process becomes the program
-    return _stay(spec, polite)
+    return _run_group(spec, stop_signal)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the states of the services mean: which one died, which one can't be kept alive."""
+"""Which services died, and which one keeps dying, from the states that supervisord reports."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Watchdog:
     pids: dict[str, int] = field(default_factory=dict)
     deaths: dict[str, list[float]] = field(default_factory=dict)
 
-    def see(self, statuses: Iterable[Status], now: float) -> list[str]:
+    def update(self, statuses: Iterable[Status], now: float) -> list[str]:
         """A sentence for each service that died since the last call; `now` is of a monotonic clock, in seconds."""
         deaths = []
         for status in statuses:

@@ -30,7 +30,7 @@ class TopicReader:
             bootstrap_servers=bootstrap_servers.split(","), request_timeout_ms=_TIMEOUT_MS, client_id="stream-watch"
         )
 
-    def look(self) -> TopicState | None:
+    def read_state(self) -> TopicState | None:
         """The topic now; None where there is none.
 
         Raises:

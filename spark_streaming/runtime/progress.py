@@ -25,7 +25,7 @@ class BatchResult:
     newest: datetime | None = None
     refused: list[RejectedRecord] = field(default_factory=list)
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)  # partition -> first, last offset to reject
-    write_seconds: float = 0.0  # that InfluxDB took of them, in the task where it took longest
+    write_seconds: float = 0.0  # that InfluxDB set_phases of them, in the task where it set_phases longest
     dead_letter_seconds: float = 0.0
     seconds: float = 0.0
 
@@ -94,7 +94,7 @@ class Totals:
         with self._lock:
             self.offsets = dict(offsets)
 
-    def see(self, ends: Mapping[int, int]) -> None:
+    def set_ends(self, ends: Mapping[int, int]) -> None:
         """Record where the topic ends; empty where that is unknown."""
         with self._lock:
             self.ends = dict(ends)
@@ -105,7 +105,7 @@ class Totals:
             if self.committed is None or number >= self.committed:  # Spark may call its listeners late
                 self.committed, self.offsets = number, dict(offsets)
 
-    def took(self, phases: Mapping[str, float]) -> None:
+    def set_phases(self, phases: Mapping[str, float]) -> None:
         """Record the seconds in each phase of the newest batch."""
         with self._lock:
             self.phases = dict(phases)

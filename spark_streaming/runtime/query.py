@@ -1,7 +1,7 @@
 """The streaming query: reads Kafka, builds lines and writes them to InfluxDB, in batches.
 
-For each record of the topic its point is queryable in InfluxDB, or the record lies in the dead-letter topic with its
-reason. Spark puts the end of a batch on record only after `_Batches.__call__` has returned, and that returns only once
+For each record of the topic its point is queryable in InfluxDB, or the record is in the dead-letter topic with its
+reason. Spark commits a batch only after `_Batches.__call__` has returned, and that returns only once
 all of the batch is written; so an interrupted batch is repeated from its start. Points written again change
 nothing; a dead letter may then be published twice, and counts once by its topic, partition and offset.
 """
@@ -83,7 +83,9 @@ class StreamQuery:
         """
         self._batches.stopping.set()
         deadline = time.monotonic() + patience_seconds
-        while not (between := self._batches.are_settled()) and self.query.isActive and time.monotonic() < deadline:
+        while (
+            not (between := self._batches.is_between_batches()) and self.query.isActive and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         self.query.stop()
         self.settle()
@@ -105,8 +107,8 @@ class StreamQuery:
         if error is None:
             return None
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        of_python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-        return (of_python or lines or [type(error).__name__])[-1 if of_python else 0]
+        python_errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+        return (python_errors or lines or [type(error).__name__])[-1 if python_errors else 0]
 
 
 class _Batches:
@@ -152,7 +154,7 @@ class _Batches:
         self._written = number
         self._totals.add(batch)
 
-    def are_settled(self) -> bool:
+    def is_between_batches(self) -> bool:
         """Whether no batch is being written, and the last one is committed."""
         return not self._running.locked() and self._written in (None, self._totals.committed)
 
@@ -204,10 +206,10 @@ class _Listener(StreamingQueryListener):
         _commit(self._totals, progress, self._feed.topic)
         batch = self._batches.unreported.pop(progress.batchId, None)
         if batch is not None:
-            took = phases(progress.durationMs, batch)
-            self._metrics.add(batch, took)
-            self._totals.took(took)
-            _log_batch(self._feed.name, batch, self._totals.lag, progress.batchDuration / 1000, took)
+            durations = phases(progress.durationMs, batch)
+            self._metrics.add(batch, durations)
+            self._totals.set_phases(durations)
+            _log_batch(self._feed.name, batch, self._totals.lag, progress.batchDuration / 1000, durations)
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:
         """Nothing to do."""
@@ -223,13 +225,13 @@ class _Listener(StreamingQueryListener):
             self._totals.idle(datetime.fromisoformat(event.timestamp).astimezone(UTC))
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:
-        """Nothing to do: the supervision notices the end."""
+        """Nothing to do: the supervision detects the end."""
 
 
 def _commit(totals: Totals, progress: StreamingQueryProgress, topic: str) -> None:
     source = progress.sources[0]
     if latest := _offsets(source.latestOffset, topic):  # none in a batch that the start before this one had begun
-        totals.see(latest)
+        totals.set_ends(latest)
     totals.commit(progress.batchId, _offsets(source.endOffset, topic))
 
 
@@ -238,13 +240,13 @@ def _offsets(text: str | None, topic: str) -> dict[int, int]:
     return {int(partition): offset for partition, offset in offsets.get(topic, {}).items()}
 
 
-def _log_batch(feed: str, batch: BatchResult, lag: int | None, seconds: float, took: Mapping[str, float]) -> None:
+def _log_batch(feed: str, batch: BatchResult, lag: int | None, seconds: float, durations: Mapping[str, float]) -> None:
     def text(moment: datetime | None) -> str:
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 
     log.info(
         "%s, batch %d: %d records, %d stored, %d rejected, events %s to %s, %.2f s (%s), lag %s",
         feed, batch.number, batch.records, batch.points, batch.rejected, text(batch.oldest), text(batch.newest),
-        seconds, ", ".join(f"{name.removesuffix('_seconds')} {part:.2f}" for name, part in took.items() if part),
+        seconds, ", ".join(f"{name.removesuffix('_seconds')} {part:.2f}" for name, part in durations.items() if part),
         "unknown" if lag is None else lag,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from spark_streaming.settings import StreamSettings
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0  # how old the lag is at most
+_CHECK_SECONDS = 1.0  # how old the lag is at most
 
 
 class UnusableTopicError(RuntimeError):
@@ -44,7 +44,7 @@ class TopicWatcher:
             measurement=feed.target.measurement,
         )
         self._topic_id: str | None = None  # with which the checkpoint began; None where that is unknown
-        self._thread = Periodic(_LOOK_SECONDS, self._look, "watch")
+        self._thread = Periodic(_CHECK_SECONDS, self._check, "watch")
         try:
             self._reader = TopicReader(settings.kafka_bootstrap_servers, feed.topic)
         except KafkaError as error:
@@ -64,7 +64,7 @@ class TopicWatcher:
         if is_other_database(before, self._database):
             self._drop_checkpoint(before)
         checkpoint = self._checkpoint()
-        topic = self._reader.look()
+        topic = self._reader.read_state()
         if checkpoint is None:
             if topic is None:
                 raise UnusableTopicError("Kafka has no such topic. `stocks up` makes it.")
@@ -97,7 +97,7 @@ class TopicWatcher:
         """The problem of the topic or the checkpoint that made the query fail; None where they have none."""
         try:
             checkpoint = self._checkpoint()
-            return self._problem(checkpoint, self._reader.look()) if checkpoint else None
+            return self._problem(checkpoint, self._reader.read_state()) if checkpoint else None
         except CheckpointError as error:
             return str(error)
         except KafkaError:
@@ -121,17 +121,17 @@ class TopicWatcher:
     def _problem(self, checkpoint: Checkpoint, topic: TopicState | None) -> str | None:
         return topic_problem(checkpoint, self._topic_id, topic, self._feed.checkpoint)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         # The stream goes on meanwhile: the topic's end is compared with what was done before the call, its begin with
         # what was done after. The other way round, it could seem to be beyond the end, or to have lost messages.
         planned = self._totals.figures()["offsets"]
         try:
-            topic = self._reader.look()
+            topic = self._reader.read_state()
         except KafkaError as error:
-            self._totals.see({})  # the lag is unknown
+            self._totals.set_ends({})  # the lag is unknown
             log.warning("the end of the topic can't be read from Kafka: %s", error)
             return
         done = self._totals.figures()["offsets"]
         self.problem = self.problem or self._problem(Checkpoint(done, planned), topic)
         if topic is not None:
-            self._totals.see(topic.end)
+            self._totals.set_ends(topic.end)

@@ -44,13 +44,13 @@ def find_incidents(
     by_job: dict[str, list[PipelineRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.created_at):
         by_job[run.job].append(run)
-    found = [_of_check(verdict, ui) for verdict in verdicts if not verdict.passed]
-    found += [_of_runs(job, of_job, ui, now) for job, of_job in by_job.items()]
-    found += [_of_ticks(subject, newest, ui) for subject, newest in ticks.items()]
+    found = [_check_incident(verdict, ui) for verdict in verdicts if not verdict.passed]
+    found += [_run_incident(job, runs_of_job, ui, now) for job, runs_of_job in by_job.items()]
+    found += [_tick_incident(subject, newest, ui) for subject, newest in ticks.items()]
     return [incident for incident in found if incident is not None]
 
 
-def _of_check(verdict: CheckVerdict, ui: str) -> Incident | None:
+def _check_incident(verdict: CheckVerdict, ui: str) -> Incident | None:
     is_error = verdict.severity != "WARN"
     details = [_one_line(row) for row in verdict.rows[:_SHOWN_ROWS]]
     if len(verdict.rows) > _SHOWN_ROWS:
@@ -72,7 +72,7 @@ def _one_line(row: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {row[name]}" for name in names)
 
 
-def _of_runs(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime) -> Incident | None:
+def _run_incident(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime) -> Incident | None:
     """A job's incident: its newest run has failed, and no other is healthy. `runs` in the order of time."""
     crashes = _crashes(runs)
     if not crashes:
@@ -120,7 +120,7 @@ def _lasted(run: PipelineRun, duration: timedelta) -> bool:
     return bool(run.started_at and run.ended_at and run.ended_at - run.started_at >= duration)
 
 
-def _of_ticks(subject: str, ticks: Sequence[Tick], ui: str) -> Incident | None:
+def _tick_incident(subject: str, ticks: Sequence[Tick], ui: str) -> Incident | None:
     failed: list[Tick] = []
     for tick in ticks:
         if not tick.error:

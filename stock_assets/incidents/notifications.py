@@ -30,7 +30,7 @@ class NotificationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that is wrong now. A subject has one incident at a time; `since` (UTC) tells it from the next."""
+    """Something that is wrong now. A subject has one incident at a time, identified by `since` (UTC)."""
 
     subject: str  # as check:prices_are_fresh, run:stream_prices, sensor:evaluate_checks
     since: datetime
@@ -71,8 +71,8 @@ def new_notifications(
     earlier = list(earlier)
     keys, opened = {notification.key for notification in earlier}, open_notifications(earlier)
     current = {incident.subject: incident for incident in incidents}
-    found = [_of_open(incident, opened.get(incident.subject), keys, now) for incident in current.values()]
-    found += [_of_end(began, now) for subject, began in opened.items() if subject not in current]
+    found = [_notify_open(incident, opened.get(incident.subject), keys, now) for incident in current.values()]
+    found += [_notify_end(began, now) for subject, began in opened.items() if subject not in current]
     return [notification for notification in found if notification is not None and notification.key not in keys]
 
 
@@ -109,31 +109,33 @@ def after_attempt(
     Returns:
         With an error, the next attempt is due after a pause that doubles each time, up to an hour.
     """
-    told = tuple(dict.fromkeys([*notification.told, *(address for address, error in outcome.items() if not error)]))
-    attempted = replace(notification, told=told, attempts=notification.attempts + 1)
-    if set(addresses) <= set(told):
+    delivered_to = tuple(
+        dict.fromkeys([*notification.told, *(address for address, error in outcome.items() if not error)])
+    )
+    attempted = replace(notification, told=delivered_to, attempts=notification.attempts + 1)
+    if set(addresses) <= set(delivered_to):
         return replace(attempted, delivered_at=now, next_try_at=None, error="")
     errors = sorted({error for error in outcome.values() if error})
     if not errors:
-        return replace(notification, told=told)
+        return replace(notification, told=delivered_to)
     pause = delay_seconds(attempted.attempts, FIRST_RETRY.total_seconds(), LONGEST_RETRY.total_seconds())
     return replace(attempted, next_try_at=now + timedelta(seconds=pause), error="; ".join(errors))
 
 
-def _of_open(incident: Incident, began: Notification | None, keys: set[Key], now: datetime) -> Notification | None:
+def _notify_open(incident: Incident, began: Notification | None, keys: set[Key], now: datetime) -> Notification | None:
     if began is None:
-        return _of_incident(incident, incident.since, NotificationKind.BEGAN, now)
+        return _make_notification(incident, incident.since, NotificationKind.BEGAN, now)
     was_worse = began.title == incident.title or (incident.subject, began.since, NotificationKind.WORSE) in keys
-    is_news = incident.is_worse and not was_worse
-    return _of_incident(incident, began.since, NotificationKind.WORSE, now) if is_news else None
+    has_become_worse = incident.is_worse and not was_worse
+    return _make_notification(incident, began.since, NotificationKind.WORSE, now) if has_become_worse else None
 
 
-def _of_incident(incident: Incident, since: datetime, kind: NotificationKind, now: datetime) -> Notification:
+def _make_notification(incident: Incident, since: datetime, kind: NotificationKind, now: datetime) -> Notification:
     text = f"{incident.text}\nSince {_shown(incident.since)}.\n{incident.link}"
     return Notification(incident.subject, since, kind, incident.severity, incident.title, text, now)
 
 
-def _of_end(began: Notification, now: datetime) -> Notification:
+def _notify_end(began: Notification, now: datetime) -> Notification:
     minutes = (now - began.since).total_seconds() / 60
     link = began.text.rsplit("\n", 1)[-1]
     text = f"It began {_shown(began.since)} and took {minutes:,.0f} minutes.\n{link}"

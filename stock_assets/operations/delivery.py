@@ -41,14 +41,14 @@ def deliver_due_notifications(
     tried = _write_outcome(engine, due, deliveries, now)
     failed = [n for n in tried if n.next_try_at is not None and n.next_try_at > now]
     if failed:
-        raise DeliveryError(_complaint(failed))
+        raise DeliveryError(_describe_failures(failed))
     return sum(notification.delivered_at is not None for notification in tried)
 
 
 class _Delivery(threading.Thread):
     """Sends one address what it does not have yet, in order."""
 
-    crash: Exception | None = None  # not of the address: of ours
+    crash: Exception | None = None  # an error of this program, not of the address
 
     def __init__(
         self, engine: Engine, target: NotificationTarget, due: Sequence[Notification], prefix: str, seconds: float
@@ -108,20 +108,20 @@ def _write_outcome(
     stored = {notification.key: notification for notification in read_notifications(engine)}
     tried = []
     for key in (notification.key for notification in due if notification.key in stored):
-        outcome = {address: of_address[key] for address, of_address in errors.items() if key in of_address}
+        outcome = {address: by_key[key] for address, by_key in errors.items() if key in by_key}
         tried.append(after_attempt(stored[key], outcome, list(errors), now))
     write_attempts(engine, tried)
     return tried
 
 
 def _prefix(source: Source) -> str:
-    """What titles begin with: it keeps other prices from being taken for Yahoo's."""
+    """The begin of each title: it keeps other prices from being mistaken for Yahoo's."""
     return "stock-assets: " if source.is_live else f"stock-assets ({source}): "
 
 
-def _complaint(failed: Sequence[Notification]) -> str:
+def _describe_failures(failed: Sequence[Notification]) -> str:
     soonest = min(notification.next_try_at for notification in failed if notification.next_try_at)
     return (
         f"{len(failed)} notifications could not be delivered ({failed[-1].error}); the next attempt is at "
-        f"{soonest:%H:%M:%S} UTC. `stocks notify --test` tries the addresses, `stocks notify` lists what waits."
+        f"{soonest:%H:%M:%S} UTC. `stocks notify --test` tries the addresses, `stocks notify` lists the pending ones."
     )

@@ -106,26 +106,26 @@ def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
 
 
 def _decide(role: Role, desired_state: DesiredState, actual: ObservedState, now: datetime) -> list[RunDecision]:
-    dead = [run for run in actual.runs if _is_dead(run, actual, now)]
+    ended = [run for run in actual.runs if _has_ended(run, actual, now)]
     decisions = [
         RunDecision(
             role,
             Action.FAIL,
-            f"the {role} of this run is gone without a word since {_last_word(run, actual)}",
+            f"no report from the {role} of this run since {_last_report(run, actual)}",
             run.run_id,
         )
-        for run in dead
+        for run in ended
     ]
-    living = [run for run in actual.runs if run not in dead]
-    if living or actual.locked:
-        ours = living[0].run_id if living else ""
-        if desired_state.work and actual.locked and any(_rolls_over(run, now) for run in living):
-            return [*decisions, RunDecision(role, Action.DRAIN, "its UTC day is over: the next run goes on", ours)]
+    active = [run for run in actual.runs if run not in ended]
+    if active or actual.locked:
+        run_id = active[0].run_id if active else ""
+        if desired_state.work and actual.locked and any(_rolls_over(run, now) for run in active):
+            return [*decisions, RunDecision(role, Action.DRAIN, "its UTC day is over: the next run goes on", run_id)]
         if desired_state.work:
-            return [*decisions, RunDecision(role, Action.KEEP, desired_state.reason, ours)]
+            return [*decisions, RunDecision(role, Action.KEEP, desired_state.reason, run_id)]
         if actual.locked:
-            return [*decisions, RunDecision(role, Action.DRAIN, desired_state.reason, ours)]
-        return [*decisions, RunDecision(role, Action.KEEP, "it is starting", ours)]
+            return [*decisions, RunDecision(role, Action.DRAIN, desired_state.reason, run_id)]
+        return [*decisions, RunDecision(role, Action.KEEP, "it is starting", run_id)]
     if not desired_state.work:
         return [*decisions, RunDecision(role, Action.REST, desired_state.reason)]
     recent = _recent(actual.failures, now)
@@ -145,24 +145,24 @@ def _rolls_over(run: ActiveRun, now: datetime) -> bool:
     return run.launched_at.date() < now.date() and now - run.launched_at > ROLL_OVER_AGE
 
 
-def _is_dead(run: ActiveRun, actual: ObservedState, now: datetime) -> bool:
+def _has_ended(run: ActiveRun, actual: ObservedState, now: datetime) -> bool:
     """Whether no process belongs to a run any more. The lock decides: the kernel releases it with the process."""
     if actual.locked:
-        return _is_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
+        return _is_heartbeat_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
     if run.worker_is_gone:
         return True
-    if _is_of(run, actual.heartbeat) and actual.heartbeat is not None:
-        ended = actual.heartbeat.state in (ProgramState.DONE, ProgramState.FAILED)
+    if _is_heartbeat_of(run, actual.heartbeat) and actual.heartbeat is not None:
+        is_over = actual.heartbeat.state in (ProgramState.DONE, ProgramState.FAILED)
         # Its run still has to write its last events.
-        return now - actual.heartbeat.written_at > (STARTUP_GRACE if ended else SILENCE)
+        return now - actual.heartbeat.written_at > (STARTUP_GRACE if is_over else SILENCE)
     return now - run.launched_at > STARTUP_GRACE
 
 
-def _is_of(run: ActiveRun, heartbeat: Heartbeat | None) -> bool:
+def _is_heartbeat_of(run: ActiveRun, heartbeat: Heartbeat | None) -> bool:
     return heartbeat is not None and heartbeat.run_id == run.run_id
 
 
-def _last_word(run: ActiveRun, actual: ObservedState) -> str:
-    if actual.heartbeat is not None and _is_of(run, actual.heartbeat):
+def _last_report(run: ActiveRun, actual: ObservedState) -> str:
+    if actual.heartbeat is not None and _is_heartbeat_of(run, actual.heartbeat):
         return f"{actual.heartbeat.written_at:%H:%M:%S} UTC"
     return f"its launch at {run.launched_at:%H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""Which sessions a run summarises, and how Spark is asked about them."""
+"""Which sessions a run summarises, and how Spark is queried for them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -43,18 +43,18 @@ def sessions_to_summarise(
         exchange = calendar_of(settings, symbol)
         if exchange is None or not has_sessions(interval) or not dates:
             continue
-        of = stored.get((symbol, interval))
+        bars = stored.get((symbol, interval))
         found += [
             SeriesSession(symbol, interval, session)
             for session in sessions_between(exchange, min(dates), max(dates))
             if session.day in wanted
             and session.closed <= now
-            and has_begun(session, of.oldest if of else None, rows.get((symbol, interval)))
+            and has_begun(session, bars.oldest if bars else None, rows.get((symbol, interval)))
         ]
     return found
 
 
-def store_of(settings: CodeLocationSettings, influxdb: InfluxDBResource) -> "BarStore":
+def make_bar_store(settings: CodeLocationSettings, influxdb: InfluxDBResource) -> "BarStore":
     """The bucket, for Spark's tasks."""
     from spark_streaming.batch.session_summaries import BarStore
 
@@ -62,8 +62,8 @@ def store_of(settings: CodeLocationSettings, influxdb: InfluxDBResource) -> "Bar
     return BarStore(influxdb.url, influxdb.org, influxdb.bucket, influxdb.measurement, token)
 
 
-def of_spark(one: SeriesSession) -> "SessionOfSeries":
-    """The session as Spark is told of it."""
+def to_spark(one: SeriesSession) -> "SessionOfSeries":
+    """The session as a row of Spark's input."""
     from spark_streaming.batch.session_summaries import SessionOfSeries
 
     session = one.session
@@ -87,7 +87,7 @@ def summarise(
     from spark_streaming.batch.session_summaries import summaries
 
     times = {one.key: one.session for one in sessions}
-    rows = summaries(spark, store, [of_spark(one) for one in sessions]).collect()
+    rows = summaries(spark, store, [to_spark(one) for one in sessions]).collect()
     names = ("open", "high", "low", "close", "volume", "vwap")
     return [
         SessionSummary(
@@ -134,13 +134,13 @@ def _candles(
 
     from spark_streaming.batch.session_summaries import candles
 
-    of_length: dict[int, list[SeriesSession]] = defaultdict(list)  # one question a length of candles
+    by_length: dict[int, list[SeriesSession]] = defaultdict(list)  # one query for each length of candles
     for one in drawn:
         bars = -(-len(expected_bars(one.session, one.interval)) // CANDLES)
-        of_length[int(bars * bar_length(one.session, one.interval).total_seconds())].append(one)
+        by_length[int(bars * bar_length(one.session, one.interval).total_seconds())].append(one)
     found = {}
-    for seconds, same in of_length.items():
-        asked = [of_spark(s) for one in same for s in ([one] if one.interval != "1d" else _before(settings, one))]
+    for seconds, same in by_length.items():
+        asked = [to_spark(s) for one in same for s in ([one] if one.interval != "1d" else _before(settings, one))]
         frame = pd.DataFrame([row.asDict() for row in candles(spark, store, asked, seconds).collect()])
         for one in same:
             rows = frame[(frame["symbol"] == one.symbol) & (frame["interval"] == one.interval)] if len(frame) else frame

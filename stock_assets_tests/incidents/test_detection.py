@@ -19,7 +19,7 @@ def run(began: float, ended: float | None, status: str = "FAILURE", job: str = "
     return PipelineRun(f"{job}-{began}", None, job, status, at(began), at(began), end, "Kafka doesn't answer")
 
 
-def of_runs(*runs: PipelineRun, minute: float = 0) -> Incident | None:
+def run_incidents(*runs: PipelineRun, minute: float = 0) -> Incident | None:
     found = find_incidents([], runs, {}, UI, at(minute))
     assert len(found) <= 1
     return found[0] if found else None
@@ -48,26 +48,26 @@ def test_a_check_that_warns_is_an_incident_of_that_severity_and_one_that_passed_
 
 def test_a_failed_run_is_an_incident_until_the_next_one_has_lasted_two_minutes() -> None:
     failed, again = run(-60, 0), run(0.5, None, "STARTED")
-    incident = of_runs(failed, again, minute=1)
+    incident = run_incidents(failed, again, minute=1)
     assert incident is not None
     assert (incident.title, incident.since) == ("stream_prices failed", at(0))
     assert incident.text == f"Run {failed.run_id} failed: Kafka doesn't answer"
     assert incident.link == f"{UI}/runs/{failed.run_id}"
-    assert of_runs(failed, again, minute=2.6) is None
+    assert run_incidents(failed, again, minute=2.6) is None
 
 
 def test_a_success_resolves_the_incident_at_once_and_a_canceled_run_does_not() -> None:
-    assert of_runs(run(-60, 0), run(0.5, 1, "SUCCESS"), minute=1) is None
-    assert of_runs(run(-60, 0), run(0.5, 1, "CANCELED"), minute=60) is not None
+    assert run_incidents(run(-60, 0), run(0.5, 1, "SUCCESS"), minute=1) is None
+    assert run_incidents(run(-60, 0), run(0.5, 1, "CANCELED"), minute=60) is not None
 
 
 def test_a_queued_run_does_not_resolve_the_incident() -> None:
     waiting = PipelineRun("q", None, "stream_prices", "QUEUED", at(0.5), None, None, "")
-    assert of_runs(run(-60, 0), waiting, minute=60) is not None
+    assert run_incidents(run(-60, 0), waiting, minute=60) is not None
 
 
 def test_a_second_run_that_the_lock_refused_is_no_incident_while_the_first_goes_on() -> None:
-    assert of_runs(run(-60, None, "STARTED"), run(-1, 0), minute=1) is None
+    assert run_incidents(run(-60, None, "STARTED"), run(-1, 0), minute=1) is None
 
 
 def test_a_success_of_one_job_resolves_no_incident_of_another() -> None:
@@ -77,10 +77,10 @@ def test_a_success_of_one_job_resolves_no_incident_of_another() -> None:
 
 def test_three_crashes_are_a_crash_loop() -> None:
     two = [run(0, 0.5), run(1, 1.5)]
-    incident = of_runs(*two, minute=2)
+    incident = run_incidents(*two, minute=2)
     assert incident is not None
     assert not incident.is_worse
-    loop = of_runs(*two, run(2, 2.5), minute=3)
+    loop = run_incidents(*two, run(2, 2.5), minute=3)
     assert loop is not None
     assert (loop.title, loop.is_worse, loop.since) == ("stream_prices fails again and again", True, at(0.5))
     assert loop.text.startswith("3 runs of stream_prices have failed in a row")
@@ -88,8 +88,8 @@ def test_three_crashes_are_a_crash_loop() -> None:
 
 def test_a_crash_loop_ends_after_half_an_hour_without_a_crash() -> None:
     crashes = [run(0, 0.5), run(1, 1.5), run(2, 2.5)]
-    assert of_runs(*crashes, run(3, None, "STARTED"), minute=32) is not None
-    assert of_runs(*crashes, run(3, None, "STARTED"), minute=33) is None
+    assert run_incidents(*crashes, run(3, None, "STARTED"), minute=32) is not None
+    assert run_incidents(*crashes, run(3, None, "STARTED"), minute=33) is None
 
 
 def notified(runs: list[PipelineRun], minutes: int) -> list[str]:

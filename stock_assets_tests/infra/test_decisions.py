@@ -60,29 +60,29 @@ def test_supervisord_is_told_how_each_service_is_stopped() -> None:
 
 def test_a_service_that_dies_is_told_of_once() -> None:
     watchdog = Watchdog()
-    assert watchdog.see([status("kafka", 1)], 0) == []
-    assert watchdog.see([status("kafka", 2)], 1) == ["kafka (pid 1) died; it started again as 2"]
-    assert watchdog.see([status("kafka", 2)], 2) == []
+    assert watchdog.update([status("kafka", 1)], 0) == []
+    assert watchdog.update([status("kafka", 2)], 1) == ["kafka (pid 1) died; it started again as 2"]
+    assert watchdog.update([status("kafka", 2)], 2) == []
 
 
 def test_a_stopped_service_has_not_died() -> None:
     watchdog = Watchdog()
-    watchdog.see([status("kafka", 1)], 0)
-    assert watchdog.see([status("kafka", 0, "STOPPED")], 1) == []
+    watchdog.update([status("kafka", 1)], 0)
+    assert watchdog.update([status("kafka", 0, "STOPPED")], 1) == []
 
 
 @pytest.mark.parametrize(("seconds_between", "given_up"), [(10, "kafka"), (30, None)])
 def test_five_deaths_in_about_a_minute_are_too_many(seconds_between: int, given_up: str | None) -> None:
     watchdog = Watchdog()
     for pid in range(1, 7):
-        watchdog.see([status("kafka", pid)], pid * seconds_between)
+        watchdog.update([status("kafka", pid)], pid * seconds_between)
     assert watchdog.given_up([status("kafka", 6)], 6 * seconds_between) == given_up
 
 
 def test_deaths_are_counted_for_the_table() -> None:
     watchdog = Watchdog()
     for pid in (1, 2, 3):
-        watchdog.see([status("kafka", pid), status("ui", 9)], pid * 100)
+        watchdog.update([status("kafka", pid), status("ui", 9)], pid * 100)
     assert watchdog.restarts == {"kafka": 2}
 
 
@@ -96,17 +96,17 @@ def test_a_clock_that_is_behind_the_last_run_is_doubtful() -> None:
 
 def test_a_clock_that_is_set_is_told_of_once_and_sleep_is_not() -> None:
     watched = clock.Clock()
-    assert watched.see(wall=1000, steady=10) is None
-    assert watched.see(wall=1000 + 8 * 3600, steady=10 + 8 * 3600) is None  # the machine slept
-    assert "set back by 60 min" in str(watched.see(wall=1000 + 7 * 3600, steady=10 + 8 * 3600))
-    assert watched.see(wall=1001 + 7 * 3600, steady=11 + 8 * 3600) is None
+    assert watched.update(wall=1000, steady=10) is None
+    assert watched.update(wall=1000 + 8 * 3600, steady=10 + 8 * 3600) is None  # the machine slept
+    assert "set back by 60 min" in str(watched.update(wall=1000 + 7 * 3600, steady=10 + 8 * 3600))
+    assert watched.update(wall=1001 + 7 * 3600, steady=11 + 8 * 3600) is None
 
 
 def test_a_disk_that_gets_full_is_told_of_once() -> None:
-    room = disk.Room()
+    room = disk.FreeSpace()
     sizes = (3 * 2**30, 900 * 2**20, 800 * 2**20, 3 * 2**30, 700 * 2**20)
-    assert [bool(room.see(free)) for free in sizes] == [False, True, False, False, True]
-    assert disk.in_words(900 * 2**20) == "900 MiB"
+    assert [bool(room.update(free)) for free in sizes] == [False, True, False, False, True]
+    assert disk.format_size(900 * 2**20) == "900 MiB"
 
 
 @pytest.mark.parametrize(("text", "allowed"), [(None, True), ("1\n", True), ("2\n", False), ("", False)])

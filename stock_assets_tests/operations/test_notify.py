@@ -122,9 +122,9 @@ def test_a_run_is_copied_from_its_start_to_the_reason_of_its_failure(reports: Re
     run = reports.instance.create_run_for_job(job, tags={"stocks/reason": "5 messages are not stored yet"})
     queued = reports.run(run.run_id)
     assert (queued.role, queued.job, queued.summary) == ("stream", "stream_prices", "5 messages are not stored yet")
-    reports.instance.report_run_failed(run, "the stream of this run is gone without reporting")
+    reports.instance.report_run_failed(run, "no report from the stream of this run")
     failed = reports.run(run.run_id)
-    assert (failed.status, failed.summary) == ("FAILURE", "the stream of this run is gone without reporting")
+    assert (failed.status, failed.summary) == ("FAILURE", "no report from the stream of this run")
     assert failed.ended_at is not None
 
 
@@ -186,11 +186,11 @@ def test_what_can_not_be_delivered_fails_the_tick_and_is_retried(reports: Report
 
 def test_a_failed_run_is_notified_with_its_reason(reports: Reports, inbox: Inbox) -> None:
     run = reports.instance.create_run_for_job(definitions().resolve_job_def("stream_prices"))
-    reports.instance.report_run_failed(run, "the stream of this run is gone without reporting since 15:00:00 UTC")
+    reports.instance.report_run_failed(run, "no report from the stream of this run since 15:00:00 UTC")
     reports.tick()
     [message] = inbox.messages
     assert message["title"] == "stock-assets (replay): stream_prices failed"
-    assert "gone without reporting since 15:00:00 UTC" in message["message"]
+    assert "no report from the stream of this run since 15:00:00 UTC" in message["message"]
     assert f"/runs/{run.run_id}" in message["message"]
 
 

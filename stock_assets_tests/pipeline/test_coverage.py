@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.cli.first_history import how_far
+from infra.cli.first_history import describe_history
 from stock_assets.pipeline.coverage import MORE_TO_COME, UNKNOWN_SYMBOL, Coverage, has_history
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -29,5 +29,5 @@ def test_a_history_is_there_once_nothing_more_of_it_is_to_come(row: Coverage | N
 
 
 def test_how_far_the_history_is_names_what_keeps_it() -> None:
-    assert how_far([THERE, NEW]) == "1 of 2 symbols"
-    assert how_far([THERE, NEW, BROKEN]) == "1 of 3 symbols; IBM: timed out: IBM"
+    assert describe_history([THERE, NEW]) == "1 of 2 symbols"
+    assert describe_history([THERE, NEW, BROKEN]) == "1 of 3 symbols; IBM: timed out: IBM"

@@ -63,8 +63,8 @@ def evaluate_checks(
         MEASUREMENT_KEY: bar_dead_letters(settings.names),
         QUOTE_MEASUREMENT_KEY: quote_dead_letters(settings.names),
     }
-    letters = {dead_letter_topic.topic: record_count(kafka, dead_letter_topic) for dead_letter_topic in topics.values()}
-    have_changed = letters != last.get("letters")
+    counts = {dead_letter_topic.topic: record_count(kafka, dead_letter_topic) for dead_letter_topic in topics.values()}
+    have_changed = counts != last.get("letters")
     if not have_changed and not _why_now(settings, postgres, waiting, _last_evaluation(last), moment):
         return dg.SkipReason("no exchange is open, nothing is under way and the last evaluation passed")
     evaluations = [
@@ -81,7 +81,7 @@ def evaluate_checks(
         ]
     return dg.SensorResult(
         asset_events=[check_evaluation(one, key) for key, one in evaluations],
-        cursor=json.dumps({"at": moment.isoformat(), "passed": passed, "letters": letters}),
+        cursor=json.dumps({"at": moment.isoformat(), "passed": passed, "letters": counts}),
     )
 
 
@@ -95,13 +95,13 @@ def _why_now(
     rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
     exchanges = {bar_exchange(settings, row.symbol) for row in rows if row.next_due is not None}
     states = [settings.state_of(program) for program in _PROGRAMS]
-    beats = [heartbeat.written_at for state in states if (heartbeat := read_heartbeat(state))]
+    heartbeat_times = [heartbeat.written_at for state in states if (heartbeat := read_heartbeat(state))]
     settle = timedelta(seconds=settings.freshness_grace_seconds + settings.yahoo_delay_seconds)
     busy = "a program is at work" if any(map(is_locked, states)) else ""
     if any(partition.messages for partition in waiting):
         busy = "messages wait to be stored"
     extended = settings.covers_extended_hours(settings.bar_interval)
-    return reason_to_evaluate(exchanges, settle, last, max(beats, default=None), busy, now, extended=extended)
+    return reason_to_evaluate(exchanges, settle, last, max(heartbeat_times, default=None), busy, now, extended=extended)
 
 
 def _last_evaluation(last: Mapping[str, Any]) -> LastEvaluation | None:

@@ -15,7 +15,7 @@ from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.spark import SmallSparkResource
 from stock_assets.sessions.dates import DATE, session_dates
-from stock_assets.sessions.summaries import sessions_to_summarise, sheet_metadata, store_of, summarise
+from stock_assets.sessions.summaries import make_bar_store, sessions_to_summarise, sheet_metadata, summarise
 from stock_assets.sessions.watched import watched_coverage
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.store import tables
@@ -62,12 +62,12 @@ def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
         context.log.info("%d sessions of %d days", len(sessions), len(dates))
         spark, rows = pyspark.spark_session, []
         for begin in range(0, len(sessions), _AT_ONCE):
-            some = summarise(spark, store_of(settings, influxdb), sessions[begin : begin + _AT_ONCE], moment)
+            some = summarise(spark, make_bar_store(settings, influxdb), sessions[begin : begin + _AT_ONCE], moment)
             write_summaries(postgres.engine, some)
             rows += some
         newest = max((row.session_date for row in rows if row.bars_stored), default=None)
         if newest is not None:  # of a backfill the newest one alone: each picture lies in Dagster's event log
-            sheet = sheet_metadata(settings, spark, store_of(settings, influxdb), newest, sessions, moment)
+            sheet = sheet_metadata(settings, spark, make_bar_store(settings, influxdb), newest, sessions, moment)
             context.add_asset_metadata(sheet, partition_key=newest.strftime(DATE))
         for day in dates:
             context.add_asset_metadata(_metadata_of(rows, day), partition_key=day.strftime(DATE))

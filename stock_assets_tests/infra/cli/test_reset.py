@@ -29,7 +29,7 @@ def test_it_asks_and_deletes_the_entries_of_the_stack_alone(terminal: Terminal) 
     assert code != 0
     assert "all messages" in err
     assert "Delete all of this?" in err
-    assert len(home.belongings(terminal.home)) == len(ENTRIES) + 2
+    assert len(home.stack_entries(terminal.home)) == len(ENTRIES) + 2
     code, _, err = terminal.run("reset", "--yes")
     assert code == 0
     assert all(name in err for name in (*ENTRIES, "version", home.MARKER))  # listed although nobody is asked

@@ -27,7 +27,7 @@ def test_old_logs_of_runs_and_of_ticks_are_thrown_away(tmp_path: Path) -> None:
     ticks = folder / "__repository__" / "run_programs"
     old = [written(folder / "run-1" / "compute_logs" / "a.err", 15), written(ticks / "1.err", 3)]
     new = [written(folder / "run-2" / "compute_logs" / "b.err", 13), written(ticks / "2.err", 1)]
-    upkeep = logs.Upkeep()
+    upkeep = logs.LogCleanup()
     upkeep.do(tmp_path, NOW)
     assert [file.exists() for file in old + new] == [False, False, True, True]
     assert not (folder / "run-1").exists()
@@ -66,7 +66,7 @@ def test_a_log_that_grew_large_makes_room(tmp_path: Path) -> None:
     small, large = tmp_path / "kafka-format.log", tmp_path / "influxdb-build.log"
     small.write_text("small")
     large.write_bytes(bytes(6 * 2**20))
-    logs.put_large_aside(tmp_path)
+    logs.rotate_large_logs(tmp_path)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["influxdb-build.log.1", "kafka-format.log"]
 
 

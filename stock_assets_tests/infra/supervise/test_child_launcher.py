@@ -40,7 +40,7 @@ def test_a_parent_that_ended_before_the_launcher_started_is_noticed(group_second
     assert launcher.wait(timeout=20) in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
-# A program whose child has a session of its own and takes no notice of anything polite.
+# A program whose child has a session of its own and ignores every signal that it can ignore.
 PROGRAM = """
 import os, signal, subprocess, sys
 stubborn = "import os, signal, time\\n"

@@ -33,11 +33,11 @@ def test_the_lag_grows_while_nothing_is_done_and_is_unknown_while_kafka_is_away(
     totals = Totals()
     assert totals.lag is None
     totals.begin({0: 100, 1: 5})
-    totals.see({0: 100, 1: 7})
+    totals.set_ends({0: 100, 1: 7})
     assert totals.lag == 2
-    totals.see({0: 150, 1: 7})
+    totals.set_ends({0: 150, 1: 7})
     assert totals.lag == 52
     totals.commit(3, {0: 150, 1: 7})
     assert totals.lag == 0
-    totals.see({})
+    totals.set_ends({})
     assert totals.lag is None

@@ -36,12 +36,12 @@ class SlowReader(TopicReader):
     """The real one, whose answer is on its way for so long that the stream does something."""
 
     meanwhile: Callable[[], None] = staticmethod(lambda: None)
-    looks = 0
+    reads = 0
 
-    def look(self) -> TopicState | None:
-        found = super().look()
+    def read_state(self) -> TopicState | None:
+        found = super().read_state()
         type(self).meanwhile()
-        type(self).looks += 1
+        type(self).reads += 1
         return found
 
 
@@ -53,14 +53,14 @@ def test_what_is_stored_while_kafka_answers_is_not_taken_for_read_beyond_the_end
     send(stack.kafka_address, fresh_topic.topic, bars(10), SENT, partition=0)
 
     def store_more() -> None:
-        if SlowReader.looks:  # not at the start, before there is a stream
+        if SlowReader.reads:  # not at the start, before there is a stream
             send(stack.kafka_address, fresh_topic.topic, bars(1), SENT, partition=0)
-            totals.commit(SlowReader.looks, {0: 10 + SlowReader.looks, 1: 0, 2: 0, 3: 0})
+            totals.commit(SlowReader.reads, {0: 10 + SlowReader.reads, 1: 0, 2: 0, 3: 0})
 
     monkeypatch.setattr(SlowReader, "meanwhile", staticmethod(store_more))
     monkeypatch.setattr(topic_watcher, "TopicReader", SlowReader)
     with topic_watcher.TopicWatcher(settings, bar_feed(settings), totals) as watching:
-        until(lambda: SlowReader.looks > 3)
+        until(lambda: SlowReader.reads > 3)
         assert watching.problem is None
         assert totals.offsets[0] > 10
 
