@@ -47,7 +47,7 @@ def measure(bench: BenchEnvironment, progress: Progress, quotes: int, symbols: i
         publisher = partial(Publisher, bench.settings.kafka_address, topic)
         with progress.step(f"{quotes:,} quotes"), QuoteWorker(source, publisher) as worker:
             _wait(worker, 1)
-            began, cpu, first = time.monotonic(), time.process_time(), worker.beat.records
+            began, cpu, first = time.monotonic(), time.process_time(), worker.heartbeat.records
             _wait(worker, quotes)
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     return {
@@ -60,10 +60,11 @@ def measure(bench: BenchEnvironment, progress: Progress, quotes: int, symbols: i
 
 def _wait(worker: QuoteWorker, records: int) -> None:
     deadline = time.monotonic() + _TIMEOUT_SECONDS
-    while worker.beat.records < records:
+    while worker.heartbeat.records < records:
         if time.monotonic() > deadline:
             raise StackError(
-                f"{worker.beat.records:,} of {records:,} quotes were published: {worker.beat.detail}", Exit.FAILED
+                f"{worker.heartbeat.records:,} of {records:,} quotes were published: {worker.heartbeat.detail}",
+                Exit.FAILED,
             )
         time.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""`python -m stock_assets.ingest`: the producer as a program, by hand or as the child of a Dagster run."""
+"""`python -m stock_assets.ingest`: the producer as a program, started by hand or by a Dagster run."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ from stock_assets.store.engine import make_engine
 
 log = logging.getLogger("ingest")
 
-_SHOWN = 200  # of the lines left out, in the UI; the log has all of them
+_MAX_LISTED = 200  # entries of a list in Dagster's UI; the log has all of them
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     stop = Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    if settings.parent_pid is not None:  # after the handlers: the parent may have gone already
+    if settings.parent_pid is not None:  # after the handlers: the parent may have ended already
         program_control.end_with_parent(settings.parent_pid)
     state = settings.state_of("ingest")
     try:
@@ -57,7 +57,7 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
                 _quotes(settings, source, heartbeat_writer) as quotes,
             ):
                 totals = program.run(source, publisher, make_engine(settings.postgres), stop, heartbeat_writer)
-        except SourceError as error:  # says all there is to say; a traceback would hide it
+        except SourceError as error:  # its message names problem and remedy: no traceback
             heartbeat_writer.set_state(ProgramState.FAILED, str(error))
             log.error("%s", error)
             return 1
@@ -70,67 +70,67 @@ def _publish(settings: IngestSettings, stop: Event, pipes: PipesContext | None) 
 
 
 def _metadata(settings: IngestSettings, origin: str, totals: program.Totals) -> dict[str, PipesMetadataRawValue]:
-    """What Dagster shows of the run."""
+    """The metadata of the materialization that Dagster shows."""
 
-    def listed(value: Mapping[str, object] | list[str]) -> PipesMetadataRawValue:
+    def json_value(value: Mapping[str, object] | list[str]) -> PipesMetadataRawValue:
         return {"type": "json", "raw_value": value}
 
     gaps = [f"{gap.symbol} {gap.interval} from {gap.begins_at} to {gap.ends_at}: {gap.why}" for gap in totals.gaps]
-    told: dict[str, PipesMetadataRawValue] = {
+    metadata: dict[str, PipesMetadataRawValue] = {
         "source": settings.source.value,
         "origin": origin,
         "topic": settings.names.topic,
         "bars_published": totals.published,
         "lines_left_out": len(totals.left_out),
         "symbols": totals.symbols,
-        "next_offset_by_partition": listed({str(p): o for p, o in totals.offsets.items()}),
+        "next_offset_by_partition": json_value({str(p): o for p, o in totals.offsets.items()}),
         "newest_event": totals.newest_event.isoformat() if totals.newest_event else "none",
         "seconds": round(totals.seconds, 1),
     }
     lists: dict[str, Mapping[str, object] | list[str]] = {
-        "left_out": totals.left_out[:_SHOWN],
+        "left_out": totals.left_out[:_MAX_LISTED],
         "answers": dict(totals.answers),
-        "refused": dict(totals.refused),
-        "missing_for_good": gaps[:_SHOWN],
+        "refused": dict(totals.failed_symbols),
+        "missing_for_good": gaps[:_MAX_LISTED],
     }
-    return told | {name: listed(value) for name, value in lists.items() if value}
+    return metadata | {name: json_value(value) for name, value in lists.items() if value}
 
 
 @contextlib.contextmanager
 def _quotes(
     settings: IngestSettings, bars: BarSource, heartbeat_writer: HeartbeatWriter
 ) -> Iterator[QuoteWorker | None]:
-    """The second worker, while the first one is at work; None where the source has no quotes."""
+    """Publish quotes in a thread of their own while the context is open; None where the source has no quotes."""
     source = make_quote_source(settings, bars)
     if source is None:
         yield None
         return
     publisher = partial(Publisher, settings.kafka_bootstrap_servers, settings.names.quote_topic)
     with QuoteWorker(source, publisher) as worker:
-        heartbeat_writer.quotes = lambda: worker.beat
+        heartbeat_writer.quotes = lambda: worker.heartbeat
         yield worker
 
 
 def _report_quotes(settings: IngestSettings, quotes: QuoteWorker | None, pipes: PipesContext) -> None:
     if quotes is None:
         return
-    beat = quotes.beat
+    heartbeat = quotes.heartbeat
     pipes.report_asset_materialization(
         asset_key="kafka/real_time_stock_quotes",
         metadata={
             "source": settings.source.value,
             "topic": settings.names.quote_topic,
-            "quotes_published": beat.records,
-            "how": beat.detail,
-            "newest_event": beat.newest_event.isoformat() if beat.newest_event else "none",
-            **quotes.count,
+            "quotes_published": heartbeat.records,
+            "how": heartbeat.detail,
+            "newest_event": heartbeat.newest_event.isoformat() if heartbeat.newest_event else "none",
+            **quotes.counts,
         },
     )
 
 
 @contextlib.contextmanager
 def _pipes() -> Iterator[PipesContext | None]:
-    """Dagster's end of the pipe; None when the program was started by hand."""
+    """The connection to the Dagster run that started the program; None if it was started by hand."""
     if "DAGSTER_PIPES_CONTEXT" not in os.environ:
         yield None
         return

@@ -1,4 +1,4 @@
-"""The producer: asks the source for what is not covered, publishes it, writes down what is covered now."""
+"""The producer: fetches from the source what is not covered, publishes it and writes the new coverage."""
 
 import logging
 from collections import Counter
@@ -26,13 +26,13 @@ log = logging.getLogger("ingest")
 
 @dataclass(frozen=True)
 class Totals:
-    """What one run of the producer has done."""
+    """The results of one run of the producer."""
 
     published: int
     left_out: list[str]
     symbols: int
-    answers: Mapping[str, int]  # kind -> how many
-    refused: Mapping[str, str]  # symbol -> its last answer, where that was a refusal
+    answers: Mapping[str, int]  # kind -> number
+    failed_symbols: Mapping[str, str]  # symbol -> its last answer, where that was a failure
     gaps: list[PermanentGap]
     offsets: dict[int, int]
     newest_event: datetime | None
@@ -42,9 +42,9 @@ class Totals:
 def run(
     source: BarSource, publisher: Publisher, engine: Engine, stop: Event, heartbeat_writer: HeartbeatWriter
 ) -> Totals:
-    """Publish until the source has no more or `stop` is set; coverage is written only once bars are acknowledged.
+    """Publish until the source has no more or `stop` is set; coverage is written after its bars are acknowledged.
 
-    Killed between the two, the next run publishes those bars again: the point in InfluxDB is the same.
+    After a kill between the two, the next run publishes those bars again, which overwrites the same points in InfluxDB.
     """
     last_answers: dict[str, str | None] = {}
     left_out: list[str] = []
@@ -61,9 +61,9 @@ def run(
         answers.update(batch.answers)
         gaps.extend(batch.gaps)
         left_out.extend(batch.left_out)
-        for what in batch.left_out:
-            log.warning("left out: %s", what)
-        heartbeat_writer.update(**_after(heartbeat_writer.heartbeat, batch, offsets))
+        for text in batch.left_out:
+            log.warning("left out: %s", text)
+        heartbeat_writer.update(**_heartbeat_fields(heartbeat_writer.heartbeat, batch, offsets))
         if batch.bars:
             log.info(
                 "published %s bars, newest %s",
@@ -84,7 +84,8 @@ def run(
     )
 
 
-def _after(heartbeat: Heartbeat, batch: SourceBatch, offsets: dict[int, int]) -> dict[str, Any]:
+def _heartbeat_fields(heartbeat: Heartbeat, batch: SourceBatch, offsets: dict[int, int]) -> dict[str, Any]:
+    """The fields of the heartbeat after a batch was published."""
     times = [bar.start for bar in batch.bars] + ([heartbeat.newest_event] if heartbeat.newest_event else [])
     return {
         "records": heartbeat.records + len(batch.bars),

@@ -1,4 +1,4 @@
-"""Quotes beside the bars: a worker in a thread of its own, whose failures are its own and stand in the heartbeat."""
+"""Publishes quotes in a thread of their own: a failure does not affect the bars and is shown in the heartbeat."""
 
 import logging
 import threading
@@ -18,35 +18,35 @@ log = logging.getLogger("ingest")
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
-_END_SECONDS = 10.0  # what it may take to end: then the process ends without it
+_END_SECONDS = 10.0  # to wait for the thread; after that the process ends without it
 
 
 class QuoteWorker:
-    """Publishes what a source gives while it is open.
+    """Publishes what a source gives while the context is open.
 
-    What Kafka does not acknowledge is sent again until it does; a quote may then be there twice, never not at all.
-    Meanwhile nothing is read from the source.
+    Quotes that Kafka does not acknowledge are sent again until it does, so a quote may be published twice. Meanwhile
+    nothing is read from the source.
     """
 
-    def __init__(self, source: QuoteSource, publisher: Callable[[], Publisher]) -> None:
-        """`publisher` makes one: after an error a Kafka client is of no more use."""
-        self._source, self._make = source, publisher
+    def __init__(self, source: QuoteSource, make_publisher: Callable[[], Publisher]) -> None:
+        """`make_publisher` makes a new publisher: after an error a Kafka client can't be used any more."""
+        self._source, self._make_publisher = source, make_publisher
         self._publisher: Publisher | None = None
-        self._beat = FeedHeartbeat()
+        self._heartbeat = FeedHeartbeat()
         self._failure = ""
         self._failures = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="quotes", daemon=True)
 
     @property
-    def beat(self) -> FeedHeartbeat:
-        """What was done, and how it goes."""
-        return replace(self._beat, detail=self._failure or self._source.status.how)
+    def heartbeat(self) -> FeedHeartbeat:
+        """What was published, and the worker's failure or the source's state."""
+        return replace(self._heartbeat, detail=self._failure or self._source.status.detail)
 
     @property
-    def count(self) -> dict[str, int]:
-        """What went wrong, by its kind, as the source counts it."""
-        return dict(self._source.status.count)
+    def counts(self) -> dict[str, int]:
+        """The source's counts, by kind."""
+        return dict(self._source.status.counts)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -62,25 +62,30 @@ class QuoteWorker:
                 for quotes in self._source.batches(self._stop):
                     self._publish(quotes)
                     self._failure, self._failures = "", 0
-            except Exception as error:  # the bars go on; the heartbeat and the checks tell of it
-                log.exception("quotes have failed, and begin again in a while")
+            except Exception as error:  # bars are still published; heartbeat and checks report it
+                log.exception("quotes: the source failed; retrying after a back-off")
                 self._fail(error)
         self._close()
 
     def _publish(self, quotes: Sequence[Quote]) -> None:
         while quotes and not self._stop.is_set():
             try:
-                self._publisher = self._publisher or self._make()
+                self._publisher = self._publisher or self._make_publisher()
                 offsets = self._publisher.publish(quotes)
             except KafkaError as error:
-                log.warning("quotes: Kafka has not taken %d: %s: %s", len(quotes), type(error).__name__, error)
+                log.warning(
+                    "quotes: %d not published, retrying after a back-off: %s: %s",
+                    len(quotes),
+                    type(error).__name__,
+                    error,
+                )
                 self._close()
                 self._fail(error)
                 continue
-            self._beat = replace(
-                self._beat,
-                records=self._beat.records + len(quotes),
-                offsets={**self._beat.offsets, **offsets},
+            self._heartbeat = replace(
+                self._heartbeat,
+                records=self._heartbeat.records + len(quotes),
+                offsets={**self._heartbeat.offsets, **offsets},
                 newest_event=max(quote.time for quote in quotes),
             )
             return

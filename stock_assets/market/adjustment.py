@@ -1,4 +1,4 @@
-"""Splits and dividends: prices as they were traded, and as they can be compared with today's. Pure."""
+"""Splits and dividends: prices as traded, and prices adjusted to today's shares. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +20,11 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CorporateAction:
-    """What changes the price of a share without a trade.
+    """A split or a dividend of a share.
 
-    `ex_date` is the first day, at the exchange, that trades without it. `value` is the number of new shares for one old
-    one, or the money that is paid for a share, as it was declared, in `currency`. `close_before` is the price, as
-    traded, at the close before: None while it is not known.
+    `ex_date` is the first date, at the exchange, on which the share trades without it. `value` is the number of new
+    shares for one old share, or the dividend for one share, as declared, in `currency`. `close_before` is the last
+    close before `ex_date`, as traded; None if it is unknown.
     """
 
     symbol: str
@@ -36,7 +36,7 @@ class CorporateAction:
 
 
 def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
-    """The shares of today for one share of `day`: 1 where it was never split since."""
+    """The number of today's shares for one share of `day`: 1 where there was no split since."""
     ratio = Decimal(1)
     for action in actions:
         if action.kind is ActionKind.SPLIT and action.ex_date > day:
@@ -45,34 +45,35 @@ def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
 
 
 def was_split_since(bar: Bar, splits: Sequence[CorporateAction]) -> bool:
-    """Whether a share of the bar's day is not one of today."""
+    """Whether the share was split after the bar's day."""
     return bool(splits) and splits_after(_day(bar), splits) != 1
 
 
 def as_traded(bars: Iterable[Bar], splits: Sequence[CorporateAction]) -> list[Bar]:
-    """The bars without what a source has done to them for later splits.
+    """The bars with the source's adjustment for later splits undone.
 
-    `splits` are the source's own, of the bars' symbol; those that are yet to come must not be among them.
+    `splits` are the splits of the bars' symbol that the source has adjusted for; future splits must not be among them.
     """
-    if not splits:  # as almost always; days take time to find
+    if not splits:  # the usual case: it saves finding each bar's day
         return list(bars)
     return [_scaled(bar, 1 / ratio) if (ratio := splits_after(_day(bar), splits)) != 1 else bar for bar in bars]
 
 
 def as_declared(action: CorporateAction, splits: Sequence[CorporateAction]) -> CorporateAction:
-    """A dividend, and the close before it, without what a source has done to them for later splits."""
+    """A dividend and the close before it, with the source's adjustment for later splits undone."""
     ratio = splits_after(action.ex_date, splits)
     before = None
-    if action.close_before is not None:  # of a day earlier, so that a split of this very day counts too
+    if action.close_before is not None:  # from the day before, so a split on `ex_date` counts too
         before = action.close_before * splits_after(action.ex_date - date.resolution, splits)
     value = action.value * ratio if action.kind is ActionKind.DIVIDEND else action.value
     return replace(action, value=value, close_before=before)
 
 
-def factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
-    """What makes a price of `day` comparable with one of today: a split divides it, a dividend takes its share off.
+def adjustment_factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
+    """The number by which a price of `day` is multiplied to be comparable with today's prices.
 
-    The rule is CRSP's, as Yahoo explains its adjusted close. A dividend whose close before is unknown counts nothing.
+    A split divides the price, a dividend lowers it by the dividend's part of the close before. These are CRSP's rules,
+    which Yahoo uses for its adjusted close. A dividend whose close before is unknown is ignored.
     """
     product = Decimal(1)
     for action in actions:
@@ -86,13 +87,18 @@ def factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
 
 
 def adjusted(bars: Iterable[Bar], actions: Sequence[CorporateAction]) -> list[Bar]:
-    """A comparable series from bars as traded; all are of one symbol, as `actions` are. Volumes follow splits alone."""
+    """Bars as traded, adjusted for splits and dividends; volumes are adjusted for splits only.
+
+    All bars and `actions` are of one symbol.
+    """
     series = []
     for bar in bars:
         day = _day(bar)
-        whole = _scaled(bar, splits_after(day, actions))
-        by = float(factor(day, actions))
-        series.append(replace(whole, open=bar.open * by, high=bar.high * by, low=bar.low * by, close=bar.close * by))
+        in_todays_shares = _scaled(bar, splits_after(day, actions))
+        by = float(adjustment_factor(day, actions))
+        series.append(
+            replace(in_todays_shares, open=bar.open * by, high=bar.high * by, low=bar.low * by, close=bar.close * by)
+        )
     return series
 
 
@@ -101,7 +107,7 @@ def _day(bar: Bar) -> date:
 
 
 def _scaled(bar: Bar, shares: Decimal) -> Bar:
-    """The bar in units of shares of which `shares` make one of its own."""
+    """The bar in smaller shares: one of its own shares is `shares` of them."""
     by = float(1 / shares)
     return replace(
         bar,

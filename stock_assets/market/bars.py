@@ -1,4 +1,4 @@
-"""The values that travel: bars of prices, and what is known of a company."""
+"""A bar: the prices of one symbol over one interval."""
 
 import json
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Bar:
 
     @property
     def key(self) -> bytes:
-        """Kafka's key: one symbol stays in one partition, so its bars keep their order."""
+        """The Kafka key: all bars of a symbol go to one partition and keep their order."""
         return self.symbol.encode()
 
     @property
     def value(self) -> bytes:
-        """Kafka's value: the JSON of the contract."""
+        """The Kafka value: the JSON of the contract."""
         return json.dumps(
             {
                 "symbol": self.symbol,
@@ -49,6 +49,6 @@ class Bar:
 
 
 def interval_length(interval: str) -> timedelta | None:
-    """How long a bar of `interval` (`1s`, `2m`, `1h`) lasts; None where it lasts a session (`1d`) or longer."""
+    """The length of a bar of `interval` (`1s`, `2m`, `1h`); None where it is a session (`1d`) or longer."""
     seconds = _UNITS.get(interval[-1:])
     return timedelta(seconds=seconds * int(interval[:-1])) if seconds and interval[:-1].isdigit() else None

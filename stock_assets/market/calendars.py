@@ -1,4 +1,4 @@
-"""Which exchange a symbol trades on, and that exchange's sessions. The market's clock, never a fixed offset."""
+"""The sessions of each exchange, computed in the exchange's time zone, given in UTC."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import pandas as pd
 
 from stock_assets.market.symbols import ALWAYS_OPEN
 
-# The first year for which sessions can be asked for; recorded bars may be decades old.
-_FIRST_DAY = pd.Timestamp("1970-01-01")  # a bar's time is not before
+# The first day with sessions: recorded bars may be decades old.
+_FIRST_DAY = pd.Timestamp("1970-01-01")  # no valid bar is older
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A trading day: its date as the exchange counts it, and its first and last moment, in UTC."""
+    """A trading day: its date at the exchange, and the times of its open, close and break, in UTC."""
 
     day: date
     opened: datetime
@@ -25,14 +25,14 @@ class Session:
     break_end: datetime | None = None
 
     def is_on(self, moment: datetime) -> bool:
-        """Whether the market trades at `moment`: not after the close, and not during the lunch of Tokyo."""
+        """Whether the market trades at `moment`: from the open to before the close, except during a break at noon."""
         if not self.opened <= moment < self.closed:
             return False
         return self.break_start is None or self.break_end is None or not self.break_start <= moment < self.break_end
 
 
 def session_on(exchange: str, day: date) -> Session:
-    """The session of a date.
+    """The session on a date.
 
     Raises:
         ValueError: the exchange was closed on that day.
@@ -47,7 +47,7 @@ def session_on(exchange: str, day: date) -> Session:
 
 
 def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
-    """The sessions from one date to another, both of them included; a date before the calendar begins has none."""
+    """The sessions from `first` to `last`, both included; none before the calendar begins."""
     if exchange == ALWAYS_OPEN:
         return [_utc_day(first + timedelta(days=n)) for n in range((last - first).days + 1)]
     schedule = _schedule(exchange)
@@ -55,13 +55,13 @@ def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
 
 
 def trading_days(exchange: str, first: date, last: date) -> set[date]:
-    """The dates of the exchange's sessions from one date to another, both of them included."""
+    """The dates of the exchange's sessions from `first` to `last`, both included."""
     days = _calendar(exchange).sessions
     return {day.date() for day in days[(days >= pd.Timestamp(first)) & (days <= pd.Timestamp(last))]}
 
 
 def session_at(exchange: str, moment: datetime) -> Session:
-    """The session that is on at `moment`, else the last one before."""
+    """The session that is open at `moment`, else the last one before."""
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date())
     schedule = _schedule(exchange)
@@ -69,7 +69,7 @@ def session_at(exchange: str, moment: datetime) -> Session:
 
 
 def last_closed(exchange: str, moment: datetime) -> Session:
-    """The last session that is over at `moment`."""
+    """The last session that has closed at `moment`."""
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date() - timedelta(days=1))
     schedule = _schedule(exchange)
@@ -85,7 +85,7 @@ def next_session(exchange: str, moment: datetime) -> Session:
 
 
 def sessions_of(exchange: str) -> list[Session]:
-    """Every session that is known, in the order of time; not of a market around the clock."""
+    """All sessions of the calendar, oldest first; not for a market that is always open."""
     return _schedule(exchange).sessions
 
 
@@ -100,28 +100,28 @@ def timezone_of(exchange: str) -> str:
 
 
 def date_at(exchange: str, moment: datetime) -> date:
-    """The date on the exchange's wall calendar at `moment`."""
+    """The date at the exchange at `moment`."""
     return moment.astimezone(UTC if exchange == ALWAYS_OPEN else _calendar(exchange).tz).date()
 
 
 @dataclass(frozen=True)
 class _Schedule:
-    """An exchange's sessions in the order of time, and what they are searched by."""
+    """An exchange's sessions, oldest first, and the lists by which they are searched."""
 
     sessions: list[Session]
     days: list[date]
     opens: list[datetime]
     closes: list[datetime]
 
-    def before(self, number: int) -> Session:
-        """The session before the one of that number.
+    def before(self, index: int) -> Session:
+        """The session before the one at `index`.
 
         Raises:
-            ValueError: the calendar doesn't go back so far.
+            ValueError: the calendar begins later.
         """
-        if number == 0:
-            raise ValueError(f"the calendar begins on {self.days[0]}, and is asked for a day before")
-        return self.sessions[number - 1]
+        if index == 0:
+            raise ValueError(f"the calendar begins on {self.days[0]}; there is no earlier session")
+        return self.sessions[index - 1]
 
 
 @lru_cache
@@ -133,7 +133,7 @@ def _calendar(exchange: str) -> exchange_calendars.ExchangeCalendar:
 
 @lru_cache
 def _schedule(exchange: str) -> _Schedule:
-    # The calendar's own questions about minutes make an index of every minute since 1990: 100 MB an exchange.
+    # The calendar's own methods for a minute build an index of all its minutes: 100 MB an exchange.
     table = _calendar(exchange).schedule
     sessions = [
         Session(day.date(), _utc(row.open), _utc(row.close), _utc_or_none(row.break_start), _utc_or_none(row.break_end))

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class CompanyInfo:
-    """Facts about a company as of a date of its exchange; None where the source knows nothing.
+    """Facts about a company as of a date of its exchange; None where the source has no value.
 
-    Prices and market value are in `currency`; `shortratio` is in days to cover, `dividendyield` a fraction.
+    Prices and market value are in `currency`; `shortratio` is in days to cover, `dividendyield` is a fraction.
     """
 
     entry_date: date

@@ -1,4 +1,4 @@
-"""A quote: what a market last paid for a symbol, and what is bid and asked."""
+"""A quote: the last price of a symbol, its bid and its ask."""
 
 import json
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from spark_streaming.contract.schema import MarketPhase
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One tick of one symbol; None where the source says nothing.
+    """One tick of one symbol; a field is None where the source does not give it.
 
-    `time` is when the exchange saw it, aware, to the millisecond. Prices are in the currency of the listing,
-    `last_size` and `day_volume` (since the session's begin) in shares, `change_percent` is against the last close.
+    `time` is the exchange's, aware, in milliseconds. Prices are in the currency of the listing, `last_size` and
+    `day_volume` (since the session opened) in shares, `change_percent` is the change since the last close.
     """
 
     symbol: str
@@ -27,12 +27,12 @@ class Quote:
 
     @property
     def key(self) -> bytes:
-        """Kafka's key: one symbol stays in one partition, so its quotes keep their order."""
+        """The Kafka key: all quotes of a symbol go to one partition and keep their order."""
         return self.symbol.encode()
 
     @property
     def value(self) -> bytes:
-        """Kafka's value: the JSON of the contract, without what isn't known."""
+        """The Kafka value: the JSON of the contract, without unknown fields."""
         known = {
             "symbol": self.symbol,
             "timestamp": self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

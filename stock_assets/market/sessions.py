@@ -1,4 +1,4 @@
-"""Trading sessions: which bars belong to one, and which sessions there is something to say about by now. Pure."""
+"""The sessions of a series, their expected bars, and their summaries. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -31,7 +31,7 @@ class SessionSummary:
 
     @property
     def key(self) -> Key:
-        """What no other row has."""
+        """The primary key."""
         return self.session_date, self.symbol, self.interval
 
 
@@ -45,22 +45,22 @@ class SeriesSession:
 
     @property
     def key(self) -> Key:
-        """The row of `session_summary` that is about it."""
+        """The key of its row in `session_summary`."""
         return self.session.day, self.symbol, self.interval
 
 
 def has_sessions(interval: str) -> bool:
-    """Whether bars of `interval` lie in one session each: not those of a week or a month."""
+    """Whether each bar of `interval` belongs to one session: false for a week or a month."""
     return interval == "1d" or interval_length(interval) is not None
 
 
 def bar_length(session: Session, interval: str) -> timedelta:
-    """How long a bar lasts; a daily one lasts the session."""
+    """The length of a bar; for a daily bar the length of the session."""
     return interval_length(interval) or session.closed - session.opened
 
 
 def expected_bars(session: Session, interval: str) -> list[datetime]:
-    """The starts of the bars that a session has by its calendar; none that lies in the break."""
+    """The starts of the bars that a session has by the calendar, in UTC, without those that lie in its break."""
     length = bar_length(session, interval)
     count = -((session.opened - session.closed) // length)  # rounded up: the close cuts the last bar short
     starts = [session.opened + n * length for n in range(count)]

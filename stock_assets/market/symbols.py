@@ -1,4 +1,4 @@
-"""Which market a symbol trades on, and by how much Yahoo delays that market's prices. Pure."""
+"""The exchange of a symbol, and the delay of its prices at Yahoo. Pure."""
 
 from datetime import timedelta
 
@@ -7,10 +7,10 @@ from spark_streaming.contract.schema import Source
 ALWAYS_OPEN = "24/7"
 
 
-# Yahoo's suffix of a symbol -> ISO 10383 code of its market.
+# Yahoo's suffix of a symbol -> the exchange's ISO 10383 code.
 # Source: Yahoo's help page "Exchanges and data providers on Yahoo Finance".
 _EXCHANGE_OF_SUFFIX = {
-    "": "XNYS",  # NYSE and NASDAQ keep the same hours and holidays
+    "": "XNYS",  # NYSE and NASDAQ have the same hours and holidays
     "AS": "XAMS",
     "AX": "XASX",
     "DE": "XETR",
@@ -25,7 +25,7 @@ _EXCHANGE_OF_SUFFIX = {
 }
 
 
-# Minutes by which Yahoo shows an exchange's prices late; others are shown as they happen.
+# Yahoo's delay of an exchange's prices in minutes; the others have none.
 # Source: the same help page.
 _DELAY_MINUTES = {
     "XAMS": 15,
@@ -41,20 +41,20 @@ _DELAY_MINUTES = {
 }
 
 
-# What may stand after the dash of a pair that trades around the clock; of BRK-B and the like it is a class of share.
-_MONEY = {"USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR", "KRW", "BTC", "ETH", "USDT", "USDC"}
+# The second part of a pair such as BTC-USD, which always trades. In BRK-B the second part is a class of shares.
+_PAIR_CURRENCIES = {"USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR", "KRW", "BTC", "ETH", "USDT", "USDC"}
 
 
 def exchange_of(symbol: str) -> str:
-    """The market of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
+    """The exchange of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
 
     Raises:
-        ValueError: a kind of symbol, or a suffix, whose exchange is not known.
+        ValueError: the exchange of this kind of symbol, or of its suffix, is not known.
     """
-    if "-" in symbol and "." not in symbol and symbol.rsplit("-", 1)[1] in _MONEY:
+    if "-" in symbol and "." not in symbol and symbol.rsplit("-", 1)[1] in _PAIR_CURRENCIES:
         return ALWAYS_OPEN
     if symbol.startswith("^") or "=" in symbol:
-        raise ValueError(f"{symbol}: indices, currencies and futures have no calendar here yet; leave it out")
+        raise ValueError(f"{symbol}: indices, currencies and futures have no trading calendar here; remove it")
     suffix = symbol.rsplit(".", 1)[1] if "." in symbol else ""
     if suffix not in _EXCHANGE_OF_SUFFIX:
         raise ValueError(
@@ -64,14 +64,14 @@ def exchange_of(symbol: str) -> str:
 
 
 def exchange_for(source: Source, symbol: str) -> str:
-    """The calendar by which bars of `source` come: a simulation never closes.
+    """The exchange whose calendar the bars of `source` follow: a simulation never closes.
 
     Raises:
-        ValueError: as `exchange_of`.
+        ValueError: as in `exchange_of`.
     """
     return ALWAYS_OPEN if source is Source.SIMULATED else exchange_of(symbol)
 
 
 def delay_of(exchange: str) -> timedelta:
-    """By how much Yahoo shows the exchange's prices late."""
+    """The delay of the exchange's prices at Yahoo."""
     return timedelta(minutes=_DELAY_MINUTES.get(exchange, 0))

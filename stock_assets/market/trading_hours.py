@@ -1,5 +1,5 @@
-"""The stretches of time in which bars begin: sessions cut at their lunch, and, where they are wanted, the hours before
-the open and after the close. A bar never reaches over the end of a stretch."""
+"""Trading intervals: sessions, split at a break at noon, and with extended hours also the time before the open and
+after the close. A bar starts in an interval and ends no later than it."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,32 +11,36 @@ from zoneinfo import ZoneInfo
 from stock_assets.market.calendars import Session, next_session, session_at, sessions_of, timezone_of
 from stock_assets.market.symbols import ALWAYS_OPEN
 
-# When trading begins before the open, by the exchange's clock, and how long it goes on after the close, also on a
-# half-day. Source: NYSE and NASDAQ, "Holidays & Trading Hours". Yahoo has such bars of these exchanges alone.
+# The start of trading before the open, in the exchange's time, and its duration after the close, also on a half-day.
+# Source: NYSE and NASDAQ, "Holidays & Trading Hours". Yahoo has bars of extended hours for these exchanges only.
 _EXTENDED = {"XNYS": (time(4), timedelta(hours=4))}
 
 
 def trading_interval_at(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The stretch that is on at `moment`, else the last one before; its day is that of its session."""
+    """The interval that is open at `moment`, else the last one before; its `day` is that of its session.
+
+    Raises:
+        ValueError: the calendar begins later.
+    """
     found = _trading_intervals(exchange, extended)
     if found is None:
         return session_at(exchange, moment)
-    number = bisect_right(found.opens, moment)
-    if number == 0:
-        raise ValueError(f"the calendar begins on {found.stretches[0].day}, and is asked for a day before")
-    return found.stretches[number - 1]
+    index = bisect_right(found.opens, moment)
+    if index == 0:
+        raise ValueError(f"the calendar begins on {found.intervals[0].day}; there is no earlier session")
+    return found.intervals[index - 1]
 
 
 def next_trading_interval(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The first stretch that opens after `moment`."""
+    """The first interval that opens after `moment`."""
     found = _trading_intervals(exchange, extended)
     if found is None:
         return next_session(exchange, moment)
-    return found.stretches[bisect_right(found.opens, moment)]
+    return found.intervals[bisect_right(found.opens, moment)]
 
 
 def trading_day_at(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The trading day that is on at `moment`, else the last one before, from its first moment to its last."""
+    """The trading day that is open at `moment`, else the last one before, without its break."""
     session = session_at(exchange, moment)
     whole = Session(session.day, session.opened, session.closed)
     if not extended or exchange not in _EXTENDED:
@@ -53,8 +57,9 @@ def has_extended_hours(exchange: str) -> bool:
 def intervals_since_last_close(exchange: str, session: Session, *, extended: bool = False) -> list[Session]:
     """The trading intervals from the close of the session before to the end of this session's trading day.
 
-    They are the hours after the close before, those before the open, the session with its lunch, and the hours after
-    its close; without `extended`, or where an exchange has no such hours, the session alone.
+    With extended hours: from the close before to the end of that day, from the day's begin to the open, the session
+    with its break, and from the close to the day's end. Without `extended`, or if the exchange has no such hours, the
+    session alone.
     """
     if not extended or not has_extended_hours(exchange):
         return [session]
@@ -70,26 +75,26 @@ def intervals_since_last_close(exchange: str, session: Session, *, extended: boo
 
 @dataclass(frozen=True)
 class _TradingIntervals:
-    """In the order of time, and what they are searched by."""
+    """Intervals, oldest first, and the list by which they are searched."""
 
-    stretches: list[Session]
+    intervals: list[Session]
     opens: list[datetime]
 
 
 @lru_cache
 def _trading_intervals(exchange: str, extended: bool) -> _TradingIntervals | None:
-    """None where the sessions themselves are the stretches: most exchanges have no lunch."""
+    """None where the sessions themselves are the intervals: most exchanges have no break."""
     if exchange == ALWAYS_OPEN:
         return None
     sessions = sessions_of(exchange)
-    has_lunch = any(session.break_start for session in sessions)
-    if not has_lunch and not (extended and exchange in _EXTENDED):
+    has_break = any(session.break_start for session in sessions)
+    if not has_break and not (extended and exchange in _EXTENDED):
         return None
-    cut = [part for session in sessions for part in _cut(exchange, session, extended)]
-    return _TradingIntervals(cut, [part.opened for part in cut])
+    intervals = [part for session in sessions for part in _intervals_of(exchange, session, extended)]
+    return _TradingIntervals(intervals, [interval.opened for interval in intervals])
 
 
-def _cut(exchange: str, session: Session, extended: bool) -> Iterator[Session]:
+def _intervals_of(exchange: str, session: Session, extended: bool) -> Iterator[Session]:
     day, whole = session.day, _extended(exchange, session) if extended else session
     if whole.opened < session.opened:
         yield Session(day, whole.opened, session.opened)
@@ -105,6 +110,6 @@ def _cut(exchange: str, session: Session, extended: bool) -> Iterator[Session]:
 def _extended(exchange: str, session: Session) -> Session:
     if not has_extended_hours(exchange):
         return session
-    begins, goes_on = _EXTENDED[exchange]
-    opened = datetime.combine(session.day, begins, ZoneInfo(timezone_of(exchange)))
-    return Session(session.day, opened.astimezone(session.opened.tzinfo), session.closed + goes_on)
+    begin, duration = _EXTENDED[exchange]
+    opened = datetime.combine(session.day, begin, ZoneInfo(timezone_of(exchange)))
+    return Session(session.day, opened.astimezone(session.opened.tzinfo), session.closed + duration)

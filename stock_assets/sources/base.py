@@ -1,4 +1,4 @@
-"""What a source has to offer, of bars and of quotes; a file a source beside this one."""
+"""The protocols of a source of bars and of a source of quotes, and what they yield."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +17,10 @@ from stock_assets.pipeline.coverage import Coverage, PermanentGap
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """Bars to publish, the coverage once they are published, and what was left out, a sentence each.
+    """Bars to publish, and the coverage to write once they are published.
 
-    Also splits and dividends, bars that the source no longer has, and the number of answers of each kind.
+    `left_out` describes what was left out, one text each; `actions` are splits and dividends, `gaps` are bars that the
+    source no longer has, `answers` is the number of answers of each kind.
     """
 
     bars: Sequence[Bar]
@@ -32,7 +33,7 @@ class SourceBatch:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailure:
-    """Why a fetch for a symbol failed; `kind` is what it is counted as, and a final failure is not retried."""
+    """Why a fetch for a symbol failed. Failures are counted by `kind`; a final one is not retried."""
 
     symbol: str
     kind: str
@@ -41,11 +42,11 @@ class FetchFailure:
 
 
 class SourceError(Exception):
-    """A source can't give what was asked of it; the message names the thing, the value and the remedy."""
+    """A source can't be used, or has no answer; the message names the problem, the value and the remedy."""
 
 
 def require_exchanges(symbols: Iterable[str]) -> None:
-    """Raise SourceError where a symbol has no known exchange: nothing could be said about its bars."""
+    """Raise SourceError where the exchange of a symbol is not known: its bars could not be evaluated."""
     for symbol in symbols:
         try:
             exchange_of(symbol)
@@ -54,68 +55,68 @@ def require_exchanges(symbols: Iterable[str]) -> None:
 
 
 class BarSource(Protocol):
-    """Gives the bars that are not covered yet, and facts about the companies."""
+    """Gives the bars that are not covered yet, and facts about companies."""
 
     @property
     def origin(self) -> str:
-        """What the bars come from; coverage of another origin doesn't count."""
+        """Where the bars come from; coverage of another origin is ignored."""
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The symbols that it will give bars of.
+        """The symbols whose bars it gives.
 
         Raises:
-            SourceError: it can't be read.
+            SourceError: the source can't be read.
         """
 
     def check(self) -> int:
-        """Look whether it can give what it is asked for; returns how much of it will be left out.
+        """Check that the source can be used; returns how many lines will be left out.
 
         Raises:
-            SourceError: it can't.
+            SourceError: it can't be used.
         """
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """The rows of what it gives bars of: not those of symbols removed since, and one for each that has none yet."""
+        """The coverage of each of its symbols, with a new row for a symbol that has none; other symbols are dropped."""
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
         """Whether it has, or will soon have, bars that are not covered."""
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[SourceBatch]:
-        """Yield what is not covered, each symbol in the order of time, until there is no more or `stop` is set.
+        """Yield the bars that are not covered, each symbol's sorted by time, until there are no more or `stop` is set.
 
         Raises:
-            SourceError: a bar can't be had; nothing of what comes before it is in doubt.
+            SourceError: a bar is not available; the batches before it are valid.
         """
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """What it has of a series from `begin` to before `end`, asked for once more, whatever is covered.
+        """The bars of a series from `begin` to before `end`, fetched again, also those that are covered.
 
         Raises:
-            SourceError: it can't say; an empty answer says that it has none.
+            SourceError: the fetch failed; an empty result means that there are no bars.
         """
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | FetchFailure]:
-        """Yield the facts about each symbol, as of its exchange's date at `now`, or why they could not be had."""
+        """Yield the facts about each symbol, as of its exchange's date at `now`, or why the fetch failed."""
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction] | FetchFailure]:
-        """Yield each symbol's newest splits and dividends, or why they could not be had."""
+        """Yield each symbol's newest splits and dividends, or why the fetch failed."""
 
 
 @dataclass
 class QuoteStatus:
-    """What a source of quotes says of itself, for the heartbeat and Dagster's metadata."""
+    """The state of a source of quotes, for the heartbeat and Dagster's metadata."""
 
-    how: str = "not begun"  # they come, or why they don't
-    count: Counter[str] = field(default_factory=Counter)  # what went wrong, by its kind
+    detail: str = "not begun"  # how quotes come, or why they don't
+    counts: Counter[str] = field(default_factory=Counter)  # of connections, polls and unusable messages, by kind
 
 
 class QuoteSource(Protocol):
-    """Gives quotes as they happen; one that was missed is gone."""
+    """Gives quotes as they are published; a missed quote can't be fetched later."""
 
     @property
     def status(self) -> QuoteStatus:
-        """How it goes; read from other threads."""
+        """Its state; read from other threads."""
 
     def batches(self, stop: Event) -> Iterator[Sequence[Quote]]:
-        """Yield quotes until `stop` is set, each symbol's in the order in which they came."""
+        """Yield quotes until `stop` is set, each symbol's in the order in which they arrived."""

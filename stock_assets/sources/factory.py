@@ -1,4 +1,4 @@
-"""The source that the settings name."""
+"""Makes the sources that the settings name."""
 
 import ssl
 from datetime import timedelta
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def check_before_start(settings: IngestSettings) -> int:
-    """Look whether the source can give what is asked of it, before there is a server; returns what is left out.
+    """Check that the source can be used, before any server runs; returns how many lines will be left out.
 
     Raises:
-        SourceError: it can't.
+        SourceError: it can't be used.
     """
-    if settings.source is Source.YAHOO:  # its watchlist is in a database that doesn't run yet
+    if settings.source is Source.YAHOO:  # its watchlist is in the database, which does not run yet
         from stock_assets.sources.yahoo.limits import require_interval
 
         require_interval(settings.bar_interval)
@@ -30,7 +30,7 @@ def check_before_start(settings: IngestSettings) -> int:
 
 
 def make_source(settings: IngestSettings) -> BarSource:
-    """Make the source; modules are loaded only where they are needed, pandas among them.
+    """Make the source of bars. Each source's module, some of which load pandas, is imported only where it is needed.
 
     Raises:
         SourceError: the source can't be used with these settings.
@@ -52,14 +52,14 @@ def make_source(settings: IngestSettings) -> BarSource:
 
 
 def make_rate_limiter(settings: IngestSettings) -> "RateLimiter":
-    """The rate limit and the back-off that all programs of a home share."""
+    """The rate limiter, whose state all programs of a home share."""
     from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 
     return RateLimiter(settings.state_of("manners") / "turns.json", settings.yahoo_requests_per_minute)
 
 
 def make_yahoo_client(settings: IngestSettings) -> "YahooClient":
-    """A client of Yahoo's, with its caches in the home."""
+    """A client for Yahoo, whose caches are in the home."""
     from stock_assets.sources.yahoo.client import YahooClient, cache_folder
     from stock_assets.sources.yahoo.session import YahooSession
 
@@ -68,8 +68,6 @@ def make_yahoo_client(settings: IngestSettings) -> "YahooClient":
 
 
 def _make_yahoo_source(settings: IngestSettings) -> BarSource:
-    from functools import partial
-
     from stock_assets.sources.yahoo.source import YahooSource
     from stock_assets.store.corporate_actions import read_splits
     from stock_assets.store.engine import make_engine
@@ -90,7 +88,7 @@ def _make_yahoo_source(settings: IngestSettings) -> BarSource:
 
 
 def make_quote_source(settings: IngestSettings, bars: BarSource) -> QuoteSource | None:
-    """The quotes beside `bars`, the source that `make_source` made; None where it has none."""
+    """The source of quotes that belongs to `bars`, which `make_source` made; None where the source has no quotes."""
     if settings.source is Source.SIMULATED:
         from stock_assets.sources.simulated.quotes import SimulatedQuotes
         from stock_assets.sources.simulated.source import SimulatedSource

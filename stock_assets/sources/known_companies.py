@@ -1,4 +1,4 @@
-"""What is known of some companies without asking anyone: for replayed and simulated symbols."""
+"""Built-in facts about some companies, for replayed and simulated symbols."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -7,7 +7,7 @@ from stock_assets.market.calendars import date_at
 from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.symbols import exchange_of
 
-# Symbol -> name, sector and industry (as Yahoo words them), currency and exchange of the listing.
+# Symbol -> name, sector and industry (in Yahoo's wording), currency and exchange of the listing.
 _KNOWN = {
     "AAPL": ("Apple Inc.", "Technology", "Consumer Electronics", "USD", "NMS"),
     "AMZN": ("Amazon.com, Inc.", "Consumer Cyclical", "Internet Retail", "USD", "NMS"),
@@ -26,7 +26,7 @@ _KNOWN = {
 
 
 def known_companies(symbols: Iterable[str], now: datetime) -> Iterator[CompanyInfo]:
-    """A row a symbol, as of its exchange's date at `now`; all null but the symbol where nothing is known."""
+    """A row for each symbol, as of its exchange's date at `now`; of an unknown company all facts are None."""
     for symbol in symbols:
         today = date_at(exchange_of(symbol), now)
         if symbol not in _KNOWN:

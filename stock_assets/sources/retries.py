@@ -15,40 +15,40 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FetchResult(Generic[T]):
-    """What was fetched, what failed in the end, and the number of answers of each kind."""
+    """What was fetched, the failures that are left after all retries, and the number of answers of each kind."""
 
     found: list[T]
-    refused: list[FetchFailure]
+    failures: list[FetchFailure]
     answers: Counter[str]
 
 
 def fetch_with_retries(
-    ask: Callable[[Sequence[str]], Iterable[T | FetchFailure]],
+    fetch: Callable[[Sequence[str]], Iterable[T | FetchFailure]],
     symbols: Sequence[str],
-    keep: Callable[[T], None],
+    store: Callable[[T], None],
     sleep: Callable[[float], None],
     pauses: Sequence[float] = PAUSES,
 ) -> FetchResult[T]:
-    """`ask` for the symbols and `keep` each answer at once; after each of `pauses` retry the failures that are not
-    final."""
+    """`fetch` the symbols and `store` each result at once; after each of `pauses` (seconds) retry the failures that are
+    not final."""
     found: list[T] = []
     final: list[FetchFailure] = []
-    refused: list[FetchFailure] = []
+    retryable: list[FetchFailure] = []
     answers = Counter[str]()
-    left = list(symbols)
+    remaining = list(symbols)
     for pause in (0.0, *pauses):
-        if not left:
+        if not remaining:
             break
         if pause:
             sleep(pause)
-        refused = []
-        for answer in ask(left):
+        retryable = []
+        for answer in fetch(remaining):
             if isinstance(answer, FetchFailure):
                 answers[answer.kind] += 1
-                (final if answer.is_final else refused).append(answer)
+                (final if answer.is_final else retryable).append(answer)
             else:
                 answers["ok"] += 1
-                keep(answer)
+                store(answer)
                 found.append(answer)
-        left = [refusal.symbol for refusal in refused]
-    return FetchResult(found, final + refused, answers)
+        remaining = [failure.symbol for failure in retryable]
+    return FetchResult(found, final + retryable, answers)

@@ -136,7 +136,7 @@ def test_a_bad_file_is_an_error_without_a_traceback_and_publishes_nothing(
     program = producer.start(REPLAY_FILE=str(path))
     _, log = program.communicate(timeout=60)
     assert program.returncode == 1
-    assert "line 8: open 'ten' is no finite number" in log
+    assert "line 8: open 'ten' is not a finite number" in log
     assert "Traceback" not in log
     assert producer.messages() == []
     heartbeat = read_heartbeat(producer.state)

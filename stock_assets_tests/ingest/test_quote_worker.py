@@ -57,13 +57,13 @@ def test_a_source_that_fails_begins_again_and_the_failure_is_told(kafka_server: 
     with QuoteWorker(Faltering(), partial(Publisher, kafka_server.kafka_address, topic)) as worker:
 
         def all_are_there() -> bool:
-            told.add(worker.beat.detail)
-            return worker.beat.records == len(QUOTES)
+            told.add(worker.heartbeat.detail)
+            return worker.heartbeat.records == len(QUOTES)
 
         eventually(all_are_there)
-        assert worker.beat.newest_event == QUOTES[-1].time
+        assert worker.heartbeat.newest_event == QUOTES[-1].time
     assert "RuntimeError: the database of the watchlist is away" in told
-    assert worker.beat.detail == "as a test wants it"
+    assert worker.heartbeat.detail == "as a test wants it"
     assert published(kafka_server, topic) == [quote.value for quote in QUOTES]
 
 
@@ -77,8 +77,8 @@ def test_what_kafka_does_not_take_is_sent_until_it_does(kafka_server: StackSetti
     with QuoteWorker(Faltering(), publisher) as worker:
 
         def all_are_there() -> bool:
-            told.add(worker.beat.detail)
-            return worker.beat.records == len(QUOTES)
+            told.add(worker.heartbeat.detail)
+            return worker.heartbeat.records == len(QUOTES)
 
         eventually(all_are_there)
     assert any("Timeout" in detail for detail in told), told

@@ -3,7 +3,14 @@ from decimal import Decimal
 
 import pytest
 
-from stock_assets.market.adjustment import ActionKind, CorporateAction, adjusted, as_declared, as_traded, factor
+from stock_assets.market.adjustment import (
+    ActionKind,
+    CorporateAction,
+    adjusted,
+    adjustment_factor,
+    as_declared,
+    as_traded,
+)
 from stock_assets.market.bars import Bar
 
 # Apple: four shares for one on 31 August 2020; 0.82 USD a share on 7 August 2020, after a close of 455.61 (as traded).
@@ -46,7 +53,7 @@ def test_a_dividend_from_before_a_split_is_stored_as_it_was_declared() -> None:
     ],
 )
 def test_a_price_is_adjusted_for_what_came_after_its_day(day: date, expected: Decimal) -> None:
-    assert factor(day, [DIVIDEND, SPLIT]) == expected
+    assert adjustment_factor(day, [DIVIDEND, SPLIT]) == expected
 
 
 def test_an_adjusted_series_has_no_step_at_a_split_and_its_volumes_follow() -> None:
@@ -57,4 +64,4 @@ def test_an_adjusted_series_has_no_step_at_a_split_and_its_volumes_follow() -> N
 
 def test_a_dividend_whose_close_before_is_unknown_counts_nothing() -> None:
     unknown = CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD")
-    assert factor(date(2020, 8, 6), [unknown]) == 1
+    assert adjustment_factor(date(2020, 8, 6), [unknown]) == 1

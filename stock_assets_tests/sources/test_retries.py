@@ -28,7 +28,7 @@ def test_only_who_failed_is_asked_for_again() -> None:
     assert source.asked == [["AAPL", "AMZN", "GONE"], ["AMZN"], ["AMZN"]]
     assert kept == asked.found == ["AAPL", "AMZN"]
     assert slept == [1, 2]
-    assert [refusal.symbol for refusal in asked.refused] == ["GONE"]
+    assert [refusal.symbol for refusal in asked.failures] == ["GONE"]
     assert asked.answers == {"ok": 2, "timed out": 2, "unknown symbol": 1}
 
 
@@ -36,9 +36,9 @@ def test_who_fails_to_the_end_is_named_and_costs_nobody_else() -> None:
     kept = list[str]()
     asked = fetch_with_retries(Source(AMZN=9), ["AMZN", "AAPL"], kept.append, lambda _: None, pauses=(1, 2))
     assert kept == ["AAPL"]
-    assert [refusal.why for refusal in asked.refused] == ["AMZN timed out"]
+    assert [refusal.why for refusal in asked.failures] == ["AMZN timed out"]
     assert asked.answers == {"ok": 1, "timed out": 3}
 
 
 def test_nobody_to_ask_for_is_no_failure() -> None:
-    assert fetch_with_retries(Source(), [], print, print).refused == []
+    assert fetch_with_retries(Source(), [], print, print).failures == []

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, inspect, text
 
 from infra.settings import StackSettings
 from spark_streaming.contract.schema import Source
-from stock_assets.market.adjustment import ActionKind, CorporateAction, factor
+from stock_assets.market.adjustment import ActionKind, CorporateAction, adjustment_factor
 from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.sessions import SessionSummary
 from stock_assets.pipeline.completeness import SessionRepair
@@ -111,7 +111,7 @@ def test_the_view_of_adjustment_factors_says_what_the_pure_function_says(engine:
     ]
     for row in rows:
         day = row.valid_from or date(2020, 1, 2)
-        assert row.factor == pytest.approx(factor(day, actions), abs=Decimal("1e-11"))
+        assert row.factor == pytest.approx(adjustment_factor(day, actions), abs=Decimal("1e-11"))
         assert row.split_factor == Decimal("0.25")
         assert row.complete
     assert not ibm.complete

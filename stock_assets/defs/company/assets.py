@@ -52,9 +52,9 @@ def stock_info(
     """Ask the source about its symbols and keep what it says; who failed is asked for again, and nobody else."""
     source, engine = make_source(settings), postgres.engine
     asked = fetch_with_retries(
-        ask=lambda symbols: source.companies(symbols, now()),
+        fetch=lambda symbols: source.companies(symbols, now()),
         symbols=source.symbols,
-        keep=lambda company: write_companies(engine, [company]),
+        store=lambda company: write_companies(engine, [company]),
         sleep=time.sleep,
     )
     count_answers(engine, "company", asked.answers, now())
@@ -88,9 +88,9 @@ def corporate_action(
     """Ask the source for the splits and dividends of its symbols."""
     source, engine = make_source(settings), postgres.engine
     asked = fetch_with_retries(
-        ask=lambda symbols: source.actions(symbols, now()),
+        fetch=lambda symbols: source.actions(symbols, now()),
         symbols=source.symbols,
-        keep=lambda actions: write_actions(engine, actions),
+        store=lambda actions: write_actions(engine, actions),
         sleep=time.sleep,
     )
     count_answers(engine, "actions", asked.answers, now())
@@ -106,9 +106,9 @@ def _result(asked: FetchResult[T], metadata: dict[str, Any]) -> dg.MaterializeRe
         dagster.Failure: some could not be had; what could be is kept.
     """
     told = {"answers": dg.MetadataValue.json(dict(asked.answers))}
-    if asked.refused:
-        told["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.refused})
-    failed = [refusal for refusal in asked.refused if not refusal.is_final]
+    if asked.failures:
+        told["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.failures})
+    failed = [refusal for refusal in asked.failures if not refusal.is_final]
     if failed:
         described = "could not be had: " + "; ".join(refusal.why for refusal in failed)
         raise dg.Failure(described, metadata=metadata | told, allow_retries=False)

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file of bars, read in chunks, however large it is."""
+"""Reads a CSV or Parquet file of bars in chunks, so that its size does not matter."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from stock_assets.sources.replay.csv_rows import read_csv_chunks
 from stock_assets.sources.replay.line_checks import NUMBERS, InvalidLine, LineChecks
 
 NAMES = ("timestamp", "symbol", "interval", *NUMBERS)
-_USUAL_WORDS = {"timestamp": ("timestamp", "date", "datetime", "time"), "symbol": ("symbol", "ticker")}
+_USUAL_COLUMNS = {"timestamp": ("timestamp", "date", "datetime", "time"), "symbol": ("symbol", "ticker")}
 _ROWS_A_CHUNK = 100_000
 
 
 class BarFileError(SourceError):
-    """A file of bars can't be used as it is."""
+    """A file of bars can't be used; the message names the problem and the remedy."""
 
 
 @dataclass(frozen=True)
 class FileLayout:
-    """How a file describes a bar. `columns` maps our names to the file's own.
+    """How to read a file. `columns` maps a bar's fields to the file's columns.
 
-    With `skip_invalid`, invalid lines are left out and listed; without, the first of them is an error.
+    With `skip_invalid`, invalid lines are left out and listed; without it, the first of them is an error.
     """
 
     path: Path
@@ -49,21 +49,21 @@ def parse_columns(option: str) -> dict[str, str]:
     """`"timestamp=Date,open=Open"` as a mapping.
 
     Raises:
-        BarFileError: a name that a bar doesn't have.
+        BarFileError: a name is no field of a bar.
     """
     pairs = dict(part.split("=", 1) for part in option.split(",") if "=" in part)
     columns = {name.strip(): column.strip() for name, column in pairs.items()}
     unknown = sorted(columns.keys() - set(NAMES))
     if unknown or (option and not columns):
         raise BarFileError(
-            f"--columns {option}: {', '.join(unknown) or option} is none of a bar's names; "
+            f"--columns {option}: {', '.join(unknown) or option} is no field of a bar; "
             "write timestamp=…,symbol=…,interval=…,open=…,high=…,low=…,close=…,volume=…"
         )
     return columns
 
 
 def check_timezone(name: str | None) -> None:
-    """Raise BarFileError where `name` is no time zone."""
+    """Raise BarFileError where there is no time zone `name`."""
     try:
         ZoneInfo(name or "UTC")
     except (KeyError, ValueError, OSError):
@@ -71,10 +71,10 @@ def check_timezone(name: str | None) -> None:
 
 
 def read_chunks(layout: FileLayout) -> Iterator[FileChunk]:
-    """Read the file; bars of one symbol and interval come in the order of time, each once.
+    """Read the file; the bars of a symbol and interval are sorted by time, without duplicates.
 
     Raises:
-        BarFileError: names file, line, value and remedy of the first thing that is wrong.
+        BarFileError: the file can't be used; for an invalid line the message names file, line, value and remedy.
     """
     newest: dict[tuple[str, str], pd.Timestamp] = {}
     used = left_out = 0
@@ -83,8 +83,8 @@ def read_chunks(layout: FileLayout) -> Iterator[FileChunk]:
         used, left_out = used + len(chunk.bars), left_out + len(chunk.left_out)
         yield chunk
     if not used:
-        what = f"none of its {left_out} rows is a bar" if left_out else "it has no rows"
-        raise BarFileError(f"{layout.path}: {what}; give a file with at least one bar")
+        problem = f"none of its {left_out} rows is a bar" if left_out else "it has no rows"
+        raise BarFileError(f"{layout.path}: {problem}; give a file with at least one bar")
 
 
 def _checked_chunk(
@@ -110,7 +110,8 @@ def _checked_chunk(
 
 def _read(path: Path) -> Iterator[tuple[pd.DataFrame, Mapping[int, InvalidLine]]]:
     """Chunks of cells, indexed by line of the file (CSV) or row (Parquet), both from 1, and the lines that have more or
-    fewer cells than the header."""
+    fewer cells than the header.
+    """
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             line = 1
@@ -128,7 +129,7 @@ def _read(path: Path) -> Iterator[tuple[pd.DataFrame, Mapping[int, InvalidLine]]
 
 
 def _names(layout: FileLayout, columns: list[str]) -> dict[str, str]:
-    """Our names -> the file's columns: as given, else by the usual words, in lower or upper case."""
+    """Field of a bar -> the file's column: as given, else one of the usual names, in any case."""
     folded = {str(column).strip().lower(): column for column in columns}
     names: dict[str, str] = {}
     for name in NAMES:
@@ -139,7 +140,7 @@ def _names(layout: FileLayout, columns: list[str]) -> dict[str, str]:
                 )
             names[name] = layout.columns[name]
             continue
-        found = next((folded[word] for word in _USUAL_WORDS.get(name, (name,)) if word in folded), None)
+        found = next((folded[column] for column in _USUAL_COLUMNS.get(name, (name,)) if column in folded), None)
         if found is not None:
             names[name] = found
         elif name == "symbol" and layout.symbol is None:

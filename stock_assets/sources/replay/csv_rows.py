@@ -1,4 +1,4 @@
-"""A CSV file in chunks of text cells. pandas drops cells for which the header has no column; here they are an error of
+"""Reads a CSV file in chunks of text cells. Cells beyond the columns of the header, which pandas drops, are an error of
 their line."""
 
 import csv
@@ -21,7 +21,7 @@ def read_csv_chunks(path: Path, rows_a_chunk: int) -> Iterator[tuple[pd.DataFram
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError, ValueError: it can't be read, or is no text.
+        OSError, ValueError: the file can't be read, or is not text.
     """
     with get_handle(path, "r", encoding="utf-8-sig", compression="infer") as handles:
         lines = csv.reader(handles.handle, skipinitialspace=True)
@@ -44,7 +44,7 @@ def _chunks(
     for cells in lines:
         if not any(cells):
             continue
-        problem = _uneven(lines.line_num, cells, names, width)
+        problem = _wrong_cell_count(lines.line_num, cells, names, width)
         if problem is not None:
             invalid[lines.line_num] = problem
         rows.append((cells + [""] * len(names))[: len(names)])
@@ -56,8 +56,9 @@ def _chunks(
         yield _frame(rows, numbers, names), invalid
 
 
-def _uneven(line: int, cells: Sequence[str], names: Sequence[str], width: int) -> InvalidLine | None:
-    """What is wrong with the number of cells; empty ones at the end count for nothing, `width` columns have a name."""
+def _wrong_cell_count(line: int, cells: Sequence[str], names: Sequence[str], width: int) -> InvalidLine | None:
+    """The problem where a line has too many or too few cells; empty cells at its end are ignored. `width` is the number
+    of the header's columns up to the last one with a name."""
     surplus = [cell for cell in cells[len(names) :] if cell]
     if surplus:
         why = (
@@ -75,7 +76,7 @@ def _frame(rows: list[list[str]], numbers: list[int], names: Sequence[str]) -> p
 
 
 def _column_names(header: Sequence[str]) -> list[str]:
-    """As pandas names them: each once, also those without a name."""
+    """Unique names of all columns, also of those without a name, as pandas makes them."""
     names: list[str] = []
     for number, cell in enumerate(header):
         name = cell or f"Unnamed: {number}"

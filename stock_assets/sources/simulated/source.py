@@ -1,4 +1,4 @@
-"""A seeded random walk: one bar a second for any symbols, around the clock. Never to be taken for a market."""
+"""A seeded random walk, which is no market data: one bar a second for any symbols, at all hours."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -24,10 +24,10 @@ _BARS_A_BATCH = 5_000
 
 
 class SimulatedSource:
-    """Prices are a function of seed, symbol and second alone, so whatever was missed can be given later."""
+    """A price depends on seed, symbol and second alone, so missed bars can be given later."""
 
     def __init__(self, symbols: Sequence[str], seed: int, begin: datetime, bars: int | None) -> None:
-        """Begin at `begin` (aware); with `bars`, end after so many bars a symbol."""
+        """Begin at `begin` (aware) and end after `bars` bars of each symbol; None: never."""
         self._symbols = tuple(symbols)
         self._seed = seed
         self._begin = begin.astimezone(UTC).replace(microsecond=0)
@@ -38,33 +38,33 @@ class SimulatedSource:
 
     @property
     def symbols(self) -> Sequence[str]:
-        """Whatever was asked for."""
+        """The symbols of the settings."""
         return self._symbols
 
     def check(self) -> int:
-        """Each symbol must have an exchange.
+        """Check that the exchange of each symbol is known; returns 0: nothing is left out.
 
         Raises:
-            SourceError: one has none.
+            SourceError: the exchange of a symbol is not known.
         """
         require_exchanges(self._symbols)
         return 0
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """What this very simulation has given, or is to give."""
-        known = {row.symbol: row for row in coverage if row.origin == self.origin}
+        """The coverage of each symbol, with a new row for a symbol that has none of this simulation."""
+        rows = {row.symbol: row for row in coverage if row.origin == self.origin}
         before = self._begin - _SECOND
         return [
-            known.get(symbol) or Coverage(symbol, INTERVAL, self.origin, before, None, "nothing yet", self._begin)
+            rows.get(symbol) or Coverage(symbol, INTERVAL, self.origin, before, None, "nothing yet", self._begin)
             for symbol in self._symbols
         ]
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Always, but after the end that was asked for."""
+        """Whether the end is not reached; always where there is none."""
         return any(row.next_due is not None for row in self.watched_rows(coverage, now))
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[SourceBatch]:
-        """Give what was missed since the beginning at once, then a bar a symbol each second."""
+        """Yield all missed bars at once, then a bar of each symbol each second."""
         covered = {row.symbol: row.covered_until for row in self.watched_rows(coverage, self._begin)}
         before_begin = self._begin - _SECOND
         after = min((covered.get(symbol, before_begin) for symbol in self._symbols), default=before_begin)
@@ -79,7 +79,7 @@ class SimulatedSource:
             after = until
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """The bars of a span in which the simulation ran: they are what they were."""
+        """The bars from `begin` to before `end`, the same each time; none from before the start or after the end."""
         if interval != INTERVAL or symbol not in self._symbols:
             return []
         first = max(begin.astimezone(UTC), self._begin)
@@ -89,11 +89,11 @@ class SimulatedSource:
         return [self.bar(symbol, first + n * _SECOND) for n in range(int((last - first).total_seconds()) + 1)]
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
-        """What is known of the symbols without asking anyone."""
+        """The built-in facts about the symbols."""
         return known_companies(symbols, now)
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction]]:
-        """None: nobody says."""
+        """Nothing: a simulation has no splits and dividends."""
         return iter(())
 
     def _batch(self, begin: datetime, until: datetime) -> SourceBatch:
@@ -125,7 +125,7 @@ class SimulatedSource:
         )
 
     def volume_since_midnight(self, symbol: str, start: datetime) -> int:
-        """Shares of all bars of the UTC day that are before `start`."""
+        """The volume of all bars of the UTC day before `start`, in shares."""
         hour = start.replace(minute=0, second=0)
         _, volumes = _hour(self._seed, symbol, hour)
         return _volume_before(self._seed, symbol, hour) + int(volumes[: start.minute * 60 + start.second].sum())
@@ -138,7 +138,7 @@ def _last_second(now: datetime) -> datetime:
 
 @lru_cache(maxsize=2048)
 def _hour(seed: int, symbol: str, begin: datetime) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Prices at the ends of an hour's seconds, and volumes: a walk from one of the day's knots to the next."""
+    """An hour's 3,601 prices, at the ends of its seconds, and 3,600 volumes: a walk between two of the day's knots."""
     knots = _knots(seed, symbol, begin.date())
     generator = np.random.default_rng([seed, crc32(symbol.encode()), int(begin.timestamp())])
     walk = _bridge(generator, 3600, _DAILY_VOLATILITY / _SECONDS_A_DAY**0.5)
@@ -149,19 +149,19 @@ def _hour(seed: int, symbol: str, begin: datetime) -> tuple[NDArray[np.float64],
 
 @lru_cache(maxsize=2048)
 def _volume_before(seed: int, symbol: str, hour: datetime) -> int:
-    """Shares of all hours of the day that are before `hour`."""
+    """The volume of all hours of the day before `hour`, in shares."""
     return sum(int(_hour(seed, symbol, hour.replace(hour=before))[1].sum()) for before in range(hour.hour))
 
 
 @lru_cache(maxsize=2048)
 def _knots(seed: int, symbol: str, day: date) -> NDArray[np.float64]:
-    """Logarithms of a day's prices at its 25 full hours; a day ends where the next one begins."""
+    """The logarithms of a day's prices, relative to the base, at its 25 full hours; each day begins and ends at 0."""
     generator = np.random.default_rng([seed, crc32(symbol.encode()), day.toordinal()])
     return _bridge(generator, 24, _DAILY_VOLATILITY / 24**0.5)
 
 
 def _bridge(generator: np.random.Generator, steps: int, volatility: float) -> NDArray[np.float64]:
-    """A random walk of `steps` steps that comes back to zero: `steps + 1` values."""
+    """A random walk of `steps` steps that returns to zero (a Brownian bridge): `steps + 1` values."""
     walk = np.concatenate([[0.0], np.cumsum(generator.normal(0, volatility, steps))])
-    back: NDArray[np.float64] = walk - np.linspace(0, 1, steps + 1) * walk[-1]
-    return back
+    bridge: NDArray[np.float64] = walk - np.linspace(0, 1, steps + 1) * walk[-1]
+    return bridge

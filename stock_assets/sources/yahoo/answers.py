@@ -1,5 +1,5 @@
-"""What one answer, or one failure, means for its symbol: bars to publish, the new coverage, and the time of the next
-request. Nothing in an answer affects another symbol."""
+"""Turns answers and failures of Yahoo into bars to publish, the new coverage and the time of the next request. An
+answer affects its own symbol only."""
 
 import logging
 from collections import Counter
@@ -27,21 +27,21 @@ log = logging.getLogger("ingest")
 
 
 def left_out_text(symbol: str, event: str) -> str:
-    """The report on a split or dividend that is not stored."""
-    return f"{symbol}: Yahoo has a {event}, which no price can be adjusted with; it is not stored"
+    """The text that reports a split or dividend that is not stored."""
+    return f"{symbol}: Yahoo has a {event}, which is not usable for adjusting prices; it is not stored"
 
 
 class AnswerHandler:
     """Turns completed requests into batches."""
 
     def __init__(self, origin: str, delay: timedelta, recent_bars: RecentBars, rate_limiter: RateLimiter) -> None:
-        """`delay` is what Yahoo adds to a bar's end before the bar is final."""
+        """`delay` is the time from a bar's end until the bar is final."""
         self._origin, self._delay = origin, delay
         self._recent_bars, self._rate_limiter = recent_bars, rate_limiter
         self._reported = set[str]()
 
     def handle(self, completed: Iterable[CompletedRequest], rows: Mapping[str, Coverage], now: datetime) -> SourceBatch:
-        """One batch of all that is completed; `rows` maps a symbol to its coverage."""
+        """One batch of all completed requests; `rows` maps a symbol to its coverage."""
         batches = []
         for request, future in completed:
             before = rows.get(request.symbol)
@@ -85,7 +85,8 @@ class AnswerHandler:
     def _from_failure(
         self, request: BarRequest, before: Coverage | None, failure: YahooError, error: Exception, now: datetime
     ) -> SourceBatch:
-        is_unknown, own = failure.kind is AnswerKind.UNKNOWN_SYMBOL, failure.kind is not AnswerKind.RATE_LIMITED
+        is_unknown = failure.kind is AnswerKind.UNKNOWN_SYMBOL
+        own = failure.kind is not AnswerKind.RATE_LIMITED  # a failure of this symbol, not of all
         failures = (before.failures if before else 0) + 1
         pause = retry_delay(failures, is_unknown=is_unknown) if own else self._rate_limiter.back_off()
         answer = f"{failure.kind}: {failure}"

@@ -23,9 +23,9 @@ _CLOSE_DIGITS = 10  # significant ones: a coin may cost 0.00000857
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars, unadjusted but for splits, and the splits and dividends of the same time, in shares of today.
+    """Bars, adjusted for splits only, and the splits and dividends of the same time, in today's shares.
 
-    `left_out` describes the splits and dividends that no price can be adjusted with.
+    `left_out` describes the splits and dividends that are not usable.
     """
 
     bars: list[Bar]
@@ -37,7 +37,7 @@ def chart_from_frame(frame: pd.DataFrame, request: BarRequest, currency: object)
     """The chart in `Ticker.history`'s frame; rows without a price are left out.
 
     Raises:
-        Exception: of any kind, where a value is not of the type that it must have.
+        Exception: of any type, where a value has the wrong type.
     """
     bars = sorted(_bars(frame, request), key=lambda bar: bar.start)
     actions = list(_actions(frame, request.symbol, storable_text(currency) if isinstance(currency, str) else None))
@@ -57,7 +57,8 @@ def _bars(frame: pd.DataFrame, request: BarRequest) -> Iterator[Bar]:
 
 
 def _start(at: pd.Timestamp, request: BarRequest) -> datetime | None:
-    """A daily bar comes with its date at midnight; it starts at its session's open. None on a day without one."""
+    """The start of a bar in UTC. A daily bar, which has its date only, starts at its session's open; None on a day
+    without a session."""
     if interval_length(request.interval) is not None:
         return at.to_pydatetime().astimezone(UTC)
     try:
@@ -68,7 +69,7 @@ def _start(at: pd.Timestamp, request: BarRequest) -> datetime | None:
 
 
 def _actions(frame: pd.DataFrame, symbol: str, currency: str | None) -> Iterator[CorporateAction]:
-    """yfinance puts an event into the first row of its day; the frame is in the exchange's time."""
+    """The splits and dividends: yfinance puts each into the first row of its day, in the exchange's time zone."""
     for column, kind in (("Stock Splits", ActionKind.SPLIT), ("Dividends", ActionKind.DIVIDEND)):
         if column not in frame or frame.empty:
             continue

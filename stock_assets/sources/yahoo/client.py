@@ -1,4 +1,4 @@
-"""Requests to Yahoo through yfinance; whatever fails, or is in an answer, becomes a YahooError."""
+"""Requests to Yahoo through yfinance; each failure, also one over an answer's content, becomes a YahooError."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from stock_assets.sources.yahoo.company_facts import company_from_info
 from stock_assets.sources.yahoo.errors import classify_error, unknown_symbol
 from stock_assets.sources.yahoo.session import YahooSession
 
-REQUESTS_A_COMPANY = 3  # that yfinance makes for `info`: quoteSummary, quote and a time series
+REQUESTS_A_COMPANY = 3  # of yfinance for `info`: quoteSummary, quote and a time series
 
 _QUOTE_ADDRESS = f"{_QUERY1_URL_}/v7/finance/quote"
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def cache_folder(home: Path) -> Path:
-    """Where yfinance keeps cookies and time zones."""
+    """The folder in which yfinance keeps cookies and time zones."""
     return home / "cache" / "yfinance"
 
 
@@ -50,7 +50,7 @@ class YahooClient:
         self._tickers: dict[str, yf.Ticker] = {}
 
     def chart(self, request: BarRequest) -> Chart:
-        """The bars of a request as Yahoo has them, rows without a price left out, with splits and dividends.
+        """The bars of a request as Yahoo has them, without rows that have no price, and its splits and dividends.
 
         Raises:
             YahooError: there is no usable answer.
@@ -58,7 +58,7 @@ class YahooClient:
         return self._call(request.symbol, lambda: self._chart(request))
 
     def daily_chart(self, symbol: str, since: datetime, now: datetime) -> Chart:
-        """Daily bars from `since` on; splits and dividends are as Yahoo has them: in shares of today.
+        """Daily bars from `since` on; splits and dividends are as Yahoo has them: in today's shares.
 
         Raises:
             YahooError: there is no usable answer.
@@ -66,7 +66,7 @@ class YahooClient:
         return self.chart(BarRequest(symbol, "1d", since, now, now))
 
     def company(self, symbol: str, now: datetime) -> CompanyInfo:
-        """What Yahoo knows of a company, as of its exchange's date at `now`.
+        """Yahoo's facts about a company, as of its exchange's date at `now`.
 
         Raises:
             YahooError: there is no usable answer.
@@ -74,7 +74,7 @@ class YahooClient:
         return self._call(symbol, lambda: self._company(symbol, now))
 
     def quotes(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
-        """Yahoo's newest rows about the symbols, in one request; symbols that it doesn't know are missing.
+        """Yahoo's newest rows about the symbols, in one request; symbols that it doesn't know are not among them.
 
         Raises:
             YahooError: there is no usable answer.
@@ -89,7 +89,7 @@ class YahooClient:
         return self._call(", ".join(symbols), fetch)
 
     def search(self, symbol: str) -> list[tuple[str, str]]:
-        """Symbols that exist and are like this one, with their names; itself first, where it exists.
+        """Symbols like this one, with their names; the symbol itself comes first, if it exists.
 
         Raises:
             YahooError: there is no usable answer.
@@ -107,7 +107,7 @@ class YahooClient:
         return self._connect()
 
     def _call(self, symbol: str, fetch: Callable[[], T]) -> T:
-        """`fetch`, which sends the requests and parses what comes."""
+        """The result of `fetch`, which sends requests and parses the answers."""
         self._session.forget()
         try:
             return fetch()
@@ -121,7 +121,7 @@ class YahooClient:
         return company_from_info(symbol, facts, now)
 
     def _chart(self, request: BarRequest) -> Chart:
-        # yfinance caches answers about the past within a process; this one lives for days.
+        # yfinance caches answers about the past in the process, and the producer runs for days.
         YfData.cache_get.cache_clear()
         ticker = self._ticker(request.symbol)
         try:
@@ -144,17 +144,17 @@ class YahooClient:
         return replace(chart, left_out=answer.left_out) if answer else chart
 
     def _ticker(self, symbol: str) -> yf.Ticker:
-        """The symbol's ticker, which keeps its time zone and nothing else from one answer to the next."""
+        """The symbol's ticker, kept because it holds the time zone."""
         if symbol not in self._tickers:
-            # The calendar knows the time zone: one request less for each new symbol.
+            # With the calendar's time zone yfinance sends one request less for each new symbol.
             get_tz_cache().store(symbol, timezone_of(exchange_of(symbol)))
             self._tickers[symbol] = yf.Ticker(symbol, session=self._session)
         return self._tickers[symbol]
 
 
 def _names_a_symbol(ticker: yf.Ticker) -> bool:
-    """Whether the answer names a symbol: one without bars does; one to a refused crumb doesn't."""
+    """Whether the answer has a symbol: an answer without bars has, an answer to a rejected crumb has not."""
     try:
         return "symbol" in ticker.get_history_metadata()
-    except ValueError:  # yfinance can't read an empty list of trading periods, which such an answer may have
+    except ValueError:  # from yfinance, for the empty list of trading periods of an answer without bars
         return True

@@ -10,7 +10,7 @@ from stock_assets.market.companies import CompanyInfo
 from stock_assets.market.symbols import exchange_of
 from stock_assets.sources.yahoo.errors import storable_text
 
-# Our column -> Yahoo's name of the fact.
+# Column -> Yahoo's name of the fact.
 _TEXTS = {
     "shortname": "shortName",
     "longname": "longName",
@@ -33,19 +33,19 @@ _NUMBERS = {
     # "dividendYield" is a fraction in one of Yahoo's answers and in percent in the other; this one is a fraction.
     "dividendyield": "trailingAnnualDividendYield",
 }
-# The next quarter's results come on a day between the first two; the third is the time of the last published results.
+# The next earnings date is between the first two; the third is the time of the last published earnings.
 _EARNINGS = ("earningsTimestampStart", "earningsTimestampEnd", "earningsTimestamp")
-_LARGEST_INTEGER = 2**63 - 1  # of a column of type bigint
-_MOST_DIGITS = 50  # before and after the point; PostgreSQL refuses a number whose exponent has six digits
+_LARGEST_INTEGER = 2**63 - 1  # in a column of type bigint
+_MOST_DIGITS = 50  # before or after the decimal point; PostgreSQL rejects an exponent of six digits
 
 
 def company_from_info(symbol: str, facts: Mapping[str, Any], now: datetime) -> CompanyInfo:
     """The facts of `Ticker.info`, as of the exchange's date at `now`; None where Yahoo has none that can be stored."""
     exchange = exchange_of(symbol)
     today = date_at(exchange, now)
-    columns: dict[str, Any] = {ours: _text(facts.get(yahoos)) for ours, yahoos in _TEXTS.items()}
-    columns |= {ours: _number(facts.get(yahoos)) for ours, yahoos in _NUMBERS.items()}
-    columns |= {ours: _whole_number(facts.get(yahoos)) for ours, yahoos in _WHOLE_NUMBERS.items()}
+    columns: dict[str, Any] = {column: _text(facts.get(name)) for column, name in _TEXTS.items()}
+    columns |= {column: _number(facts.get(name)) for column, name in _NUMBERS.items()}
+    columns |= {column: _whole_number(facts.get(name)) for column, name in _WHOLE_NUMBERS.items()}
     earnings = [day for name in _EARNINGS if (day := _day(exchange, facts.get(name))) is not None and day >= today]
     return CompanyInfo(today, symbol, **columns, nextearnings=min(earnings, default=None))
 
@@ -55,7 +55,7 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> Decimal | None:
-    """Yahoo writes "Infinity" where a price is divided by earnings of zero."""
+    """A number that can be stored: Yahoo writes "Infinity" for a price divided by earnings of zero."""
     try:
         number = Decimal(str(value))
     except ArithmeticError:
@@ -75,5 +75,5 @@ def _day(exchange: str, seconds: object) -> date | None:
         return None
     try:
         return date_at(exchange, datetime.fromtimestamp(int(number), UTC))
-    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+    except (ValueError, OverflowError, OSError):  # after the year 9999
         return None

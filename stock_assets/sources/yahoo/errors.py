@@ -1,4 +1,4 @@
-"""The kinds of Yahoo's answers, and how failures are classified: what yfinance raises says too little. Pure."""
+"""Classifies Yahoo's answers and failures: yfinance's exceptions alone do not tell them apart. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ _LONGEST_MESSAGE = 500
 
 
 class AnswerKind(StrEnum):
-    """What an answer is counted as."""
+    """The kind of an answer, by which it is counted."""
 
     OK = "ok"
-    NO_BARS = "no bars"  # which can be right: a halt, or a symbol that is seldom traded
-    EMPTY = "empty answer"  # for a time in which there are bars
+    NO_BARS = "no bars"  # a normal answer: trading is halted, or the symbol is rarely traded
+    EMPTY = "empty answer"  # though there are bars of that time
     UNKNOWN_SYMBOL = UNKNOWN_SYMBOL
     RATE_LIMITED = "rate limited"
     REFUSED_CRUMB = "refused crumb"
@@ -31,7 +31,7 @@ class AnswerKind(StrEnum):
 
 
 class YahooError(SourceError):
-    """Yahoo gave no usable answer; `kind` says in which way."""
+    """Yahoo gave no usable answer; `kind` is the kind of failure."""
 
     def __init__(self, kind: AnswerKind, message: str) -> None:
         super().__init__(message)
@@ -43,19 +43,19 @@ class HttpAnswer:
     """An HTTP response."""
 
     status: int
-    is_page: bool  # HTML
+    is_page: bool  # an HTML page
     left_out: tuple[str, ...] = ()  # unusable splits and dividends
 
 
 def classify_error(error: Exception, answer: HttpAnswer | None, symbol: str) -> YahooError:
-    """What `error`, raised over a request for `symbol` or over its answer, means; `answer` is the last response."""
+    """The YahooError for `error`, which a request for `symbol` or its answer raised; `answer` is the last response."""
     if isinstance(error, YahooError):
         return error
     kind = _classify(error, answer)
     if kind is AnswerKind.UNKNOWN_SYMBOL:
         return unknown_symbol(symbol)
     if kind is AnswerKind.RATE_LIMITED:
-        return YahooError(kind, "Yahoo rate-limits requests (429)")
+        return YahooError(kind, "Yahoo rate-limits requests (status 429)")
     status = f", status {answer.status}" if answer else ""
     message = storable_text(f"{type(error).__name__}: {error}")
     if len(message) > _LONGEST_MESSAGE:  # pandas and yfinance may quote the whole answer
@@ -66,12 +66,13 @@ def classify_error(error: Exception, answer: HttpAnswer | None, symbol: str) -> 
 def unknown_symbol(symbol: str) -> YahooError:
     """The error for a symbol that Yahoo doesn't know."""
     return YahooError(
-        AnswerKind.UNKNOWN_SYMBOL, f"Yahoo knows no symbol {symbol}, or no longer; look it up on finance.yahoo.com"
+        AnswerKind.UNKNOWN_SYMBOL,
+        f"Yahoo does not know the symbol {symbol} (any more); look it up on finance.yahoo.com",
     )
 
 
 def storable_text(text: str) -> str:
-    """`text` without the characters that PostgreSQL refuses: NUL, and halves of surrogate pairs."""
+    """`text` without characters that PostgreSQL rejects: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Splits and dividends in the JSON of a chart that no price can be adjusted with. Pure."""
+"""Finds unusable splits and dividends in the JSON of a chart. Pure."""
 
 import json
 import math
@@ -8,16 +8,16 @@ from typing import Any
 
 from stock_assets.sources.yahoo.errors import storable_text
 
-_LONGEST_VALUE = 40  # characters of it in a message
+_LONGEST_VALUE = 40  # in a message, in characters
 
 
 def drop_unusable_events(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A chart's JSON without the splits and dividends whose value is not a finite number above zero or that have no
-    date, and a description of each of those.
+    """A chart's JSON without unusable splits and dividends, and a description of each of them.
 
-    yfinance takes a split of zero for none, and fails on one that is not a number. Anything else is returned as it is.
+    An event is unusable without a date, or if its value is not a finite number above zero: yfinance ignores a split of
+    zero, and fails on one that is not a number. Other content is returned unchanged.
     """
-    if b'"splits"' not in content and b'"dividends"' not in content:  # as almost always; parsing takes time
+    if b'"splits"' not in content and b'"dividends"' not in content:  # the usual case: it saves parsing
         return content, ()
     try:
         chart = json.loads(content)
@@ -29,7 +29,7 @@ def drop_unusable_events(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         TypeError,
         AttributeError,
         RecursionError,
-    ):  # no chart: yfinance says what is wrong
+    ):  # not a chart: yfinance raises the error
         return content, ()
     return (json.dumps(chart).encode(), tuple(map(storable_text, dropped))) if dropped else (content, ())
 
@@ -64,7 +64,7 @@ def _dividend(event: dict[str, Any]) -> tuple[str, object]:
 def _is_usable(value: object) -> bool:
     try:
         return isinstance(value, int | float) and math.isfinite(value) and value > 0
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer too large for a float
         return False
 
 

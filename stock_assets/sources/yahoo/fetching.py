@@ -1,5 +1,5 @@
-"""One fetch for one symbol: a chart with the splits that its prices are adjusted for, and a fetch within the rate
-limit that turns whatever fails into a failure of the symbol."""
+"""Fetches for one symbol: a chart with the splits for which its prices are adjusted, and any fetch within the rate
+limit, whose exceptions become failures of the symbol."""
 
 import logging
 from collections.abc import Callable
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 def fetch_chart(client: YahooClient, request: BarRequest, now: datetime) -> Chart:
-    """The chart of a request; for a part of a history with the splits until `now`, for which Yahoo has adjusted its
-    prices.
+    """The chart of a request. For a part of a long history the splits until `now` are fetched too: Yahoo has adjusted
+    the prices for them.
 
     Raises:
         YahooError: there is no usable answer.
@@ -34,19 +34,19 @@ def fetch_chart(client: YahooClient, request: BarRequest, now: datetime) -> Char
 
 
 def requests_for(request: BarRequest) -> int:
-    """How many HTTP requests `fetch_chart` sends."""
+    """The number of HTTP requests that `fetch_chart` sends."""
     return 2 if _is_part(request) else 1
 
 
 def _is_part(request: BarRequest) -> bool:
-    """Whether more of a long history is to come."""
+    """Whether it is a part of a long history, whose rest is fetched later."""
     return request.end <= request.target
 
 
 def fetch_within_limit(
     rate_limiter: RateLimiter, symbol: str, requests: int, fetch: Callable[[], T]
 ) -> T | FetchFailure:
-    """What `fetch` returns, once the rate limit allows so many requests; whatever it raises is the symbol's failure."""
+    """Wait until the rate limit allows so many requests; returns the result of `fetch`, or the failure if it raises."""
     rate_limiter.acquire(Event(), requests)
     try:
         found = fetch()

@@ -1,4 +1,4 @@
-"""How far back Yahoo gives bars of each interval, and how much of it in one answer."""
+"""Yahoo's limits by interval: how far back it has bars, and the longest time of one answer."""
 
 from datetime import timedelta
 
@@ -17,6 +17,6 @@ LIMITS = {
 
 
 def require_interval(interval: str) -> None:
-    """Raise SourceError where Yahoo has no bars of the interval."""
+    """Raise SourceError if Yahoo has no bars of the interval."""
     if interval not in LIMITS:
         raise SourceError(f"BAR_INTERVAL={interval}: Yahoo has no such bars; it has {', '.join(LIMITS)}")

@@ -1,4 +1,4 @@
-"""Quotes from Yahoo's messages: frames of its WebSocket, and rows of its quote address. Pure."""
+"""Parses quotes from frames of Yahoo's WebSocket and from rows of its quote endpoint. Pure."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from yfinance.pricing_pb2 import PricingData
 from spark_streaming.contract.schema import MarketPhase
 from stock_assets.market.quotes import Quote
 
-# PricingData.market_hours. Source: the numbers that Yahoo's own page gives its MarketHoursType.
+# PricingData.market_hours. Source: the enum MarketHoursType in the code of Yahoo's page.
 _PHASES = {
     0: MarketPhase.PRE,
     1: MarketPhase.REGULAR,
@@ -22,22 +22,22 @@ _PHASES = {
     3: MarketPhase.EXTENDED,
     4: MarketPhase.OVERNIGHT,
 }
-# `marketState` in a row of the quote address -> the prefix of the fields that hold the newest price.
+# `marketState` in a row of the quote endpoint -> the prefix of the fields that hold the newest price.
 _ROWS = {"PRE": ("preMarket", MarketPhase.PRE), "POST": ("postMarket", MarketPhase.POST)}
 
 
 class UnreadableFrameError(ValueError):
-    """A frame or row that should hold a quote and can't be parsed."""
+    """A frame or row of a quote can't be parsed, or has no usable symbol, price or time."""
 
 
 def quote_from_frame(frame: str | bytes) -> Quote | None:
-    """The quote in a frame: JSON around base64 around protobuf. None where the frame is about something else.
+    """The quote in a frame: protobuf in base64 in JSON. None for a frame of another type.
 
-    Protobuf leaves zeros out, so what isn't there is zero. Of prices and sizes zero means that there is none; a change
-    of zero is a change, and phase zero is the time before the open.
+    Protobuf leaves zeros out, so a missing field is zero. A price or size of zero means that there is none; a change of
+    zero is an unchanged price, and market phase zero is the time before the open.
 
     Raises:
-        UnreadableFrameError: it can't be read, or lacks what makes a quote.
+        UnreadableFrameError: it can't be parsed, or has no usable symbol, price or time.
     """
     try:
         envelope = json.loads(frame)
@@ -63,20 +63,20 @@ def quote_from_frame(frame: str | bytes) -> Quote | None:
 
 
 def quote_from_row(row: Mapping[str, Any]) -> Quote | None:
-    """The quote in a row of /v7/finance/quote; None where it has no price.
+    """The quote in a row of /v7/finance/quote; None where it has no price or no time.
 
     Raises:
-        UnreadableFrameError: it is no object, or a field is not of the type that it must have.
+        UnreadableFrameError: it is not an object, or a field is not usable.
     """
     try:
         part, phase = _ROWS.get(row.get("marketState", ""), ("regularMarket", MarketPhase.REGULAR))
-        if f"{part}Price" not in row:  # nobody has traded since the close
+        if f"{part}Price" not in row:  # no trade since the close
             part, phase = "regularMarket", MarketPhase.REGULAR
         if not row.get(f"{part}Price") or not row.get(f"{part}Time"):
             return None
         volume, change = row.get("regularMarketVolume"), row.get(f"{part}ChangePercent")
         symbol, price = str(row["symbol"]), _positive(row[f"{part}Price"])
-        symbol.encode()  # half of a surrogate pair can't be sent
+        symbol.encode()  # raises on half of a surrogate pair, which can't be published
         if price is None:
             raise UnreadableFrameError(f"no quote: symbol {symbol!r}, price {row[f'{part}Price']}")
         return Quote(
@@ -116,5 +116,5 @@ def _price(value: float) -> float | None:
 
 
 def _decimal(value: float) -> float | None:
-    """A 32-bit float as the decimal that it stands for: 217.1, and not 217.10000610351562."""
+    """The shortest decimal of a 32-bit float: 217.1 instead of 217.10000610351562. None if it is not finite."""
     return float(str(np.float32(value))) if math.isfinite(value) else None

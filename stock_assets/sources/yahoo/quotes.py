@@ -1,4 +1,4 @@
-"""Live quotes of Yahoo: by its WebSocket while a market is open, and by asking where the WebSocket can't be had."""
+"""Yahoo's live quotes while a market is open: from its WebSocket, or by polling while the WebSocket is unavailable."""
 
 import logging
 import random
@@ -23,19 +23,19 @@ from stock_assets.sources.yahoo.websocket import StalledError, YahooWebSocket
 
 log = logging.getLogger("ingest")
 
-CLOSED = "no market is open"
+NO_MARKET_OPEN = "no market is open"
 
 
 @dataclass(frozen=True)
 class RetryTimes:
-    """Seconds, and how often."""
+    """Times in seconds, and the number of failures after which quotes are polled."""
 
     first_backoff: float = 1.0
     longest_backoff: float = 300.0
-    steady: float = 60.0  # a connection that gave quotes for so long was a good one
-    poll_after: int = 3  # connections in a row that were not
+    stable_after: float = 60.0  # a connection that lasted longer ends the row of failures
+    poll_after: int = 3  # failed connections in a row
     poll_every: float = 15.0
-    watchlist: float = 5.0  # what was read of the watchlist and the calendar holds for so long
+    watchlist_every: float = 5.0  # between two reads of the watchlist and the calendar
 
 
 def _now() -> datetime:
@@ -50,43 +50,43 @@ class YahooQuotes:
     stream: YahooWebSocket
     client: YahooClient
     rate_limiter: RateLimiter
-    patience: RetryTimes = field(default_factory=RetryTimes)
+    retry_times: RetryTimes = field(default_factory=RetryTimes)
     now: Callable[[], datetime] = _now
     extended: bool = False  # also before the open and after the close
     status: QuoteStatus = field(default_factory=QuoteStatus)
     _open: list[str] = field(default_factory=list)
-    _looked_at: float = -1e9
+    _open_read_at: float = -1e9
     _newest: dict[str, Quote] = field(default_factory=dict)
 
     def batches(self, stop: Event) -> Iterator[list[Quote]]:
-        """Yield quotes as they come, until `stop` is set; nothing that Yahoo does ends it."""
+        """Yield quotes as they arrive, until `stop` is set; no failure of Yahoo ends it."""
         failures = 0
         while not stop.is_set():
             if not self.open_symbols():
-                self.status.how, failures = CLOSED, 0
-                stop.wait(self.patience.watchlist)
+                self.status.detail, failures = NO_MARKET_OPEN, 0
+                stop.wait(self.retry_times.watchlist_every)
                 continue
-            began, heard = time.monotonic(), False
+            began, received = time.monotonic(), False
             try:
                 for frames in self.stream.frames(self.open_symbols, stop):
-                    heard = True
-                    self._say("WebSocket")
+                    received = True
+                    self._set_detail("WebSocket")
                     yield self._read(frames)
                 continue
             except (OSError, WebSocketException, StalledError, EOFError) as error:
-                was_steady = heard and time.monotonic() - began > self.patience.steady
-                failures = 1 if was_steady else failures + 1
+                was_stable = received and time.monotonic() - began > self.retry_times.stable_after
+                failures = 1 if was_stable else failures + 1
                 pause = self._backoff(failures)
-                self.status.count["stalls" if isinstance(error, StalledError) else "connections_lost"] += 1
+                self.status.counts["stalls" if isinstance(error, StalledError) else "connections_lost"] += 1
                 log.warning(
-                    "quotes: the WebSocket is not to be had (%s: %s); the next try is in %.0f s",
+                    "quotes: the WebSocket is unavailable (%s: %s); next attempt in %.0f s",
                     type(error).__name__, error, pause,
                 )  # fmt: skip
-            yield from self._meanwhile(pause, failures, stop)
+            yield from self._wait_or_poll(pause, failures, stop)
 
     def open_symbols(self) -> list[str]:
-        """The watched symbols whose market trades now, or whose prices, which Yahoo shows late, are of such a time."""
-        if time.monotonic() - self._looked_at > self.patience.watchlist:
+        """The watched symbols whose market is open now, or was open at the time of Yahoo's delayed prices."""
+        if time.monotonic() - self._open_read_at > self.retry_times.watchlist_every:
             now = self.now()
             exchanges = {symbol: exchange_of(symbol) for symbol in self.watched()}
             self._open = [
@@ -94,7 +94,7 @@ class YahooQuotes:
                 for symbol, exchange in exchanges.items()
                 if self._trades(exchange, now) or self._trades(exchange, now - delay_of(exchange))
             ]
-            self._looked_at = time.monotonic()
+            self._open_read_at = time.monotonic()
         return self._open
 
     def _trades(self, exchange: str, moment: datetime) -> bool:
@@ -106,51 +106,53 @@ class YahooQuotes:
             try:
                 quote = quote_from_frame(frame)
             except UnreadableFrameError as error:
-                self._unreadable(error, frame)
+                self._count_unreadable(error, frame)
                 continue
             if quote is None:
-                self.status.count["other_frames"] += 1
+                self.status.counts["other_frames"] += 1
             elif self._is_new(quote):
                 quotes.append(quote)
         return quotes
 
-    def _unreadable(self, error: Exception, what: object) -> None:
-        self.status.count["unreadable"] += 1
-        if self.status.count["unreadable"].bit_count() == 1:  # the 1st, 2nd, 4th, 8th, …: a flood fills no disk
+    def _count_unreadable(self, error: Exception, message: object) -> None:
+        self.status.counts["unreadable"] += 1
+        if (
+            self.status.counts["unreadable"].bit_count() == 1
+        ):  # logs the 1st, 2nd, 4th, 8th, …: many would fill the disk
             log.warning(
-                "quotes: number %d that can't be read: %s: %.200r", self.status.count["unreadable"], error, what
+                "quotes: unreadable message number %d: %s: %.200r", self.status.counts["unreadable"], error, message
             )
 
     def _is_new(self, quote: Quote) -> bool:
-        """Whether it was not given before: Yahoo repeats a symbol's newest quote after each subscription."""
+        """Whether it differs from the symbol's last quote: Yahoo repeats that after each subscription."""
         if self._newest.get(quote.symbol) == quote:
-            self.status.count["repeated"] += 1
+            self.status.counts["repeated"] += 1
             return False
         self._newest[quote.symbol] = quote
         return True
 
-    def _meanwhile(self, pause: float, failures: int, stop: Event) -> Iterator[list[Quote]]:
-        """Until the next try: wait, or poll where there were too many."""
+    def _wait_or_poll(self, pause: float, failures: int, stop: Event) -> Iterator[list[Quote]]:
+        """Wait until the next attempt to connect; after `poll_after` failures poll meanwhile."""
         end = time.monotonic() + pause
-        while not stop.is_set() and (left := end - time.monotonic()) > 0 and self.open_symbols():
-            if failures < self.patience.poll_after or self.rate_limiter.is_backing_off:
-                stop.wait(min(left, self.patience.poll_every))
+        while not stop.is_set() and (remaining := end - time.monotonic()) > 0 and self.open_symbols():
+            if failures < self.retry_times.poll_after or self.rate_limiter.is_backing_off:
+                stop.wait(min(remaining, self.retry_times.poll_every))
                 continue
-            self._say("polled, for the WebSocket can't be had")
+            self._set_detail("polled, because the WebSocket is unavailable")
             yield self._poll(stop)
-            stop.wait(min(self.patience.poll_every, end - time.monotonic()))
+            stop.wait(min(self.retry_times.poll_every, end - time.monotonic()))
 
     def _poll(self, stop: Event) -> list[Quote]:
         if not self.rate_limiter.acquire(stop):
             return []
-        self.status.count["polls"] += 1
+        self.status.counts["polls"] += 1
         try:
             rows = self.client.quotes(self.open_symbols())
         except YahooError as error:
-            self.status.count["polls_failed"] += 1
+            self.status.counts["polls_failed"] += 1
             if error.kind is AnswerKind.RATE_LIMITED:
                 self.rate_limiter.back_off()
-            self._say(f"neither the WebSocket nor an answer can be had: {error}")
+            self._set_detail(f"the WebSocket is unavailable, and polling failed: {error}")
             return []
         self.rate_limiter.report_success()
         quotes = []
@@ -158,19 +160,19 @@ class YahooQuotes:
             try:
                 quote = quote_from_row(row)
             except UnreadableFrameError as error:
-                self._unreadable(error, row)
+                self._count_unreadable(error, row)
                 continue
-            known = self._newest.get(quote.symbol) if quote else None
-            # In seconds: older than what the WebSocket gave of the same second.
-            if quote and (known is None or quote.time > known.time) and self._is_new(quote):
+            previous = self._newest.get(quote.symbol) if quote else None
+            # A row's time is in whole seconds: it may be older than a quote of the WebSocket from the same second.
+            if quote and (previous is None or quote.time > previous.time) and self._is_new(quote):
                 quotes.append(quote)
         return quotes
 
-    def _say(self, how: str) -> None:
-        if how != self.status.how:
-            log.info("quotes: %s", how)
-            self.status.how = how
+    def _set_detail(self, detail: str) -> None:
+        if detail != self.status.detail:
+            log.info("quotes: %s", detail)
+            self.status.detail = detail
 
     def _backoff(self, failures: int) -> float:
-        longest = delay_seconds(failures, self.patience.first_backoff, self.patience.longest_backoff)
+        longest = delay_seconds(failures, self.retry_times.first_backoff, self.retry_times.longest_backoff)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -1,5 +1,5 @@
-"""How often requests may be sent to Yahoo: one rate limit and one back-off for all programs of a home. Pure rules, and
-the file in which the programs share the state."""
+"""Limits the rate of requests to Yahoo: one rate limit and one back-off for all programs of a home. Pure rules, and the
+file in which the programs share the state."""
 
 import json
 import os
@@ -16,23 +16,23 @@ from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.file_lock import lock, open_lock_file
 from spark_streaming.contract.state_file import UNREADABLE, parse_state
 
-LONGEST_HOLD = timedelta(minutes=15)
-_FIRST_HOLD = timedelta(seconds=30)
-_CATCH_UP_SECONDS = 1.0  # so much unused time may be made up for
+LONGEST_BACKOFF = timedelta(minutes=15)
+_FIRST_BACKOFF = timedelta(seconds=30)
+_CATCH_UP_SECONDS = 1.0  # of unused time that may be used later, as a burst
 _PROBE_SECONDS = 2.0  # between requests after a back-off, until one succeeds
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimiterState:
-    """Times are in seconds since 1970."""
+    """The state of the rate limiter; times are in seconds since 1970. Its fields are those of the JSON file."""
 
-    next_turn: float = 0.0
-    held_until: float = 0.0
-    refusals: int = 0  # in a row
+    next_turn: float = 0.0  # the time of the next slot
+    held_until: float = 0.0  # the end of the back-off
+    refusals: int = 0  # rejections in a row
 
 
 def take_slot(state: RateLimiterState, now: float, spacing: float) -> tuple[RateLimiterState, float]:
-    """Ask for a slot at `now`: the state after it, and the seconds to wait; 0 where the slot is taken.
+    """Take a slot at `now`; returns the new state, and the seconds to wait where there is no free slot, else 0.
 
     `spacing` is the time in seconds until the next slot.
     """
@@ -45,16 +45,16 @@ def take_slot(state: RateLimiterState, now: float, spacing: float) -> tuple[Rate
 
 
 def after_rejection(state: RateLimiterState, now: float) -> RateLimiterState:
-    """Back off, twice as long each time; the rejection of a request from before the back-off doesn't count again."""
+    """Back off, each time twice as long. During a back-off the state stays: the request was sent before it."""
     if state.held_until > now:
         return state
     refusals = state.refusals + 1
-    hold = delay_seconds(refusals, _FIRST_HOLD.total_seconds(), LONGEST_HOLD.total_seconds())
-    return replace(state, refusals=refusals, held_until=now + hold)
+    backoff = delay_seconds(refusals, _FIRST_BACKOFF.total_seconds(), LONGEST_BACKOFF.total_seconds())
+    return replace(state, refusals=refusals, held_until=now + backoff)
 
 
 def after_success(state: RateLimiterState, now: float) -> RateLimiterState:
-    """End the row of rejections, unless the request was one from before the back-off."""
+    """Reset the number of rejections. During a back-off the state stays: the request was sent before it."""
     return state if state.held_until > now else replace(state, refusals=0)
 
 
@@ -66,7 +66,7 @@ class RateLimiter:
         self._file, self._spacing, self._clock = file, 60 / per_minute, clock
 
     def try_acquire(self, requests: int = 1) -> float:
-        """Take a slot for so many requests; the seconds to wait before the next try, 0 where it was taken."""
+        """Take a slot for `requests` requests; returns 0, or the seconds to wait where there is no free slot."""
         spacing = self._spacing * requests * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
         with self._shared() as (state, write):
             after, wait = take_slot(state, self._clock(), spacing)
@@ -74,32 +74,32 @@ class RateLimiter:
         return wait
 
     def acquire(self, stop: Event, requests: int = 1) -> bool:
-        """Wait for a slot and take it; False where `stop` was set first."""
+        """Wait for a slot and take it; returns False if `stop` is set."""
         while (pause := self.try_acquire(requests)) > 0:
             if stop.wait(pause):
                 return False
         return not stop.is_set()
 
     def back_off(self) -> timedelta:
-        """Yahoo has rejected a request with 429: returns how long no program sends another."""
+        """Back off after Yahoo has rejected a request with status 429; returns how long no program sends a request."""
         with self._shared() as (state, write):
             after = after_rejection(state, self._clock())
             write(after)
         return timedelta(seconds=max(after.held_until - self._clock(), 0))
 
     def report_success(self) -> None:
-        """Yahoo has given a usable answer."""
+        """Record that Yahoo has given a usable answer."""
         with self._shared() as (state, write):
             write(after_success(state, self._clock()))
 
     @property
     def is_backing_off(self) -> bool:
-        """Whether no request may be sent now."""
+        """Whether a back-off is under way, in which no request may be sent."""
         return self.state.held_until > self._clock()
 
     @property
     def state(self) -> RateLimiterState:
-        """The shared state as it is now."""
+        """The current shared state."""
         with self._shared() as (state, _):
             return state
 
@@ -119,17 +119,17 @@ class RateLimiter:
 
 
 def _read(file: int, path: Path, now: float) -> RateLimiterState:
-    """The state, with no wait longer than the longest back-off: a clock may have been set back. A file that can't be
-    read, as after a kill while writing, is an empty state."""
+    """The state in the file; no wait is longer than the longest back-off, because a clock may have been set back. A
+    file that can't be parsed, as after a kill while writing, counts as an empty state."""
     content = os.pread(file, 1024, 0)
-    if not content:  # just made
+    if not content:  # a new file
         return RateLimiterState()
     state = parse_state(content, RateLimiterState, path)
-    if state is None:  # a copy is kept; the file itself holds the lock, and is written anew
+    if state is None:  # keep a copy; the file itself holds the lock and is emptied
         path.with_name(path.name + UNREADABLE).write_bytes(content)
         os.ftruncate(file, 0)
         return RateLimiterState()
-    longest = LONGEST_HOLD.total_seconds()
+    longest = LONGEST_BACKOFF.total_seconds()
     return replace(
         state, next_turn=min(state.next_turn, now + longest), held_until=min(state.held_until, now + longest)
     )

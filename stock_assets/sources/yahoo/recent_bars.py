@@ -1,5 +1,5 @@
-"""The newest bars and the splits of each symbol: to find which bars are new or corrected, and to undo Yahoo's division
-of prices from before a split."""
+"""Keeps the newest bars and the splits of each symbol, to find new and corrected bars, and to undo Yahoo's adjustment
+of prices for splits."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ _BARS_A_SYMBOL = 64
 
 
 class RecentBars:
-    """Kept in one process; bars that it no longer has are published again, which changes nothing."""
+    """Kept in memory; bars that are no longer kept are published again, which overwrites the same points."""
 
     def __init__(self) -> None:
         self._bars: dict[str, dict[datetime, Bar]] = {}
@@ -37,8 +37,8 @@ class RecentBars:
     def read(
         self, request: BarRequest, before: Coverage | None, chart: Chart, delay: timedelta, now: datetime
     ) -> tuple[list[Bar], list[CorporateAction]]:
-        """The final bars of an answer that are new or changed since the answer before, as they were traded, and its
-        actions as they were declared. An answer that can't be used leaves nothing behind."""
+        """The final bars of an answer that are new or changed since the answer before, as traded, and its actions as
+        declared. If it raises, nothing is kept."""
         splits = self._splits_until(request.symbol, now, chart.actions)
         bars = as_traded(chart.bars, splits)
         exchange = exchange_of(request.symbol)
@@ -47,15 +47,15 @@ class RecentBars:
         previous = self._bars.get(request.symbol, {})
         new = [bar for bar in bars if previous.get(bar.start) != bar]
         if before is not None:
-            # A bar from before a split is never a correction: a rounding would pass for one, and on the morning of the
-            # split nobody knows whether Yahoo has adjusted its prices already.
+            # A covered bar from before a split is not taken for corrected: its price may differ by rounding, and on the
+            # morning of the split it is unknown whether Yahoo has adjusted its prices already.
             new = [bar for bar in new if bar.start > before.covered_until or not was_split_since(bar, splits)]
         declared = self.actions_as_declared(chart.actions, now)
         self._bars[request.symbol] = {bar.start: bar for bar in bars[-_BARS_A_SYMBOL:]}
         return new, declared
 
     def _splits_until(self, symbol: str, now: datetime, actions: Sequence[CorporateAction]) -> list[CorporateAction]:
-        """The splits that Yahoo's prices are adjusted for at `now`: those that are kept, and those among `actions`."""
+        """The splits for which Yahoo's prices are adjusted at `now`: those that are kept, and those among `actions`."""
         today = date_at(exchange_of(symbol), now)
         newer = {action.ex_date: action for action in actions if action.kind is ActionKind.SPLIT}
         return [split for day, split in (self._splits.get(symbol, {}) | newer).items() if day <= today]

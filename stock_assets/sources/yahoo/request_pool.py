@@ -1,4 +1,4 @@
-"""Requests for bars that are sent side by side, as often as the rate limiter allows."""
+"""Sends requests for bars concurrently, within the rate limit."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ CompletedRequest = tuple[BarRequest, Future[Chart]]
 
 
 class RequestPool:
-    """A queue of requests and those in flight: at most `concurrency` at once."""
+    """A queue of requests, of which at most `concurrency` are in flight at once."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class RequestPool:
         rate_limiter: RateLimiter,
         concurrency: int,
     ) -> None:
-        """`fetch` runs in a thread of the pool; `cost` says how many HTTP requests it sends."""
+        """`fetch` runs in a thread of the pool; `cost` returns how many HTTP requests it sends."""
         self._fetch, self._cost = fetch, cost
         self._rate_limiter, self._concurrency = rate_limiter, concurrency
         self._queue = deque[BarRequest]()
@@ -30,7 +30,7 @@ class RequestPool:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="yahoo")
 
     def __enter__(self) -> Self:
-        """Use as a context: at its end the requests in flight are awaited."""
+        """Use as a context, at whose end the requests in flight are awaited."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,7 +38,7 @@ class RequestPool:
 
     @property
     def has_queued(self) -> bool:
-        """Whether requests wait to be sent."""
+        """Whether the queue has requests."""
         return bool(self._queue)
 
     @property
@@ -51,8 +51,8 @@ class RequestPool:
         self._queue.extend(requests)
 
     def send(self) -> float:
-        """Send as many queued requests as the limits allow; the seconds until the rate limiter allows the next one,
-        0 where it is not the limit."""
+        """Send as many queued requests as the limits allow; returns the seconds until the rate limiter allows the next
+        one, 0 where it is not the rate limiter that prevents it."""
         while self._queue and len(self._in_flight) < self._concurrency:
             pause = self._rate_limiter.try_acquire(self._cost(self._queue[0]))
             if pause > 0:
@@ -62,6 +62,6 @@ class RequestPool:
         return 0.0
 
     def completed(self, timeout_seconds: float) -> list[CompletedRequest]:
-        """The requests that are completed, once there is one; none where the time is over first."""
+        """The completed requests, as soon as there is one; empty after `timeout_seconds` without one."""
         done = wait(self._in_flight, timeout=timeout_seconds, return_when=FIRST_COMPLETED).done
         return [(self._in_flight.pop(future), future) for future in done]

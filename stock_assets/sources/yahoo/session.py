@@ -1,4 +1,4 @@
-"""The connections to Yahoo: curl_cffi's session, which also keeps the last response of each thread."""
+"""The HTTP session for Yahoo: curl_cffi's session, which also keeps the last response of each thread."""
 
 import threading
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from stock_assets.sources.yahoo.events import drop_unusable_events
 
 
 class YahooSession(requests.Session[requests.Response]):
-    """For yfinance, whose errors don't say what the response was. Each thread has its own connections."""
+    """A session for yfinance, whose exceptions don't contain the response. Each thread has its own connections."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class YahooSession(requests.Session[requests.Response]):
         ca_file: Path | None = None,
         curl_options: Mapping[CurlOpt, object] | None = None,
     ) -> None:
-        """None: the environment's proxy, the certificates that the machine trusts."""
+        """Without `proxy` the environment's is used, without `ca_file` the certificates that the machine trusts."""
         verify = True if ca_file is None else str(ca_file)
         options = dict(curl_options or {})
         super().__init__(impersonate="chrome", proxy=proxy, verify=verify, curl_options=options)  # type: ignore[arg-type]
@@ -29,20 +29,20 @@ class YahooSession(requests.Session[requests.Response]):
 
     @property
     def last_answer(self) -> HttpAnswer | None:
-        """The response to this thread's last request for data; None where none came since `forget`."""
+        """The response to this thread's last request for data; None if there was none since `forget`."""
         answer: HttpAnswer | None = getattr(self._local, "answer", None)
         return answer
 
     def forget(self) -> None:
-        """Drop this thread's last response, before another request."""
+        """Delete this thread's last response, before another request."""
         self._local.answer = None
 
-    def request(self, method: HttpMethod, url: str, *arguments: object, **named: object) -> requests.Response:
+    def request(self, method: HttpMethod, url: str, *arguments: object, **options: object) -> requests.Response:
         """curl_cffi's `request`, with the same arguments; unusable splits and dividends are dropped from its answer."""
-        is_data = "/finance/" in urlsplit(url).path  # cookies, crumb and consent have other addresses
+        is_data = "/finance/" in urlsplit(url).path  # cookies, crumb and consent have other paths
         if is_data:
             self.forget()
-        response: requests.Response = super().request(method, url, *arguments, **named)  # type: ignore[arg-type]
+        response: requests.Response = super().request(method, url, *arguments, **options)  # type: ignore[arg-type]
         if is_data:
             begin = response.content[:100].lstrip().lower()
             is_page = begin.startswith((b"<!doctype", b"<html"))

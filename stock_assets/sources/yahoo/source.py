@@ -1,4 +1,4 @@
-"""Yahoo Finance as a source: each bar once it is final, and what is missing since the last run, within a rate limit."""
+"""Yahoo Finance as a source: gives each bar once it is final, and all missing bars, within the rate limit."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ from stock_assets.sources.yahoo.request_pool import RequestPool
 log = logging.getLogger("ingest")
 
 ORIGIN = "Yahoo Finance"
-# The producer runs this long before a bar is due; after a close it waits for the last request, ten minutes later.
+# How long before a due time the producer runs. It is longer than the time from a close to the session's last request.
 LEAD = CORRECTION_PERIOD + timedelta(minutes=2)
-_BEFORE_THE_OPEN = timedelta(minutes=5)  # also where bars come late, as Frankfurt's
-_WATCHLIST_SECONDS = 5.0  # how soon a change of the watchlist is noticed
+_BEFORE_THE_OPEN = timedelta(minutes=5)  # the producer runs from then on, also where bars are delayed, as in Frankfurt
+_WATCHLIST_SECONDS = 5.0  # the longest wait before the watchlist is read again
 _ACTIONS_BACK = timedelta(days=400)  # Yahoo may add or correct a split or dividend late
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def _now() -> datetime:
 
 @dataclass
 class YahooSource:
-    """Bars of a watchlist. `batches` goes on while an exchange is open or something is missing."""
+    """Bars of a watchlist. `batches` runs while an exchange is open or bars are missing."""
 
     watched: Callable[[], Sequence[str]]
     interval: str
@@ -52,7 +52,7 @@ class YahooSource:
     client: YahooClient
     rate_limiter: RateLimiter
     now: Callable[[], datetime] = _now
-    extended: bool = False  # bars before the open and after the close, too
+    extended: bool = False  # with bars before the open and after the close
     concurrency: int = 4  # requests in flight at once
     stored_splits: Callable[[], Iterable[CorporateAction]] = tuple
     recent_bars: RecentBars = field(default_factory=RecentBars)
@@ -63,16 +63,16 @@ class YahooSource:
 
     @property
     def origin(self) -> str:
-        """Yahoo, and whether bars before the open and after the close are covered, too."""
+        """Yahoo, with a suffix if bars before the open and after the close are covered too."""
         return ORIGIN + EXTENDED_HOURS if self.extended else ORIGIN
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The watchlist, as it is now."""
+        """The current watchlist."""
         return tuple(self.watched())
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """A row for each symbol of the watchlist, in the interval in use."""
+        """The coverage of each watched symbol in the current interval, with a new row for a symbol that has none."""
         rows = self._rows_by_symbol(coverage)
         begin = now - self.history
         return [
@@ -81,20 +81,20 @@ class YahooSource:
         ]
 
     def check(self) -> int:
-        """Each symbol must have a calendar.
+        """Check that the exchange of each symbol is known; returns 0: nothing is left out.
 
         Raises:
-            SourceError: one has none.
+            SourceError: the exchange of a symbol is not known.
         """
         require_exchanges(self.symbols)
         return 0
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether a market is open, or a bar is, or will soon be, due: the time for which `batches` goes on."""
+        """Whether a market is open, or a bar is due now or soon; as long as it is true, `batches` runs."""
         return self.pause(self._rows_by_symbol(coverage), now) is not None
 
     def pause(self, rows: Mapping[str, Coverage], now: datetime) -> timedelta | None:
-        """The time until something is due; None where no exchange is open and nothing is due for a while."""
+        """The time until a request is due; None if no exchange is open and none is due within `LEAD`."""
         symbols = self.symbols
         soonest = min((_next_due(rows.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
@@ -104,7 +104,7 @@ class YahooSource:
         return max(soonest - now, timedelta(milliseconds=50))
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """What Yahoo has of a series from `begin` to before `end` now, as it was traded, within the rate limit.
+        """Yahoo's current bars of a series from `begin` to before `end`, as traded, fetched within the rate limit.
 
         Raises:
             SourceError: Yahoo gives no usable answer, or no longer has bars of that time.
@@ -114,7 +114,7 @@ class YahooSource:
         if begin < oldest:
             raise SourceError(f"{symbol}: Yahoo has {interval} bars since {oldest:%Y-%m-%d} only")
         self.recent_bars.add_splits(self.stored_splits())
-        # With the end as its target it is a part of a history, for which later splits are requested too.
+        # A request whose target is its end is a part of a history, for which later splits are fetched too.
         request = BarRequest(symbol, interval, begin, end, target=end, extended=self.extended)
 
         def fetch() -> list[Bar]:
@@ -126,19 +126,19 @@ class YahooSource:
         return bars
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | FetchFailure]:
-        """What Yahoo knows of each symbol, or why it could not be had."""
+        """Yahoo's facts about each symbol, or why the fetch failed."""
         for symbol in symbols:
             yield self._fetch(symbol, REQUESTS_A_COMPANY, lambda symbol=symbol: self.client.company(symbol, now))  # type: ignore[misc]
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction] | FetchFailure]:
-        """Each symbol's newest splits and dividends, or why they could not be had."""
+        """Each symbol's newest splits and dividends, or why the fetch failed."""
         since = now - max(self.history, _ACTIONS_BACK)
         for symbol in symbols:
             yield self._fetch(symbol, 1, lambda symbol=symbol: self._fetch_actions(symbol, since, now))  # type: ignore[misc]
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[SourceBatch]:
-        """Request what is due, several symbols at once, and wait for what is due next; end when nothing is due for a
-        while. After `stop`, what is in flight is still given."""
+        """Send due requests, for several symbols at once, and wait for the next ones; ends when `pause` is None. After
+        `stop` the answers to requests in flight are still yielded."""
         self.check()
         self._warn_of_a_low_rate_limit()
         self.recent_bars.add_splits(self.stored_splits())
@@ -162,8 +162,8 @@ class YahooSource:
                     stop.wait(min(idle.total_seconds(), _WATCHLIST_SECONDS))
 
     def _send(self, pool: RequestPool, rows: Mapping[str, Coverage]) -> float:
-        """Plan what is due, where nothing is queued, and send what may be sent; the pause that the rate limiter
-        demands, in seconds."""
+        """Queue the due requests, if the queue is empty, and send as many as allowed; returns the seconds that the rate
+        limiter demands before the next one."""
         if not pool.has_queued:
             symbols = [symbol for symbol in self.symbols if symbol not in pool.symbols_in_flight]
             limits, now = LIMITS[self.interval], self.now()
@@ -191,17 +191,17 @@ class YahooSource:
         needed = len(self.symbols) * timedelta(minutes=1) / length if length else 0
         if needed > self.rate_limiter.per_minute:
             log.warning(
-                "%d symbols at %s need %.0f requests a minute, and YAHOO_REQUESTS_PER_MINUTE is %d: bars come late",
+                "%d symbols at %s need %.0f requests a minute, and YAHOO_REQUESTS_PER_MINUTE is %d: bars will be late",
                 len(self.symbols), self.interval, needed, self.rate_limiter.per_minute,
             )  # fmt: skip
 
     def _trades(self, exchange: str, now: datetime) -> bool:
-        """Whether its trading day is on, or begins soon; a break at noon is part of it."""
+        """Whether its trading day, including a break at noon, is under way or begins soon."""
         days = (trading_day_at(exchange, moment, extended=self.extended) for moment in (now, now + _BEFORE_THE_OPEN))
         return any(day.opened - _BEFORE_THE_OPEN <= now < day.closed for day in days)
 
     def _rows_by_symbol(self, coverage: Sequence[Coverage]) -> dict[str, Coverage]:
-        """The rows of the interval in use, whichever hours they cover."""
+        """The rows of the current interval, with regular or extended hours."""
         return {
             row.symbol: with_hours(row, self.delay, extended=self.extended)
             for row in coverage

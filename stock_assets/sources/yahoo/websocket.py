@@ -1,6 +1,7 @@
 """Yahoo's WebSocket, one connection at a time.
 
-yfinance has the address and the message; its own `listen` neither reconnects nor rests, so the connection is ours.
+The address and the protobuf message are yfinance's. Its `listen` is not used: after a clean close it loops without a
+pause, and after any other it does not reconnect.
 """
 
 import json
@@ -16,37 +17,37 @@ from yfinance.live import BaseWebSocket
 
 ADDRESS: str = BaseWebSocket().url
 
-_LOOK_SECONDS = 0.2  # how soon a change of the watchlist, or the end, is noticed
+_WAIT_SECONDS = 0.2  # for a frame, before the watchlist and `stop` are checked again
 _OPEN_SECONDS = 10
 _CLOSE_SECONDS = 2
 _FRAMES_A_BATCH = 1_000
-_QUEUED_FRAMES = 10_000  # what may wait here while Kafka takes its time; then Yahoo is made to wait
+_QUEUED_FRAMES = 10_000  # received and not read; beyond that TCP slows Yahoo down
 
 
 class StalledError(Exception):
-    """The connection stands, and nothing comes though the market is open."""
+    """The connection is open, and no frame arrives although a market is open."""
 
 
 @dataclass
 class YahooWebSocket:
-    """Opens connections, and keeps each as Yahoo wants it kept."""
+    """Opens connections, and subscribes again at regular times."""
 
     address: str = ADDRESS
-    context: ssl.SSLContext | None = None  # none: the machine's own certificates
-    proxy: str | None = None  # none: the environment's
-    resubscribe_seconds: float = 15.0  # as Yahoo's page does: else it sends nothing more after a while
+    context: ssl.SSLContext | None = None  # None: the certificates that the machine trusts
+    proxy: str | None = None  # None: the environment's
+    resubscribe_seconds: float = 15.0  # as Yahoo's page does: without it Yahoo stops sending
     stall_seconds: float = 60.0
     _subscribed: set[str] = field(default_factory=set)
 
-    def frames(self, wanted: Callable[[], Sequence[str]], stop: Event) -> Iterator[list[str | bytes]]:
-        """Yield what comes about the symbols of `wanted`, which is asked all the time, on one new connection.
+    def frames(self, get_symbols: Callable[[], Sequence[str]], stop: Event) -> Iterator[list[str | bytes]]:
+        """Open a connection, and yield the frames about the symbols of `get_symbols`, which is called repeatedly.
 
-        Ends where nothing is wanted any more, or `stop` is set.
+        Ends when there are no symbols, or `stop` is set.
 
         Raises:
-            OSError: no connection, or it broke.
-            websockets.exceptions.WebSocketException: the same, by the protocol's own rules; a clean close too.
-            StalledError: nothing has come for `stall_seconds`.
+            OSError: the connection failed or broke.
+            websockets.exceptions.WebSocketException: the handshake failed, or the server closed the connection.
+            StalledError: no frame has arrived for `stall_seconds`.
         """
         secure = self.context if self.address.startswith("wss:") else None
         with connect(
@@ -58,37 +59,37 @@ class YahooWebSocket:
             max_queue=_QUEUED_FRAMES,
         ) as connection:
             self._subscribed = set()
-            subscribed_at = heard_at = time.monotonic()
-            while not stop.is_set() and (symbols := set(wanted())):
+            subscribed_at = received_at = time.monotonic()
+            while not stop.is_set() and (symbols := set(get_symbols())):
                 if symbols != self._subscribed or time.monotonic() - subscribed_at > self.resubscribe_seconds:
                     self._subscribe(connection, symbols)
                     subscribed_at = time.monotonic()
                 frames = _received(connection)
                 if frames:
-                    heard_at = time.monotonic()
+                    received_at = time.monotonic()
                     yield frames
-                elif time.monotonic() - heard_at > self.stall_seconds:
-                    raise StalledError(f"nothing came for {self.stall_seconds:.0f} s")
+                elif time.monotonic() - received_at > self.stall_seconds:
+                    raise StalledError(f"no frame for {self.stall_seconds:.0f} s")
 
     def _subscribe(self, connection: ClientConnection, symbols: set[str]) -> None:
-        gone = self._subscribed - symbols
-        if gone:
-            connection.send(json.dumps({"unsubscribe": sorted(gone)}))
+        removed = self._subscribed - symbols
+        if removed:
+            connection.send(json.dumps({"unsubscribe": sorted(removed)}))
         connection.send(json.dumps({"subscribe": sorted(symbols)}))
         self._subscribed = symbols
 
 
 def _received(connection: ClientConnection) -> list[str | bytes]:
-    """All that is there, or the first that comes within a moment."""
+    """The frames that have arrived; waits a moment for the first one. Empty if none arrives."""
     frames: list[str | bytes] = []
-    pause: float = _LOOK_SECONDS
+    pause: float = _WAIT_SECONDS
     while len(frames) < _FRAMES_A_BATCH:
         try:
             frames.append(connection.recv(timeout=pause))
         except TimeoutError:
             break
         except ConnectionClosed:
-            if frames:  # they came before it; the next call meets it again
+            if frames:  # received before the close; the next call raises
                 break
             raise
         pause = 0

@@ -15,7 +15,7 @@ NEXT = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100\n"
 def read(path: Path, text: str, **options: str) -> pd.DataFrame:
     path.write_text(text)
     layout = FileLayout(path, {}, **options)  # type: ignore[arg-type]
-    return pd.concat([piece.bars for piece in read_chunks(layout)])
+    return pd.concat([chunk.bars for chunk in read_chunks(layout)])
 
 
 @pytest.fixture
@@ -30,29 +30,29 @@ def test_bars_come_typed_and_in_utc(csv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "problem"),
     [
-        ("AAPL,1m,2026-11-20T14:31:00Z,ten,11,9,10.5,100", r"line 3: open 'ten' is no finite number"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,NaN,11,9,10.5,100", r"line 3: open 'NaN' is no finite number"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,inf,9,10.5,100", r"line 3: high 'inf' is no finite number"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,0,10.5,100", r"line 3: low '0' is no price"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,10.2,9,10.5,100", r"line 3: high '10.2' is a high below"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,10.2,10.5,100", r"line 3: low '10.2' is a low above"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5", r"line 3: volume '1.5' is no volume"),
-        ("AAPL,1m,noon,10,11,9,10.5,100", r"line 3: timestamp 'noon' is no time"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,ten,11,9,10.5,100", r"line 3: open 'ten' is not a finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,NaN,11,9,10.5,100", r"line 3: open 'NaN' is not a finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,inf,9,10.5,100", r"line 3: high 'inf' is not a finite number"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,0,10.5,100", r"line 3: low '0' is not a price"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,10.2,9,10.5,100", r"line 3: high '10.2' is below"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,10.2,10.5,100", r"line 3: low '10.2' is above"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5", r"line 3: volume '1.5' is not a volume"),
+        ("AAPL,1m,noon,10,11,9,10.5,100", r"line 3: timestamp 'noon' is not a time"),
         ("AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100", r"line 3: .* comes after a newer bar; sort"),
-        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* is that of line 2 again; keep one"),
-        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.6,100", r"line 3: .* is that of line 2 again, with other values"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: .* is a duplicate of line 2; keep one"),
+        ("AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.6,100", r"line 3: .* is a duplicate of line 2, with other values"),
         ("AAPL,1m,1969-12-31T23:59:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is before 1970"),
         ("AAPL,1m,2126-11-20T14:30:00Z,10,11,9,10.5,100", r"line 3: timestamp .* is more than a day ahead"),
         ("AAPL,1 minute,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: interval '1 minute' can't be used"),
         ("AAPL\\,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", r"line 3: symbol .* ends in a backslash"),
-        ("AAPL,1m,,10,11,9,10.5,100", r"line 3: timestamp '' is no time"),
-        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,-1", r"line 3: volume '-1' is no volume"),
+        ("AAPL,1m,,10,11,9,10.5,100", r"line 3: timestamp '' is not a time"),
+        ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,-1", r"line 3: volume '-1' is not a volume"),
     ],
 )
-def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, told: str) -> None:
-    with pytest.raises(BarFileError, match=told):
+def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, problem: str) -> None:
+    with pytest.raises(BarFileError, match=problem):
         read(csv, HEADER + GOOD + line + "\n")
 
 
@@ -67,7 +67,7 @@ def test_a_missing_column_is_named_with_what_is_there(csv: Path) -> None:
 
 def test_a_naive_time_needs_its_zone(csv: Path) -> None:
     text = HEADER + "AAPL,1m,2026-11-20 09:30:00,10,11,9,10.5,100\n"
-    with pytest.raises(BarFileError, match="names no time zone; give --timezone"):
+    with pytest.raises(BarFileError, match="has no time zone; give --timezone"):
         read(csv, text)
     [start] = read(csv, text, timezone="America/New_York")["start"]
     assert start == datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
@@ -91,11 +91,11 @@ def test_columns_go_by_the_names_that_are_told(csv: Path) -> None:
     text = "when,o,h,l,c,v\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
     columns = parse_columns("timestamp=when,open=o,high=h,low=l,close=c,volume=v")
     csv.write_text(text)
-    [piece] = read_chunks(FileLayout(csv, columns, symbol="X", interval="1m"))
-    assert piece.bars.iloc[0]["close"] == 10.5
+    [chunk] = read_chunks(FileLayout(csv, columns, symbol="X", interval="1m"))
+    assert chunk.bars.iloc[0]["close"] == 10.5
     with pytest.raises(BarFileError, match="no column 'zzz' for open"):
         next(iter(read_chunks(FileLayout(csv, {**columns, "open": "zzz"}, symbol="X", interval="1m"))))
-    with pytest.raises(BarFileError, match="colour is none of a bar's names"):
+    with pytest.raises(BarFileError, match="colour is no field of a bar"):
         parse_columns("colour=blue")
 
 
@@ -111,8 +111,8 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
         }
     )
     frame.to_parquet(tmp_path / "bars.parquet")
-    [piece] = read_chunks(FileLayout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
-    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
+    [chunk] = read_chunks(FileLayout(tmp_path / "bars.parquet", {}, symbol="X", interval="1m"))
+    assert chunk.bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
 
 
 def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) -> None:
@@ -144,9 +144,9 @@ def test_invalid_lines_are_left_out_and_listed_where_that_is_asked_for(csv: Path
         "AAPL,1m,2026-11-20T14:30:30Z,NaN,11,9,10.5,100\n",
     ]
     csv.write_text(HEADER + GOOD + "".join(bad) + NEXT)
-    [piece] = read_chunks(FileLayout(csv, {}, skip_invalid=True))
-    assert list(piece.bars["start"].dt.minute) == [30, 31]
-    assert [refusal.line for refusal in piece.left_out] == [3, 4, 5]
+    [chunk] = read_chunks(FileLayout(csv, {}, skip_invalid=True))
+    assert list(chunk.bars["start"].dt.minute) == [30, 31]
+    assert [invalid.line for invalid in chunk.left_out] == [3, 4, 5]
 
 
 def test_a_file_of_nothing_but_invalid_lines_is_an_error_even_then(csv: Path) -> None:
@@ -173,10 +173,10 @@ DAYS = "Date,Open,High,Low,Close,Volume\n2013-02-28,10,11,9,10.5,100\n"
 def test_a_bad_day_among_days_changes_no_other_and_is_named(csv: Path) -> None:
     csv.write_text(DAYS + "n/a,10,11,9,10.5,100\n2013-03-01 00:00:00,10,11,9,10.5,100\n")
     layout = FileLayout(csv, {}, symbol="AAPL", interval="1d", timezone="America/New_York", skip_invalid=True)
-    [piece] = read_chunks(layout)
-    assert [start.hour for start in piece.bars["start"]] == [14, 14]
-    assert [refusal.line for refusal in piece.left_out] == [3]
-    with pytest.raises(BarFileError, match="line 3: Date 'n/a' is no time"):
+    [chunk] = read_chunks(layout)
+    assert [start.hour for start in chunk.bars["start"]] == [14, 14]
+    assert [invalid.line for invalid in chunk.left_out] == [3]
+    with pytest.raises(BarFileError, match="line 3: Date 'n/a' is not a time"):
         list(read_chunks(replace(layout, skip_invalid=False)))
 
 
@@ -191,14 +191,14 @@ def test_a_bar_of_1985_has_its_session(csv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "problem"),
     [
         ("AAPL,1m,2026-11-20T14:31:00.5Z,10,11,9,10.5,100", "is not a whole second"),
-        ("^GDAXI,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", "have no calendar here yet"),
+        ("^GDAXI,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", "have no trading calendar here"),
     ],
 )
-def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, line: str, told: str) -> None:
-    with pytest.raises(BarFileError, match=told):
+def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, line: str, problem: str) -> None:
+    with pytest.raises(BarFileError, match=problem):
         read(csv, HEADER + GOOD + line + "\n")
 
 
@@ -206,14 +206,14 @@ def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, lin
 def test_the_days_of_a_parquet_file_are_days(tmp_path: Path, times: list[object]) -> None:
     prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7}
     pd.DataFrame({"date": times, **prices}).to_parquet(tmp_path / "days.parquet")
-    [piece] = read_chunks(FileLayout(tmp_path / "days.parquet", {}, symbol="AAPL", interval="1d"))
-    assert piece.bars.iloc[0]["start"] == pd.Timestamp("2013-03-01T14:30Z")
+    [chunk] = read_chunks(FileLayout(tmp_path / "days.parquet", {}, symbol="AAPL", interval="1d"))
+    assert chunk.bars.iloc[0]["start"] == pd.Timestamp("2013-03-01T14:30Z")
 
 
 def test_numbers_for_times_and_missing_symbols_are_refused(tmp_path: Path) -> None:
     prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7, "interval": "1m"}
     pd.DataFrame({"time": [1_362_148_200], "symbol": ["X"], **prices}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(BarFileError, match="line 1: time '1362148200' is no time"):
+    with pytest.raises(BarFileError, match="line 1: time '1362148200' is not a time"):
         list(read_chunks(FileLayout(tmp_path / "a.parquet", {})))
     pd.DataFrame({"time": ["2026-11-20T14:31:00Z"], "symbol": [None], **prices}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(BarFileError, match="line 1: symbol 'None' is missing"):
@@ -230,17 +230,17 @@ UNEVEN = [
 ]
 
 
-@pytest.mark.parametrize(("line", "told"), UNEVEN)
+@pytest.mark.parametrize(("line", "problem"), UNEVEN)
 @pytest.mark.parametrize("before", [0, 1, 2])
 @pytest.mark.parametrize("rows_a_chunk", [1, 2, 100_000])
 def test_a_line_with_more_or_fewer_cells_than_the_header_is_an_error_wherever_it_is(
-    csv: Path, monkeypatch: pytest.MonkeyPatch, line: str, told: str, before: int, rows_a_chunk: int
+    csv: Path, monkeypatch: pytest.MonkeyPatch, line: str, problem: str, before: int, rows_a_chunk: int
 ) -> None:
     monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_CHUNK", rows_a_chunk)
     days = [f"{day},51.2,52,50.9,51.8,100\n" for day in ("2024-02-29", "2024-03-01", "2024-03-05")]
     csv.write_text(DAY + "".join([*days[:before], f"{line}\n", *days[before:]]))
     layout = FileLayout(csv, {}, symbol="KO", interval="1d")
-    with pytest.raises(BarFileError, match=rf"bars.csv, line {before + 2}: {told}.* with --skip-invalid"):
+    with pytest.raises(BarFileError, match=rf"bars.csv, line {before + 2}: {problem}.* with --skip-invalid"):
         list(read_chunks(layout))
     chunks = list(read_chunks(replace(layout, skip_invalid=True)))
     assert [invalid.line for chunk in chunks for invalid in chunk.left_out] == [before + 2]

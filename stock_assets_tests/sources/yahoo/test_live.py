@@ -50,6 +50,6 @@ def test_yahoos_websocket_gives_valid_quotes(tmp_path: Path) -> None:
     client, rate_limiter = YahooClient(tmp_path), RateLimiter(tmp_path / "turns.json", per_minute=60)
     source = YahooQuotes(lambda: ["BTC-USD"], YahooWebSocket(), client, rate_limiter)  # it trades around the clock
     quotes = next(batch for batch in source.batches(Event()) if batch)
-    assert source.status.how == "WebSocket"
+    assert source.status.detail == "WebSocket"
     now = datetime.now(UTC)
     assert [quote for quote in quotes if quote_rejection_reason(quote.key, quote.value, now) is not None] == []

@@ -15,7 +15,7 @@ from spark_streaming.contract.schema import MarketPhase
 from stock_assets.market.quotes import Quote
 from stock_assets.sources.yahoo.client import YahooClient
 from stock_assets.sources.yahoo.quote_messages import UnreadableFrameError, quote_from_frame, quote_from_row
-from stock_assets.sources.yahoo.quotes import CLOSED, RetryTimes, YahooQuotes
+from stock_assets.sources.yahoo.quotes import NO_MARKET_OPEN, RetryTimes, YahooQuotes
 from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
 from stock_assets_tests.services.waiting import eventually
@@ -24,7 +24,7 @@ from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off,
 
 OPEN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)  # a Friday, half an hour after New York's open
 MS = int(OPEN.timestamp() * 1000)
-HASTY = RetryTimes(first_backoff=0.02, longest_backoff=0.1, steady=60, poll_after=3, poll_every=0.05, watchlist=0.05)
+SHORT_TIMES = RetryTimes(0.02, 0.1, stable_after=60, poll_after=3, poll_every=0.05, watchlist_every=0.05)
 
 
 @dataclass
@@ -69,7 +69,7 @@ def client(stream: StreamServer, server: YahooServer, tmp_path: Path) -> Iterato
         stream=YahooWebSocket(stream.address, stream.context, resubscribe_seconds=60, stall_seconds=60),
         client=YahooClient(tmp_path, server.session),
         rate_limiter=RateLimiter(tmp_path / "turns.json", per_minute=60_000),
-        patience=HASTY,
+        retry_times=SHORT_TIMES,
         now=lambda: time[0],
     )
     made = Client(source, watched, time)
@@ -121,7 +121,7 @@ def test_a_garbage_frame_is_counted_and_the_next_one_is_read(stream: StreamServe
     stream.acts = [saying(*GARBAGE.values(), '{"type": "welcome"}', frame_of("AMZN", MS, 217.1))]
     client.start()
     eventually(lambda: client.prices() == [217.1])
-    assert client.source.status.count == {"unreadable": len(GARBAGE), "other_frames": 1}
+    assert client.source.status.counts == {"unreadable": len(GARBAGE), "other_frames": 1}
     assert len(stream.visits) == 1
 
 
@@ -132,7 +132,7 @@ def test_two_ticks_of_one_millisecond_are_two_quotes_and_a_repeated_one_is_one(
     stream.acts = [saying(*ticks, frame_of("AAPL", MS, 5))]
     client.start()
     eventually(lambda: client.prices() == [217.1, 217.2, 5.0])
-    assert client.source.status.how == "WebSocket"
+    assert client.source.status.detail == "WebSocket"
 
 
 @pytest.mark.parametrize("leaving", [closing, breaking_off])
@@ -143,7 +143,7 @@ def test_after_a_close_it_connects_and_subscribes_anew(
     client.start()
     eventually(lambda: client.prices() == [1, 2, 3])
     assert [visit.subscribed[0] for visit in stream.visits] == [["AAPL", "AMZN"]] * 3
-    assert client.source.status.count["connections_lost"] == 2
+    assert client.source.status.counts["connections_lost"] == 2
 
 
 def test_a_silent_connection_is_given_up(stream: StreamServer, client: Client) -> None:
@@ -151,7 +151,7 @@ def test_a_silent_connection_is_given_up(stream: StreamServer, client: Client) -
     stream.acts = [saying(), saying(frame_of("AMZN", MS, 1))]
     client.start()
     eventually(lambda: client.prices() == [1])
-    assert client.source.status.count["stalls"] >= 1
+    assert client.source.status.counts["stalls"] >= 1
 
 
 def test_it_subscribes_again_and_again(stream: StreamServer, client: Client) -> None:
@@ -172,12 +172,12 @@ def test_a_change_of_the_watchlist_changes_what_is_subscribed(stream: StreamServ
 def test_it_is_connected_only_while_a_market_is_open(stream: StreamServer, client: Client) -> None:
     client.time[0] = OPEN - timedelta(hours=2)
     client.start()
-    eventually(lambda: client.source.status.how == CLOSED)
+    eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
     assert stream.visits == []
     client.time[0] = OPEN
     eventually(lambda: len(stream.visits) == 1)
     client.time[0] = OPEN + timedelta(hours=8)
-    eventually(lambda: client.source.status.how == CLOSED)
+    eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
     eventually(lambda: stream.visits[0].connection.close_code == 1000)
 
 
@@ -204,13 +204,13 @@ def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
     stream.refusals = 12
     stream.acts = [saying(frame_of("AMZN", MS + 5, 218))]
     client.start()
-    eventually(lambda: "polled" in client.source.status.how)
+    eventually(lambda: "polled" in client.source.status.detail)
     eventually(lambda: client.prices() == [217.5, 218])
     assert client.quotes[0] == Quote(
         "AMZN", OPEN, 217.5, bid=217.4, day_volume=48210, change_percent=0.1, market_phase=MarketPhase.REGULAR
     )
-    eventually(lambda: client.source.status.how == "WebSocket")
-    assert client.source.status.count["polls"] >= 1
+    eventually(lambda: client.source.status.detail == "WebSocket")
+    assert client.source.status.counts["polls"] >= 1
 
 
 def test_where_nothing_can_be_had_it_says_so_and_goes_on(
@@ -221,8 +221,8 @@ def test_where_nothing_can_be_had_it_says_so_and_goes_on(
     stream.refusals = 1_000
     client.start()
     try:
-        eventually(lambda: "neither" in client.source.status.how)
-        assert client.source.status.count["polls_failed"] >= 1
+        eventually(lambda: "polling failed" in client.source.status.detail)
+        assert client.source.status.counts["polls_failed"] >= 1
     finally:
         server.market.refuse_quotes = False
     stream.acts = [saying(frame_of("AMZN", MS, 1))]
@@ -270,4 +270,4 @@ def test_broken_rows_are_counted_and_the_rows_of_other_symbols_are_read(
     stream.refusals = 1_000
     client.start()
     eventually(lambda: client.quotes == [Quote("AMZN", OPEN, 217.5, market_phase=MarketPhase.REGULAR)])
-    assert client.source.status.count["unreadable"] >= 1
+    assert client.source.status.counts["unreadable"] >= 1

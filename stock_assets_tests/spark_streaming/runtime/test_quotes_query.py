@@ -63,11 +63,11 @@ def publish_from(yahoo: StreamServer, broker: str, topic: str, count: int, cache
         stream=YahooWebSocket(yahoo.address, yahoo.context),
         client=YahooClient(cache),
         rate_limiter=RateLimiter(cache / "turns.json", per_minute=60),
-        patience=RetryTimes(first_backoff=0.05),
+        retry_times=RetryTimes(first_backoff=0.05),
         now=lambda: OPEN,
     )
     with QuoteWorker(source, partial(Publisher, broker, topic)) as worker:
-        eventually(lambda: worker.beat.records == count)
+        eventually(lambda: worker.heartbeat.records == count)
 
 
 def test_ticks_of_a_broken_connection_are_points_and_a_replay_changes_none(
