@@ -53,7 +53,7 @@ def evaluate_counts(box: DeadLetterTopic, counted: list[DeadLetterCount]) -> Eva
     """The result for these counts."""
     still_open, settled = sum(count.open for count in counted), sum(count.settled for count in counted)
     if still_open:
-        summary = f"{still_open:,} open letters in {box.topic}; `{box.list_command}` counts them by reason"
+        summary = f"{still_open:,} open dead letters in {box.topic}; `{box.list_command}` counts them by reason"
     else:
         summary = "every message could be stored" + (f", or is settled: {settled:,} are" if settled else "")
     table: list[dict[str, Cell]] = [

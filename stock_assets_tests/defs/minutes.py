@@ -96,15 +96,15 @@ class Platform:
         assert urllib3.request("POST", url, body="\n".join(lines).encode(), headers=headers).status == 204
         a_while_ago = clock.now() - timedelta(minutes=2)
         offsets = self.kafka.end_offsets(names.topic)
-        beat = Heartbeat("", 1, ProgramState.DONE, a_while_ago, a_while_ago, offsets=offsets)
-        heartbeat.write_heartbeat(self.settings.state_of("stream"), beat)
+        written = Heartbeat("", 1, ProgramState.DONE, a_while_ago, a_while_ago, offsets=offsets)
+        heartbeat.write_heartbeat(self.settings.state_of("stream"), written)
 
-    def beat(self) -> None:
+    def renew_heartbeat(self) -> None:
         """The stream has moved just now."""
         state = self.settings.state_of("stream")
-        beat = heartbeat.read_heartbeat(state)
-        assert beat is not None
-        heartbeat.write_heartbeat(state, replace(beat, written_at=clock.now()))
+        written = heartbeat.read_heartbeat(state)
+        assert written is not None
+        heartbeat.write_heartbeat(state, replace(written, written_at=clock.now()))
 
     def published(self) -> list[str]:
         return [str(fields_of(m.value)["timestamp"]) for m in self.kafka.messages(self.settings.names.topic)]

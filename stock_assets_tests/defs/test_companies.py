@@ -20,7 +20,7 @@ def test_a_symbol_that_the_source_does_not_know_is_named_and_fails_nothing() -> 
     assert result.metadata["answers"] == dg.MetadataValue.json({"ok": 1, "unknown symbol": 1})
 
 
-def test_who_could_not_be_had_to_the_end_fails_the_run_and_what_was_had_is_told() -> None:
+def test_symbols_that_fail_to_the_end_fail_the_run_and_the_others_are_reported() -> None:
     with pytest.raises(dg.Failure, match="could not be had: AMZN timed out") as failure:
         _result(FetchResult(["AAPL"], [GONE, SLOW], Counter({"ok": 1, "timed out": 4})), {"dagster/row_count": 1})
     assert not failure.value.allow_retries  # it has asked again already

@@ -78,7 +78,7 @@ def test_the_graph_has_these_names(load) -> None:  # type: ignore[no-untyped-def
     }
 
 
-def test_every_asset_and_check_says_what_it_is(load) -> None:  # type: ignore[no-untyped-def]
+def test_every_asset_and_check_has_a_description(load) -> None:  # type: ignore[no-untyped-def]
     graph = load().resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         assert graph.get(key).description
@@ -89,7 +89,7 @@ def test_every_asset_and_check_says_what_it_is(load) -> None:  # type: ignore[no
 
 
 @pytest.mark.parametrize("source", [Source.REPLAY, Source.SIMULATED])
-def test_other_prices_can_not_be_taken_for_yahoos(load, source: Source) -> None:  # type: ignore[no-untyped-def]
+def test_other_prices_can_not_be_mistaken_for_yahoos(load, source: Source) -> None:  # type: ignore[no-untyped-def]
     graph = load(SOURCE=source.value).resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)

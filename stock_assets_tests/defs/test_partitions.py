@@ -31,6 +31,6 @@ def test_other_sources_have_the_same_partitions(tmp_path: Path) -> None:
     assert has(partitions(tmp_path, source=Source.REPLAY, replay_file="bars.csv")) == [True] * 5
 
 
-def test_sessions_begin_where_the_settings_say(tmp_path: Path) -> None:
+def test_sessions_begin_at_the_date_of_the_settings(tmp_path: Path) -> None:
     of = partitions(tmp_path, "AMZN", sessions_since="2013-01-01")
     assert of.get_first_partition_key() == "2013-01-01"

@@ -39,7 +39,7 @@ def with_jars(platform: Platform, connector_jars: Path, monkeypatch: pytest.Monk
     return platform
 
 
-def test_a_part_of_the_topic_is_stored_again_beside_a_living_stream(with_jars: Platform) -> None:
+def test_a_part_of_the_topic_is_stored_again_while_a_stream_runs(with_jars: Platform) -> None:
     platform = with_jars
     platform.publish(FRIDAYS_BARS[:300])
     [partition] = [p for p, end in platform.kafka.end_offsets(platform.settings.names.topic).items() if end]
@@ -60,7 +60,7 @@ def test_a_part_of_the_topic_is_stored_again_beside_a_living_stream(with_jars: P
     assert platform.influxdb.stored()["AAPL", "1m"].points == 300
 
 
-def test_what_has_come_meanwhile_has_the_last_word(with_jars: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_message_that_arrives_meanwhile_wins(with_jars: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     platform, passes = with_jars, list[Any]()
     platform.publish(FRIDAYS_BARS[:10])
     [partition] = [p for p, end in platform.kafka.end_offsets(platform.settings.names.topic).items() if end]
@@ -82,7 +82,7 @@ def test_what_has_come_meanwhile_has_the_last_word(with_jars: Platform, monkeypa
     assert platform.influxdb.points("AAPL", begin, end)["1m", begin]["volume"] == 1
 
 
-def test_one_that_was_cut_off_says_what_to_do(
+def test_an_interrupted_reprocessing_reports_a_remedy(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_JARS", str(tmp_path))  # where there are none
@@ -102,7 +102,7 @@ def test_one_that_was_cut_off_says_what_to_do(
         ({"from_offsets": {"9": 0}}, "has no offset 0 in partition 9"),
     ],
 )
-def test_what_can_not_be_replayed_is_an_error_that_says_what_can(
+def test_what_can_not_be_reprocessed_is_an_error_with_the_alternatives(
     platform: Platform, config: dict[str, object], said: str
 ) -> None:
     platform.publish(FRIDAYS_BARS[:10])

@@ -64,8 +64,8 @@ class Platform:
         self.heartbeat("stream", offsets=self.kafka.end_offsets(self.settings.names.topic))
 
     def heartbeat(self, program: str, run_id: str = "", offsets: dict[int, int] | None = None) -> None:
-        beat = Heartbeat(run_id, 1, ProgramState.RUNNING, clock.now(), clock.now(), offsets=offsets or {})
-        heartbeat.write_heartbeat(self.settings.state_of(program), beat)
+        written = Heartbeat(run_id, 1, ProgramState.RUNNING, clock.now(), clock.now(), offsets=offsets or {})
+        heartbeat.write_heartbeat(self.settings.state_of(program), written)
 
     def tick(self) -> dg.SensorResult:
         context = dg.build_sensor_context(instance=self.instance, definitions=definitions())
@@ -76,7 +76,7 @@ class Platform:
     def started(self) -> list[str | None]:
         return [request.job_name for request in self.tick().run_requests or []]
 
-    def judge(self, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    def evaluate(self, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
         context = dg.build_sensor_context(instance=self.instance, cursor=cursor)
         result = evaluate_checks(
             context, settings=self.settings, kafka=self.kafka, influxdb=self.influxdb, postgres=self.postgres
@@ -100,7 +100,7 @@ def test_a_source_with_bars_starts_both_programs(platform: Platform) -> None:
     assert platform.started() == ["publish_prices", "stream_prices"]
 
 
-def test_all_published_and_stored_starts_nothing_and_says_why(platform: Platform) -> None:
+def test_all_published_and_stored_starts_nothing_and_gives_the_reason(platform: Platform) -> None:
     platform.everything_is_published()
     platform.everything_is_stored()
     result = platform.tick()
@@ -116,7 +116,7 @@ def test_messages_that_are_not_stored_start_the_stream_alone(platform: Platform)
     assert platform.started() == ["stream_prices"]
 
 
-def test_a_living_program_is_not_started_twice_and_drained_when_its_work_is_done(platform: Platform) -> None:
+def test_a_running_program_is_not_started_twice_and_drained_when_its_work_is_done(platform: Platform) -> None:
     state = platform.settings.state_of("stream")
     with process_lock.ProcessLock(state):
         platform.heartbeat("stream", offsets=platform.kafka.end_offsets(platform.settings.names.topic))
@@ -132,9 +132,9 @@ def test_a_run_whose_program_was_killed_is_failed_and_waited_for(platform: Platf
     job = definitions().resolve_job_def("stream_prices")
     run = platform.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     platform.heartbeat("stream", run.run_id)
-    beat = heartbeat.read_heartbeat(platform.settings.state_of("stream"))
-    assert beat is not None
-    silent = replace(beat, written_at=clock.now() - timedelta(seconds=90))
+    written = heartbeat.read_heartbeat(platform.settings.state_of("stream"))
+    assert written is not None
+    silent = replace(written, written_at=clock.now() - timedelta(seconds=90))
     heartbeat.write_heartbeat(platform.settings.state_of("stream"), silent)
     platform.tick()
     ended = platform.instance.get_run_by_id(run.run_id)
@@ -148,25 +148,25 @@ def test_an_outage_of_kafka_fails_the_tick(platform: Platform) -> None:
         platform.tick()
 
 
-def test_a_published_bar_that_is_not_stored_is_judged_missing_without_a_run(platform: Platform) -> None:
+def test_a_published_bar_that_is_not_stored_is_late_without_a_run(platform: Platform) -> None:
     platform.everything_is_published()
     platform.everything_is_stored()
-    result = platform.judge()
+    result = platform.evaluate()
     assert isinstance(result, dg.SensorResult)
-    said = {event.check_name: event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)}
-    assert not said["prices_are_fresh"].passed
-    assert "AAPL" in (said["prices_are_fresh"].description or "")
+    results = {event.check_name: event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)}
+    assert not results["prices_are_fresh"].passed
+    assert "AAPL" in (results["prices_are_fresh"].description or "")
 
 
-def test_a_replay_under_way_is_not_judged(platform: Platform) -> None:
+def test_a_replay_under_way_is_not_evaluated(platform: Platform) -> None:
     with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
         publisher.publish([BAR])
     platform.everything_is_published()
     platform.heartbeat("ingest")
-    assert isinstance(platform.judge(), dg.SkipReason)
+    assert isinstance(platform.evaluate(), dg.SkipReason)
 
 
-def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_lived(platform: Platform) -> None:
+def test_the_age_of_what_waits_in_kafka_is_reported_even_before_any_stream_has_run(platform: Platform) -> None:
     with Publisher(platform.settings.kafka_bootstrap_servers, platform.settings.names.topic) as publisher:
         publisher.publish([BAR])
     found = stream_lag.partition_lags(platform.settings, platform.kafka)
@@ -174,22 +174,22 @@ def test_what_waits_in_kafka_is_told_by_its_age_also_while_no_stream_has_ever_li
     [oldest] = [min(partition.oldest_sent_at for partition in found if partition.oldest_sent_at)]
     assert clock.now() - oldest < timedelta(hours=1)
     for seconds, passed, severity in ((30, True, "WARN"), (90, False, "WARN"), (301, False, "ERROR")):
-        verdict = stream_lag.evaluate_stream_lag(long_running, found, oldest + timedelta(seconds=seconds))
-        assert (verdict.passed, verdict.severity.value) == (passed, severity)
-        assert verdict.figures["lag_seconds"] == seconds
-    assert len(verdict.rows) == 4
+        evaluation = stream_lag.evaluate_stream_lag(long_running, found, oldest + timedelta(seconds=seconds))
+        assert (evaluation.passed, evaluation.severity.value) == (passed, severity)
+        assert evaluation.figures["lag_seconds"] == seconds
+    assert len(evaluation.rows) == 4
     platform.everything_is_stored()
     stored = stream_lag.partition_lags(platform.settings, platform.kafka)
     assert stream_lag.evaluate_stream_lag(long_running, stored, oldest + timedelta(days=1)).passed
 
 
-def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -> None:
+def test_checks_that_passed_are_not_evaluated_again_while_nothing_moves(platform: Platform) -> None:
     write_coverage(
         platform.postgres.engine,
         [Coverage("AAPL", "1d", make_source(platform.settings).origin, START, None, "end of file", None)],
     )
     platform.everything_is_stored()
-    first = platform.judge()
+    first = platform.evaluate()
     assert isinstance(first, dg.SensorResult)
     assert [event.check_name for event in first.asset_events if isinstance(event, dg.AssetCheckEvaluation)] == [
         "prices_are_fresh",
@@ -198,9 +198,9 @@ def test_what_is_judged_good_and_still_is_not_judged_again(platform: Platform) -
         "no_dead_letters",
         "no_quote_dead_letters",
     ]
-    assert isinstance(platform.judge(first.cursor), dg.SkipReason)
+    assert isinstance(platform.evaluate(first.cursor), dg.SkipReason)
     platform.everything_is_stored()  # the stream has written a heartbeat since
-    assert isinstance(platform.judge(first.cursor), dg.SensorResult)
+    assert isinstance(platform.evaluate(first.cursor), dg.SensorResult)
 
 
 def test_quotes_that_stopped_are_late_and_a_source_without_any_is_not(platform: Platform) -> None:
@@ -210,10 +210,10 @@ def test_quotes_that_stopped_are_late_and_a_source_without_any_is_not(platform: 
         update={"source": Source.SIMULATED, "stack_started_at": now - timedelta(hours=1)}
     )
 
-    def judged(moment: datetime) -> bool:
+    def passes(moment: datetime) -> bool:
         return evaluate_quote_freshness(simulated, platform.influxdb, platform.postgres, moment).passed
 
-    assert not judged(now)
+    assert not passes(now)
     point = f"stock-quote-v1,symbol={simulated.stocks[0]} price=1 {int(now.timestamp() * 1000)}000007"
     answer = urllib3.request(
         "POST",
@@ -222,11 +222,11 @@ def test_quotes_that_stopped_are_late_and_a_source_without_any_is_not(platform: 
         headers={"Authorization": f"Token {simulated.influx_token.get_secret_value()}"},
     )
     assert answer.status == 204
-    assert judged(now + timedelta(minutes=4))
-    assert not judged(now + timedelta(minutes=6))
+    assert passes(now + timedelta(minutes=4))
+    assert not passes(now + timedelta(minutes=6))
 
 
-def test_quotes_that_are_not_stored_keep_the_stream_alive(platform: Platform) -> None:
+def test_quotes_that_are_not_stored_keep_the_stream_running(platform: Platform) -> None:
     platform.everything_is_published()
     platform.everything_is_stored()
     simulated = platform.settings.model_copy(update={"source": Source.SIMULATED})

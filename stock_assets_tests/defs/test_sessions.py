@@ -48,7 +48,7 @@ def test_of_a_replay_the_newest_session_is_due_once_all_is_stored(platform: Plat
     assert platform.due() == set()  # nothing is stored yet
     platform.store(FRIDAYS_BARS)
     assert platform.due() == {f"{FRIDAY}"}
-    platform.beat()
+    platform.renew_heartbeat()
     assert platform.due() == set()  # something has just moved: it may be about to end
 
 
@@ -65,7 +65,7 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     assert "(8: given, and not stored)" in str(row["gaps"])
     [first] = platform.tick().run_requests or []
     [again] = platform.tick().run_requests or []
-    assert first.run_key == again.run_key  # one run, however often the sensor looks
+    assert first.run_key == again.run_key  # one run, however often the sensor ticks
 
     assert platform.repair().success
     assert platform.published()[-8:] == [f"{bar.start:%Y-%m-%dT%H:%M:%SZ}" for bar in lost]

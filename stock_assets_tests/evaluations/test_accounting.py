@@ -31,7 +31,7 @@ def let_half_of_the_topic_age_out(platform: Platform) -> int:
     return sum(before.values())
 
 
-def test_what_has_aged_out_of_the_topic_is_told_and_no_fault(platform: Platform) -> None:
+def test_what_has_aged_out_of_the_topic_is_reported_and_no_fault(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS)
     platform.store(FRIDAYS_BARS)
     assert evaluated(platform).passed
@@ -50,7 +50,7 @@ def test_more_stored_than_published_is_a_fault_where_nothing_has_aged_out(platfo
     assert said.figures["unaccounted_for"] == 1
 
 
-def test_what_is_not_stored_is_a_fault_unless_it_is_on_its_way(platform: Platform) -> None:
+def test_what_is_not_stored_is_a_fault_unless_it_is_pending(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS[:-1])
     platform.store(FRIDAYS_BARS[:-1])
     platform.publish(FRIDAYS_BARS[-1:])
@@ -59,7 +59,7 @@ def test_what_is_not_stored_is_a_fault_unless_it_is_on_its_way(platform: Platfor
     assert not evaluated(platform).passed
 
 
-def test_a_lost_bar_is_named_also_while_another_is_on_its_way(platform: Platform) -> None:
+def test_a_lost_bar_is_named_also_while_another_is_pending(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS[:-1])
     platform.store(FRIDAYS_BARS[1:-1])
     platform.publish(FRIDAYS_BARS[-1:])

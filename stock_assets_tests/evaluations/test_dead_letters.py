@@ -39,7 +39,7 @@ GOOD, BAD = "refused-by-database", "no-key"  # the first may go back at any time
 
 
 class Desk:
-    """A platform of its own topics, whose letters are judged, told of and settled."""
+    """A platform of its own topics, whose dead letters are counted, notified and settled."""
 
     def __init__(self, home: StackSettings, instance: dg.DagsterInstance, quotes: bool) -> None:
         self.home, self.instance, self.quotes = home, instance, quotes
@@ -57,7 +57,7 @@ class Desk:
             connection.execute(text("TRUNCATE check_verdict, pipeline_run, notice, ingest_coverage"))
 
     def refuse(self, reason: str, key: bytes | None = b"AMZN") -> int:
-        """Publish a record, and its letter as the stream would write it; returns the record's offset."""
+        """Publish a record, and its dead letter as the stream would write it; returns the record's offset."""
         value = json.dumps(QUOTE if self.quotes else BAR).encode()
         producer = KafkaProducer(bootstrap_servers=self.home.kafka_address)
         try:
@@ -72,12 +72,12 @@ class Desk:
             producer.close()
         return offset
 
-    def judge(self) -> str | None:
-        """A tick of both sensors while nothing else is at stake; what is said of letters, None where nothing is."""
+    def evaluate(self) -> str | None:
+        """A tick of both sensors with no other reason to evaluate; the summary of the check, None without one."""
         done = self.kafka.end_offsets(self.settings.names.topic)
         if done != self.done:
-            beat = Heartbeat("", 1, ProgramState.RUNNING, clock.now(), clock.now(), offsets=done)
-            heartbeat.write_heartbeat(self.settings.state_of("stream"), beat)
+            written = Heartbeat("", 1, ProgramState.RUNNING, clock.now(), clock.now(), offsets=done)
+            heartbeat.write_heartbeat(self.settings.state_of("stream"), written)
             self.done = done
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
         influxdb = InfluxDBResource.from_settings(self.settings)
@@ -129,32 +129,30 @@ def inbox() -> Iterator[Inbox]:
     made.close()
 
 
-def told(inbox: Inbox, desk: Desk) -> list[str]:
+def notified_titles(inbox: Inbox, desk: Desk) -> list[str]:
     return [title.partition(": ")[2] for title in inbox.titles if desk.box.check in title]
 
 
 @pytest.mark.services
-def test_letters_warn_until_each_is_put_back_or_dismissed_and_then_it_is_told_that_it_is_over(
-    desk: Desk, inbox: Inbox
-) -> None:
-    assert desk.judge() == "every message could be stored"
+def test_dead_letters_warn_until_each_is_settled_and_the_end_is_notified(desk: Desk, inbox: Inbox) -> None:
+    assert desk.evaluate() == "every message could be stored"
     desk.refuse(GOOD)
     wrong = desk.refuse(BAD, key=None)
-    said = desk.judge() or ""
-    assert said.startswith(f"2 open letters in {desk.box.topic}")
-    assert desk.judge() is None  # nothing has come, so nothing is read
-    assert told(inbox, desk) == [f"{desk.box.check} warns"]
+    summary = desk.evaluate() or ""
+    assert summary.startswith(f"2 open dead letters in {desk.box.topic}")
+    assert desk.evaluate() is None  # nothing has come, so nothing is read
+    assert notified_titles(inbox, desk) == [f"{desk.box.check} warns"]
 
     requeued = desk.stocks("requeue", "--json")
     assert json.loads(requeued.stdout) == {"replay": 1, "back": 0, "newer": 0, "still": 1, "dry_run": False}
-    assert (desk.judge() or "").startswith(f"1 open letters in {desk.box.topic}")
-    assert told(inbox, desk) == [f"{desk.box.check} warns"]
+    assert (desk.evaluate() or "").startswith(f"1 open dead letters in {desk.box.topic}")
+    assert notified_titles(inbox, desk) == [f"{desk.box.check} warns"]
 
     dismissed = desk.stocks("dismiss", "--reason", BAD, "--note", "a test of [mine]")
     assert dismissed.exit_code == 0, dismissed.output
     assert "1 are dismissed" in dismissed.stdout
-    assert desk.judge() == "every message could be stored, or is settled: 2 are"
-    assert told(inbox, desk) == [f"{desk.box.check} warns", f"Resolved: {desk.box.check} warns"]
+    assert desk.evaluate() == "every message could be stored, or is settled: 2 are"
+    assert notified_titles(inbox, desk) == [f"{desk.box.check} warns", f"Resolved: {desk.box.check} warns"]
     by_hand = evaluate_dead_letters(desk.kafka, desk.box)
     assert (by_hand.passed, by_hand.figures) == (True, {"dead_letters": 0, "settled": 2})
 
@@ -169,7 +167,7 @@ def test_letters_warn_until_each_is_put_back_or_dismissed_and_then_it_is_told_th
 
 
 @pytest.mark.services
-def test_what_a_replay_put_back_before_it_broke_off_is_settled_by_the_next(desk: Desk) -> None:
+def test_what_an_interrupted_requeue_has_sent_is_settled_by_the_next(desk: Desk) -> None:
     desk.refuse(GOOD)
     sent = desk.kafka.messages(desk.topic)
     producer = KafkaProducer(bootstrap_servers=desk.home.kafka_address)
@@ -184,7 +182,7 @@ def test_what_a_replay_put_back_before_it_broke_off_is_settled_by_the_next(desk:
 
 
 @pytest.mark.services
-def test_a_dismissal_says_which_and_one_that_was_wrong_is_put_back_by_its_place(desk: Desk) -> None:
+def test_a_dismissal_names_its_dead_letters_and_a_wrong_one_is_requeued_by_its_offset(desk: Desk) -> None:
     offset = desk.refuse(GOOD)
     assert [desk.stocks("dismiss", *words).exit_code for words in ([], ["1"], ["--reason", "none"])] == [2, 2, 2]
     assert desk.stocks("dismiss", "2", str(offset)).exit_code == 1  # there is none
@@ -199,22 +197,22 @@ def test_a_dismissal_says_which_and_one_that_was_wrong_is_put_back_by_its_place(
 
 
 @pytest.mark.services
-def test_more_letters_than_a_tick_can_count_warn_all_the_same(desk: Desk) -> None:
+def test_more_dead_letters_than_a_tick_can_count_warn_too(desk: Desk) -> None:
     desk.refuse(GOOD)
     desk.refuse(GOOD)
-    judged = evaluate_dead_letters(desk.kafka, desk.box, at_most=1)
-    assert (judged.passed, judged.figures) == (False, {})
-    assert "run this check by hand" in judged.summary
+    evaluation = evaluate_dead_letters(desk.kafka, desk.box, at_most=1)
+    assert (evaluation.passed, evaluation.figures) == (False, {})
+    assert "run this check by hand" in evaluation.summary
     assert evaluate_dead_letters(desk.kafka, desk.box, at_most=2).figures == {"dead_letters": 2, "settled": 0}
 
 
-def test_the_table_has_open_letters_first_and_tells_how_many_are_settled() -> None:
-    judged = evaluate_counts(
+def test_the_table_has_open_dead_letters_first_and_counts_the_settled_ones() -> None:
+    evaluation = evaluate_counts(
         bar_dead_letters(settings.code_location().names),
         [DeadLetterCount("A", BAD, 0, 2), DeadLetterCount("B", GOOD, 3, 1)],
     )
-    assert judged.rows == [
+    assert evaluation.rows == [
         {"symbol": "B", "reason": GOOD, "open": 3, "settled": 1},
         {"symbol": "A", "reason": BAD, "open": 0, "settled": 2},
     ]
-    assert (judged.passed, judged.figures) == (False, {"dead_letters": 3, "settled": 3})
+    assert (evaluation.passed, evaluation.figures) == (False, {"dead_letters": 3, "settled": 3})

@@ -12,7 +12,7 @@ __all__ = ["platform"]
 pytestmark = pytest.mark.services
 
 
-def test_it_says_so_where_there_is_nothing_to_look_at_and_what_it_has_seen_else(platform: Platform) -> None:
+def test_the_summary_names_what_was_examined_or_that_nothing_was(platform: Platform) -> None:
     assert evaluate_plausibility(platform.influxdb).summary == "no bar is stored to look at"
     bars = FRIDAYS_BARS[:10]
     platform.store(bars)

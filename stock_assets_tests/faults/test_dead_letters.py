@@ -1,4 +1,4 @@
-"""Putting dead letters back: only once their cause is gone, never over a newer correction, once."""
+"""Requeuing dead letters: only once their cause is fixed, never over a newer correction, and once."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,7 @@ def message(offset: int, partition: int = 1, **changes: object) -> KafkaRecord:
     return KafkaRecord("prices", partition, offset, b"AMZN", value(**changes), {}, SENT)
 
 
-def letter(offset: int = 7, **changes: object) -> DeadLetter:
+def dead_letter(offset: int = 7, **changes: object) -> DeadLetter:
     text = value(**changes)
     return DeadLetter("prices", 1, offset, "refused-by-database", "field type conflict", b"AMZN", text, SENT)
 
@@ -51,27 +51,27 @@ def fate_of(one: DeadLetter, *messages: KafkaRecord) -> RequeueDecision:
     return fate
 
 
-def test_a_letter_whose_cause_is_gone_goes_back() -> None:
-    assert fate_of(letter()) is RequeueDecision.REQUEUE
+def test_a_dead_letter_whose_cause_is_fixed_is_requeued() -> None:
+    assert fate_of(dead_letter()) is RequeueDecision.REQUEUE
 
 
 def test_an_earlier_message_or_one_about_another_bar_is_no_correction() -> None:
     others = [message(8, interval="1d"), message(9, timestamp="2024-11-20T14:31:00Z"), message(9, symbol="AAPL")]
-    assert fate_of(letter(), message(6, close=217.3), *others) is RequeueDecision.REQUEUE
+    assert fate_of(dead_letter(), message(6, close=217.3), *others) is RequeueDecision.REQUEUE
 
 
 def test_a_later_message_about_the_bar_is_not_overwritten() -> None:
-    assert fate_of(letter(), message(8, close=217.3)) is RequeueDecision.SUPERSEDED
+    assert fate_of(dead_letter(), message(8, close=217.3)) is RequeueDecision.SUPERSEDED
 
 
-def test_offsets_of_another_partition_do_not_say_which_is_newer() -> None:
-    assert fate_of(letter(), message(2, partition=0)) is RequeueDecision.SUPERSEDED
+def test_offsets_of_two_partitions_do_not_show_which_is_newer() -> None:
+    assert fate_of(dead_letter(), message(2, partition=0)) is RequeueDecision.SUPERSEDED
 
 
-def test_what_was_put_back_is_not_put_back_again_and_settled_also_where_a_correction_came_since() -> None:
-    assert fate_of(letter(), message(8)) is RequeueDecision.ALREADY_REQUEUED
-    assert fate_of(letter(), message(8), message(9, close=217.3)) is RequeueDecision.ALREADY_REQUEUED
-    assert fate_of(letter(), message(6)) is RequeueDecision.REQUEUE
+def test_what_was_requeued_is_settled_and_not_requeued_again_even_after_a_correction() -> None:
+    assert fate_of(dead_letter(), message(8)) is RequeueDecision.ALREADY_REQUEUED
+    assert fate_of(dead_letter(), message(8), message(9, close=217.3)) is RequeueDecision.ALREADY_REQUEUED
+    assert fate_of(dead_letter(), message(6)) is RequeueDecision.REQUEUE
     assert [fate for fate in RequeueDecision if fate.settles] == [
         RequeueDecision.REQUEUE,
         RequeueDecision.ALREADY_REQUEUED,
@@ -79,46 +79,50 @@ def test_what_was_put_back_is_not_put_back_again_and_settled_also_where_a_correc
 
 
 def test_what_is_still_invalid_stays() -> None:
-    assert fate_of(letter(high=1.0)) is RequeueDecision.STILL_INVALID
-    assert fate_of(replace(letter(), value=b"\xff")) is RequeueDecision.STILL_INVALID
+    assert fate_of(dead_letter(high=1.0)) is RequeueDecision.STILL_INVALID
+    assert fate_of(replace(dead_letter(), value=b"\xff")) is RequeueDecision.STILL_INVALID
 
 
-def test_a_time_that_was_in_the_future_is_so_no_more() -> None:
-    assert fate_of(letter(timestamp="2026-11-20T14:30:00Z")) is RequeueDecision.REQUEUE
+def test_a_time_that_was_in_the_future_is_valid_later() -> None:
+    assert fate_of(dead_letter(timestamp="2026-11-20T14:30:00Z")) is RequeueDecision.REQUEUE
 
 
-def test_of_two_letters_about_one_bar_the_later_one_goes_back() -> None:
-    told = requeue_decisions(
-        [letter(7), letter(8, close=217.3)], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
+def test_of_two_dead_letters_about_one_bar_the_later_one_is_requeued() -> None:
+    decisions = requeue_decisions(
+        [dead_letter(7), dead_letter(8, close=217.3)],
+        DeadLetterFilter(),
+        [message(7), message(8, close=217.3)],
+        NOW,
+        BARS,
     )
-    assert [fate for _, fate in told] == [RequeueDecision.SUPERSEDED, RequeueDecision.REQUEUE]
+    assert [fate for _, fate in decisions] == [RequeueDecision.SUPERSEDED, RequeueDecision.REQUEUE]
 
 
 def test_a_message_that_was_refused_itself_and_stays_so_supersedes_nothing() -> None:
     messages = [message(7), message(8, high=1.0)]
-    told = requeue_decisions([letter(7), letter(8, high=1.0)], DeadLetterFilter(), messages, NOW, BARS)
-    assert [fate for _, fate in told] == [RequeueDecision.REQUEUE, RequeueDecision.STILL_INVALID]
-    dismissed = replace(letter(8, close=217.3), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+    decisions = requeue_decisions([dead_letter(7), dead_letter(8, high=1.0)], DeadLetterFilter(), messages, NOW, BARS)
+    assert [fate for _, fate in decisions] == [RequeueDecision.REQUEUE, RequeueDecision.STILL_INVALID]
+    dismissed = replace(dead_letter(8, close=217.3), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
     [(_, fate)] = requeue_decisions(
-        [letter(7), dismissed], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
+        [dead_letter(7), dismissed], DeadLetterFilter(), [message(7), message(8, close=217.3)], NOW, BARS
     )
     assert fate is RequeueDecision.REQUEUE
 
 
-def test_a_letter_of_another_reason_that_may_still_go_back_is_not_overwritten() -> None:
-    other = replace(letter(8, close=217.3), reason="time-in-future")
+def test_a_dead_letter_of_another_reason_that_may_still_be_requeued_is_not_overwritten() -> None:
+    other = replace(dead_letter(8, close=217.3), reason="time-in-future")
     messages = [message(7), message(8, close=217.3)]
     [(_, fate)] = requeue_decisions(
-        [letter(7), other], DeadLetterFilter(reason="refused-by-database"), messages, NOW, BARS
+        [dead_letter(7), other], DeadLetterFilter(reason="refused-by-database"), messages, NOW, BARS
     )
     assert fate is RequeueDecision.SUPERSEDED
 
 
-def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> None:
+def test_a_quote_is_requeued_once_also_with_others_of_its_millisecond() -> None:
     def quote(**changes: object) -> bytes:
         return json.dumps(QUOTE | changes).encode()
 
-    one = replace(letter(), value=quote())
+    one = replace(dead_letter(), value=quote())
     earlier, beside, again = (
         KafkaRecord("quotes", 1, offset, b"AMZN", text, {}, SENT)
         for offset, text in ((7, quote()), (8, quote(price=217.2)), (9, quote()))
@@ -135,23 +139,24 @@ def test_a_quote_goes_back_beside_others_of_its_millisecond_and_once_only() -> N
     )
 
 
-def test_letters_are_counted_by_reason_and_state() -> None:
-    settled = replace(letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+def test_dead_letters_are_counted_by_reason_and_state() -> None:
+    settled = replace(dead_letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
     counted = [
-        (one.reason, one.state, one.count, one.newest) for one in group_dead_letters([letter(6), settled, letter(7)])
+        (one.reason, one.state, one.count, one.newest)
+        for one in group_dead_letters([dead_letter(6), settled, dead_letter(7)])
     ]
     assert counted == [("refused-by-database", "open", 2, SENT), ("refused-by-database", "dismissed", 1, SENT)]
 
 
-def test_settled_letters_are_left_out_unless_asked_for_or_named_by_their_place() -> None:
-    settled = replace(letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
-    assert letter(7) in DeadLetterFilter()
+def test_settled_dead_letters_are_left_out_unless_requested_or_named_by_offset() -> None:
+    settled = replace(dead_letter(8), settlement=Settlement(SettlementOutcome.DISMISSED, SENT, ""))
+    assert dead_letter(7) in DeadLetterFilter()
     assert settled not in DeadLetterFilter()
     assert settled not in DeadLetterFilter(reason=settled.reason, partition=1)
     assert settled in DeadLetterFilter(settled=True)
     assert settled in DeadLetterFilter(partition=1, offset=8)
     assert settled not in DeadLetterFilter(partition=1, offset=7)
-    assert letter(7) not in DeadLetterFilter(reason="no-key")
+    assert dead_letter(7) not in DeadLetterFilter(reason="no-key")
 
 
 @pytest.mark.parametrize(
@@ -187,15 +192,19 @@ def test_a_replay_stores_what_can_be_stored_now(
     send(stack.kafka_address, fresh_topic.topic, [bar("B", timestamp=later, volume=1)], datetime.now(UTC))
 
     kafka = KafkaResource(bootstrap_servers=stack.kafka_address)
-    letters = dead_letters_in(kafka.messages(fresh_topic.dead_letter_topic))
-    told = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
-    assert {one.key: fate for one, fate in told} == {
+    dead_letters = dead_letters_in(kafka.messages(fresh_topic.dead_letter_topic))
+    decisions = requeue_decisions(
+        dead_letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS
+    )
+    assert {one.key: fate for one, fate in decisions} == {
         b"A": RequeueDecision.REQUEUE,
         b"B": RequeueDecision.SUPERSEDED,
         b"C": RequeueDecision.STILL_INVALID,
     }
-    send_back(kafka, fresh_topic.topic, [one for one, fate in told if fate is RequeueDecision.REQUEUE])
-    again = requeue_decisions(letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS)
+    send_back(kafka, fresh_topic.topic, [one for one, fate in decisions if fate is RequeueDecision.REQUEUE])
+    again = requeue_decisions(
+        dead_letters, DeadLetterFilter(), kafka.messages(fresh_topic.topic), datetime.now(UTC), BARS
+    )
     assert {one.key: fate for one, fate in again} == {
         b"A": RequeueDecision.ALREADY_REQUEUED,
         b"B": RequeueDecision.SUPERSEDED,

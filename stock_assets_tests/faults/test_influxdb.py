@@ -46,7 +46,7 @@ def test_without_a_retry_after_it_waits_longer_each_time(status: int, fresh_buck
     assert len(points_in(fresh_bucket)) == 1
 
 
-def test_429_waits_as_long_as_the_server_says(fresh_bucket: Bucket) -> None:
+def test_429_waits_as_long_as_the_server_requests(fresh_bucket: Bucket) -> None:
     began = time.monotonic()
     with front_of(fresh_bucket.url, [(429, "2")]) as url:
         written(target(fresh_bucket, url), batch([line(1)]))
@@ -90,7 +90,7 @@ def test_connections_that_are_refused_for_minutes_cost_nothing_and_few_tries(
     assert time.monotonic() - away > 60
     assert stream.process.poll() is None
     assert stream.log.count("next try in") <= 2 * 9, "two tasks, nine tries each"
-    assert stream.heartbeat.lag == 1_000, "who looks at the heartbeat sees that nothing moves"
+    assert stream.heartbeat.lag == 1_000, "the heartbeat shows that nothing moves"
     with front_of(fresh_bucket.url, [], port):
         stream.wait_for(lambda program: program.heartbeat.records == 1_000, 90)
     stream.process.terminate()

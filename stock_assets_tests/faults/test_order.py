@@ -1,4 +1,4 @@
-"""The newest message about a bar has the last word, however late, often or out of order they come."""
+"""The newest message about a bar wins, however late, often or out of order the messages arrive."""
 
 import json
 from collections.abc import Iterator

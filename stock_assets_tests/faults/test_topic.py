@@ -33,7 +33,7 @@ def ended(program: Program) -> str:
     return program.heartbeat.detail
 
 
-def test_what_became_of_the_topic_is_said_and_nothing_skipped(
+def test_a_changed_topic_is_reported_and_nothing_is_skipped(
     launcher: Launcher, stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket
 ) -> None:
     name, broker = fresh_topic.topic, stack.kafka_address

@@ -108,7 +108,7 @@ def test_the_versions_are_those_of_the_stack_without_containers() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_what_goes_on_running_has_a_healthcheck_and_starts_again(name: str) -> None:
+def test_long_running_services_have_a_healthcheck_and_are_restarted(name: str) -> None:
     service = SERVICES[name]
     if name in ONE_SHOTS:
         assert service["restart"] == "no"

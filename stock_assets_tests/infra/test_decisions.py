@@ -46,7 +46,7 @@ def test_services_that_need_one_another_are_refused() -> None:
         levels([service("a", "b"), service("b", "a")])
 
 
-def test_supervisord_is_told_how_each_service_is_stopped() -> None:
+def test_the_configuration_defines_how_each_service_is_stopped() -> None:
     services = [service("code", "db", stop_signal=signal.SIGINT, starts_others=True), service("db", stop_seconds=30)]
     parser = configparser.RawConfigParser()
     parser.read_string(configuration(services, Path("/tmp/100%/s")))
@@ -58,7 +58,7 @@ def test_supervisord_is_told_how_each_service_is_stopped() -> None:
     assert int(code["priority"]) > int(db["priority"])  # the highest is stopped first
 
 
-def test_a_service_that_dies_is_told_of_once() -> None:
+def test_a_service_that_dies_is_reported_once() -> None:
     watchdog = Watchdog()
     assert watchdog.update([status("kafka", 1)], 0) == []
     assert watchdog.update([status("kafka", 2)], 1) == ["kafka (pid 1) died; it started again as 2"]
@@ -94,7 +94,7 @@ def test_a_clock_that_is_behind_the_last_run_is_doubtful() -> None:
     )
 
 
-def test_a_clock_that_is_set_is_told_of_once_and_sleep_is_not() -> None:
+def test_a_clock_that_is_set_is_reported_once_and_sleep_is_not() -> None:
     watched = clock.Clock()
     assert watched.update(wall=1000, steady=10) is None
     assert watched.update(wall=1000 + 8 * 3600, steady=10 + 8 * 3600) is None  # the machine slept
@@ -102,7 +102,7 @@ def test_a_clock_that_is_set_is_told_of_once_and_sleep_is_not() -> None:
     assert watched.update(wall=1001 + 7 * 3600, steady=11 + 8 * 3600) is None
 
 
-def test_a_disk_that_gets_full_is_told_of_once() -> None:
+def test_a_disk_that_gets_full_is_reported_once() -> None:
     room = disk.FreeSpace()
     sizes = (3 * 2**30, 900 * 2**20, 800 * 2**20, 3 * 2**30, 700 * 2**20)
     assert [bool(room.update(free)) for free in sizes] == [False, True, False, False, True]
@@ -138,7 +138,7 @@ def test_a_socket_that_does_not_fit_is_put_where_nobody_else_may_be(
      (OSError(errno.EROFS, "Read-only file system", "/home"), Exit.HOME_UNUSABLE),
      (OSError(errno.EPERM, "Operation not permitted"), None), (OSError("refused"), None)],
 )  # fmt: skip
-def test_what_fails_for_the_disk_is_told_from_other_failures(error: OSError, code: Exit | None) -> None:
+def test_a_full_disk_is_distinguished_from_other_failures(error: OSError, code: Exit | None) -> None:
     meant = file_problem(error)
     assert (meant.code if meant else None) == code
 
@@ -152,11 +152,11 @@ def test_what_supervisord_has_given_up_is_given_up() -> None:
     [('openjdk version "17.0.15" 2025-04-15', 17), ('java version "1.8.0_402"', 8), ('openjdk version "21" x', 21),
      ("", None)],
 )  # fmt: skip
-def test_java_tells_its_version_in_two_ways(text: str, version: int | None) -> None:
+def test_both_forms_of_javas_version_are_parsed(text: str, version: int | None) -> None:
     assert tools.parse_java_version(text) == version
 
 
-def test_go_tells_its_version() -> None:
+def test_gos_version_is_parsed() -> None:
     assert influxdb_build.go_version("go version go1.26.8 linux/amd64") == (1, 26)
     assert influxdb_build.go_version("sh: go: not found") == (0,)
 

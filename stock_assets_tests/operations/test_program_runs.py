@@ -24,7 +24,7 @@ def test_a_source_without_quotes_publishes_its_bars_and_the_run_succeeds(platfor
     assert len(platform.published()) == 390 + 380
 
 
-def test_a_program_that_tells_no_totals_fails_its_run(platform: Platform) -> None:
+def test_a_program_that_reports_no_totals_fails_its_run(platform: Platform) -> None:
     @dg.asset
     def silent(context: dg.AssetExecutionContext, pipes: ProgramClient) -> object:
         yield from run_program(context, pipes, "this", {}, Path())  # Python's Zen: it ends with 0

@@ -35,9 +35,9 @@ def test_bars_near_each_other_are_one_request_and_others_are_not() -> None:
     assert [len(span) for span in spans(published(n) for n in range(MOST_IN_A_SPAN + 1))] == [MOST_IN_A_SPAN, 1]
 
 
-def test_a_message_without_a_bar_is_told_apart() -> None:
+def test_a_message_without_a_bar_is_recognised() -> None:
     value = b'{"symbol": "AAPL", "interval": "1m", "timestamp": "2026-11-20T14:30:00Z", "open": 1}'
-    said = read_message(KafkaRecord("t", 0, 1, b"AAPL", value, {}))
-    assert said == PublishedBar("AAPL", "1m", START, 0, 1, (1.0,))
+    message = read_message(KafkaRecord("t", 0, 1, b"AAPL", value, {}))
+    assert message == PublishedBar("AAPL", "1m", START, 0, 1, (1.0,))
     naive = value.replace(b"00Z", b"00")
     assert read_message(KafkaRecord("t", 0, 1, b"AAPL", naive, {})) == UnreadableMessage("AAPL", 0, 1)

@@ -21,37 +21,37 @@ def repair(asked_at: datetime | None = None, given: int | None = None) -> Sessio
 
 
 def test_a_whole_session_has_no_gap() -> None:
-    said = evaluate_session(SESSION, BARS, BARS, covered_until(BARS[-1]), None)
-    assert (said.expected, said.stored, said.received, said.recoverable, said.gaps) == (390, 390, 390, 0, [])
+    result = evaluate_session(SESSION, BARS, BARS, covered_until(BARS[-1]), None)
+    assert (result.expected, result.stored, result.received, result.recoverable, result.gaps) == (390, 390, 390, 0, [])
 
 
 def test_a_halt_leaves_nothing_to_recover() -> None:
     halted = BARS[:100] + BARS[110:]
-    said = evaluate_session(SESSION, halted, halted, covered_until(BARS[-1]), None)
-    assert said.recoverable == 0
-    assert [str(gap) for gap in said.gaps] == ["16:10:00 to 16:19:00Z (10: the source has none)"]
+    result = evaluate_session(SESSION, halted, halted, covered_until(BARS[-1]), None)
+    assert result.recoverable == 0
+    assert [str(gap) for gap in result.gaps] == ["16:10:00 to 16:19:00Z (10: the source has none)"]
 
 
 def test_what_the_source_gave_and_is_not_stored_is_recoverable() -> None:
     stored = BARS[:50] + BARS[51:]
-    said = evaluate_session(SESSION, stored, BARS, covered_until(BARS[-1]), None)
-    assert (said.recoverable, said.received, said.stored) == (1, 390, 389)
-    assert [(gap.begin, gap.cause) for gap in said.gaps] == [(BARS[50], GapCause.NOT_STORED)]
+    result = evaluate_session(SESSION, stored, BARS, covered_until(BARS[-1]), None)
+    assert (result.recoverable, result.received, result.stored) == (1, 390, 389)
+    assert [(gap.begin, gap.cause) for gap in result.gaps] == [(BARS[50], GapCause.NOT_STORED)]
 
 
 def test_what_was_not_asked_for_is_recoverable_until_the_source_was_asked_again() -> None:
     half = BARS[:200]
     coverage = covered_until(BARS[199])
-    said = evaluate_session(SESSION, half, half, coverage, repair())
-    assert [(gap.bars, gap.cause) for gap in said.gaps] == [(190, GapCause.NOT_ASKED)]
+    result = evaluate_session(SESSION, half, half, coverage, repair())
+    assert [(gap.bars, gap.cause) for gap in result.gaps] == [(190, GapCause.NOT_ASKED)]
     again = evaluate_session(SESSION, half, half, coverage, repair(CLOSE + MINUTE, 0))
     assert again.recoverable == 0
 
 
 def test_neighbouring_gaps_of_two_causes_are_named_apart() -> None:
     stored, given = BARS[:10], BARS[:12]
-    said = evaluate_session(SESSION, stored, given, covered_until(BARS[13]), None)
-    assert [(gap.bars, gap.cause) for gap in said.gaps] == [
+    result = evaluate_session(SESSION, stored, given, covered_until(BARS[13]), None)
+    assert [(gap.bars, gap.cause) for gap in result.gaps] == [
         (2, GapCause.NOT_STORED),
         (2, GapCause.NOT_GIVEN),
         (376, GapCause.NOT_ASKED),

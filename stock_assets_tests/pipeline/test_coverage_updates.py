@@ -61,7 +61,7 @@ def test_an_empty_part_of_a_history_is_believed_the_fourth_time() -> None:
     assert not is_suspiciously_empty(part, row(None, failures=3), [])
 
 
-def test_a_gap_lasts_where_the_source_sells_no_more() -> None:
+def test_a_gap_is_permanent_where_the_source_has_no_older_bars() -> None:
     assert permanent_gap(request("2026-11-20T14:50:00", "2026-11-20T15:00:00")) is None
     lost = BarRequest("AMZN", "2m", at("2026-09-21T15:00:00"), at("2026-11-20T15:02:00"), at("2026-11-20T15:00:00"),
                    unavailable_since=at("2026-08-03T21:00:00"))  # fmt: skip
@@ -70,7 +70,7 @@ def test_a_gap_lasts_where_the_source_sells_no_more() -> None:
     assert (gap.begins_at, gap.ends_at) == (lost.unavailable_since, lost.begin)
 
 
-def test_a_symbol_rests_ever_longer() -> None:
+def test_a_failing_symbol_backs_off() -> None:
     minutes = [retry_delay(times, is_unknown=True) / timedelta(minutes=1) for times in (1, 2, 3, 8, 9, 50)]
     assert minutes == [10, 20, 40, 1280, 1440, 1440]
     seconds = [retry_delay(times, is_unknown=False).total_seconds() for times in (1, 2, 9, 10, 50)]

@@ -29,10 +29,10 @@ def heartbeat(run_id: str = "a", age: float = 1, state: ProgramState = ProgramSt
 def actual(
     runs: list[ActiveRun] | None = None,
     locked: bool = False,
-    beat: Heartbeat | None = None,
+    seen: Heartbeat | None = None,
     failures: list[datetime] | None = None,
 ) -> ObservedState:
-    return ObservedState(runs or [], locked, beat, failures or [])
+    return ObservedState(runs or [], locked, seen, failures or [])
 
 
 def decide(wanted: DesiredState, there: ObservedState) -> list[RunDecision]:
@@ -46,32 +46,32 @@ def actions(wanted: DesiredState, there: ObservedState) -> list[Action]:
 OLD_RUN = ActiveRun("a", seconds_ago(600))
 
 
-def test_work_and_nobody_there_starts_one() -> None:
+def test_work_and_no_program_starts_one() -> None:
     assert actions(WORK, actual()) == [Action.START]
 
 
-def test_a_queued_or_starting_run_counts_as_there() -> None:
+def test_a_queued_or_starting_run_counts_as_running() -> None:
     assert actions(WORK, actual([ActiveRun("a", seconds_ago(30))])) == [Action.KEEP]
 
 
-def test_a_living_program_is_kept() -> None:
-    assert actions(WORK, actual([OLD_RUN], locked=True, beat=heartbeat())) == [Action.KEEP]
+def test_a_running_program_is_kept() -> None:
+    assert actions(WORK, actual([OLD_RUN], locked=True, seen=heartbeat())) == [Action.KEEP]
 
 
 def test_a_program_that_another_dagster_started_is_kept() -> None:
-    assert actions(WORK, actual(locked=True, beat=heartbeat("of another"))) == [Action.KEEP]
+    assert actions(WORK, actual(locked=True, seen=heartbeat("of another"))) == [Action.KEEP]
 
 
-def test_no_work_drains_a_living_program() -> None:
-    assert actions(NO_WORK, actual([OLD_RUN], locked=True, beat=heartbeat())) == [Action.DRAIN]
+def test_no_work_drains_a_running_program() -> None:
+    assert actions(NO_WORK, actual([OLD_RUN], locked=True, seen=heartbeat())) == [Action.DRAIN]
 
 
-def test_no_work_and_nobody_there_rests() -> None:
+def test_no_work_and_no_program_does_nothing() -> None:
     assert actions(NO_WORK, actual()) == [Action.REST]
 
 
-def test_a_run_whose_program_is_gone_is_failed_and_replaced() -> None:
-    decisions = decide(WORK, actual([OLD_RUN], locked=False, beat=heartbeat(age=90)))
+def test_a_run_whose_program_has_ended_is_failed_and_replaced() -> None:
+    decisions = decide(WORK, actual([OLD_RUN], locked=False, seen=heartbeat(age=90)))
     assert [d.action for d in decisions] == [Action.FAIL, Action.START]
     assert decisions[0].run_id == "a"
     assert "14:58:30" in decisions[0].reason
@@ -83,17 +83,17 @@ def test_a_run_that_never_got_a_program_is_failed_after_its_start_up() -> None:
 
 
 def test_a_silent_program_that_holds_the_lock_is_not_failed() -> None:
-    assert actions(WORK, actual([OLD_RUN], locked=True, beat=heartbeat(age=500))) == [Action.KEEP]
+    assert actions(WORK, actual([OLD_RUN], locked=True, seen=heartbeat(age=500))) == [Action.KEEP]
 
 
 def test_a_run_that_lost_its_place_to_another_program_is_failed() -> None:
-    decisions = decide(WORK, actual([OLD_RUN], locked=True, beat=heartbeat("b")))
+    decisions = decide(WORK, actual([OLD_RUN], locked=True, seen=heartbeat("b")))
     assert [d.action for d in decisions] == [Action.FAIL, Action.KEEP]
 
 
-def test_a_program_that_has_just_ended_leaves_its_run_time_to_say_so() -> None:
-    assert actions(NO_WORK, actual([OLD_RUN], beat=heartbeat(age=90, state=ProgramState.DONE))) == [Action.KEEP]
-    assert actions(NO_WORK, actual([OLD_RUN], beat=heartbeat(age=130, state=ProgramState.DONE))) == [
+def test_the_run_of_a_program_that_has_just_ended_has_time_to_report() -> None:
+    assert actions(NO_WORK, actual([OLD_RUN], seen=heartbeat(age=90, state=ProgramState.DONE))) == [Action.KEEP]
+    assert actions(NO_WORK, actual([OLD_RUN], seen=heartbeat(age=130, state=ProgramState.DONE))) == [
         Action.FAIL,
         Action.REST,
     ]
@@ -113,21 +113,26 @@ def test_crashes_of_long_ago_are_forgotten() -> None:
     assert backoff([seconds_ago(3700)], NOW) == timedelta(0)
 
 
-def test_crashes_that_are_still_to_come_by_a_clock_that_was_set_back_are_not_waited_for() -> None:
+def test_crashes_in_the_future_after_the_clock_was_set_back_are_ignored() -> None:
     assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600)])) == [Action.START]
     assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600), seconds_ago(3)])) == [Action.WAIT]
     assert actions(WORK, actual(failures=[seconds_ago(-3 * 3600), seconds_ago(11)])) == [Action.START]
     assert actions(WORK, actual(failures=[seconds_ago(-1)])) == [Action.WAIT]  # it failed while this was gathered
 
 
-def test_a_run_of_yesterday_is_asked_to_end_while_there_is_work() -> None:
+def test_a_run_of_yesterday_is_drained_while_there_is_work() -> None:
     yesterday = ActiveRun("a", NOW - timedelta(days=1))
-    [decision] = decide(WORK, actual([yesterday], locked=True, beat=heartbeat()))
+    [decision] = decide(WORK, actual([yesterday], locked=True, seen=heartbeat()))
     assert (decision.action, decision.run_id) == (Action.DRAIN, "a")
     assert "UTC day is over" in decision.reason
 
 
 def test_a_run_whose_process_has_died_is_failed_at_once() -> None:
-    dead = ActiveRun("a", seconds_ago(30), worker_is_gone=True)
-    assert actions(WORK, actual([dead], beat=heartbeat(age=1, state=ProgramState.DONE))) == [Action.FAIL, Action.START]
-    assert actions(WORK, actual([dead], locked=True, beat=heartbeat(age=1))) == [Action.KEEP]  # its program lives on
+    failed_run = ActiveRun("a", seconds_ago(30), worker_is_gone=True)
+    assert actions(WORK, actual([failed_run], seen=heartbeat(age=1, state=ProgramState.DONE))) == [
+        Action.FAIL,
+        Action.START,
+    ]
+    assert actions(WORK, actual([failed_run], locked=True, seen=heartbeat(age=1))) == [
+        Action.KEEP
+    ]  # its program still runs

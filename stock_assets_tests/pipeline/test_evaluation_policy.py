@@ -12,26 +12,26 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def stake(
+def reason(
     now: str, last: str, passed: bool = True, moved_at: str | None = None, busy: str = "", exchange: str = "XNYS"
 ) -> str | None:
     moved = at(moved_at) if moved_at else None
     return reason_to_evaluate([exchange], SETTLE, LastEvaluation(at(last), passed), moved, busy, at(now))
 
 
-def test_what_was_never_judged_is_at_stake() -> None:
+def test_what_was_never_evaluated_is_evaluated() -> None:
     assert reason_to_evaluate([], SETTLE, None, None, "", at("2026-11-22T12:00:00")) == "nothing has been evaluated yet"
 
 
-def test_an_open_exchange_is_at_stake_each_minute() -> None:
-    assert stake("2026-11-20T14:31:00", last="2026-11-20T14:30:00") == "XNYS is open"
-    assert stake("2026-11-20T20:59:00", last="2026-11-20T20:58:00") == "XNYS is open"
+def test_an_open_exchange_is_evaluated_each_minute() -> None:
+    assert reason("2026-11-20T14:31:00", last="2026-11-20T14:30:00") == "XNYS is open"
+    assert reason("2026-11-20T20:59:00", last="2026-11-20T20:58:00") == "XNYS is open"
 
 
-def test_the_last_bars_are_waited_for_and_then_judged_once() -> None:
-    assert stake("2026-11-20T21:01:00", last="2026-11-20T21:00:00") == "XNYS has closed at 21:00 UTC"
-    assert stake("2026-11-20T21:02:00", last="2026-11-20T21:01:00") == "XNYS has closed at 21:00 UTC"
-    assert stake("2026-11-20T21:03:00", last="2026-11-20T21:02:00") is None
+def test_the_last_bars_are_waited_for_and_then_evaluated_once() -> None:
+    assert reason("2026-11-20T21:01:00", last="2026-11-20T21:00:00") == "XNYS has closed at 21:00 UTC"
+    assert reason("2026-11-20T21:02:00", last="2026-11-20T21:01:00") == "XNYS has closed at 21:00 UTC"
+    assert reason("2026-11-20T21:03:00", last="2026-11-20T21:02:00") is None
 
 
 @pytest.mark.parametrize(
@@ -43,32 +43,32 @@ def test_the_last_bars_are_waited_for_and_then_judged_once() -> None:
         ("2026-11-23T14:29:00", "2026-11-20T21:02:00"),  # a minute before the open
     ],
 )
-def test_a_closed_market_is_quiet(now: str, last: str) -> None:
-    assert stake(now, last) is None
+def test_a_closed_market_is_not_evaluated(now: str, last: str) -> None:
+    assert reason(now, last) is None
 
 
-def test_a_close_that_nobody_judged_is_judged_when_the_platform_is_back() -> None:
-    assert stake("2026-11-22T12:00:00", last="2026-11-20T18:00:00") == "XNYS has closed at 21:00 UTC"
+def test_a_close_that_was_missed_is_evaluated_when_the_platform_is_back() -> None:
+    assert reason("2026-11-22T12:00:00", last="2026-11-20T18:00:00") == "XNYS has closed at 21:00 UTC"
 
 
-def test_a_bad_verdict_is_looked_after_until_it_is_over() -> None:
-    assert stake("2026-11-21T12:00:00", "2026-11-20T21:02:00", passed=False) == "the last evaluation failed"
+def test_a_failed_check_is_evaluated_until_it_passes() -> None:
+    assert reason("2026-11-21T12:00:00", "2026-11-20T21:02:00", passed=False) == "the last evaluation failed"
 
 
-def test_what_is_under_way_is_at_stake_and_once_more_when_it_has_ended() -> None:
-    assert stake("2026-11-21T12:00:00", "2026-11-21T11:59:00", busy="messages wait") == "messages wait"
+def test_a_running_program_is_evaluated_and_once_more_after_its_end() -> None:
+    assert reason("2026-11-21T12:00:00", "2026-11-21T11:59:00", busy="messages wait") == "messages wait"
     ended = "a program has ended since the last evaluation"
-    assert stake("2026-11-21T12:01:00", "2026-11-21T12:00:00", moved_at="2026-11-21T12:00:40") == ended
-    assert stake("2026-11-21T12:02:00", "2026-11-21T12:01:00", moved_at="2026-11-21T12:00:40") is None
+    assert reason("2026-11-21T12:01:00", "2026-11-21T12:00:00", moved_at="2026-11-21T12:00:40") == ended
+    assert reason("2026-11-21T12:02:00", "2026-11-21T12:01:00", moved_at="2026-11-21T12:00:40") is None
 
 
-def test_a_market_that_never_closes_is_always_at_stake() -> None:
-    assert stake("2026-11-22T12:00:00", "2026-11-22T11:59:00", exchange=ALWAYS_OPEN) == "24/7 is open"
+def test_a_market_that_never_closes_is_always_evaluated() -> None:
+    assert reason("2026-11-22T12:00:00", "2026-11-22T11:59:00", exchange=ALWAYS_OPEN) == "24/7 is open"
 
 
 def test_frankfurts_prices_come_a_quarter_of_an_hour_late() -> None:
-    assert stake("2026-11-20T16:46:00", "2026-11-20T16:45:00", exchange="XETR") == "XETR has closed at 16:30 UTC"
-    assert stake("2026-11-20T16:48:00", "2026-11-20T16:47:00", exchange="XETR") is None
+    assert reason("2026-11-20T16:46:00", "2026-11-20T16:45:00", exchange="XETR") == "XETR has closed at 16:30 UTC"
+    assert reason("2026-11-20T16:48:00", "2026-11-20T16:47:00", exchange="XETR") is None
 
 
 @pytest.mark.parametrize(

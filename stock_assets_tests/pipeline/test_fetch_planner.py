@@ -6,7 +6,7 @@ from stock_assets.market.symbols import ALWAYS_OPEN
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.fetch_planner import BarRequest, SourceLimits, next_final_time, plan_requests
 
-SOLD = SourceLimits(history=timedelta(days=60), per_request=timedelta(days=60))
+LIMITED = SourceLimits(history=timedelta(days=60), per_request=timedelta(days=60))
 TWO_WEEKS = timedelta(days=14)
 DELAY = timedelta(seconds=15)
 
@@ -20,7 +20,7 @@ def covered(until: str, due: str | None = None, symbol: str = "AMZN") -> Coverag
 
 
 def due(
-    now: str, *rows: Coverage, symbols: tuple[str, ...] = ("AMZN",), limits: SourceLimits = SOLD
+    now: str, *rows: Coverage, symbols: tuple[str, ...] = ("AMZN",), limits: SourceLimits = LIMITED
 ) -> list[BarRequest]:
     return plan_requests(symbols, "2m", limits, TWO_WEEKS, DELAY, {row.symbol: row for row in rows}, at(now))
 
@@ -47,7 +47,7 @@ def test_after_an_outage_exactly_what_is_missing_is_asked_for() -> None:
     assert two_weeks.unavailable_since is None
 
 
-def test_what_is_no_longer_sold_is_named() -> None:
+def test_what_is_no_longer_available_is_named() -> None:
     [request] = due("2026-11-20T15:00:15", covered("2026-08-03T20:58:00"))
     assert request.unavailable_since == at("2026-08-03T21:00:00")
     assert request.begin > at("2026-09-21T15:00:00")
@@ -70,7 +70,7 @@ def test_a_symbol_added_at_noon_gets_its_history_and_the_others_wait() -> None:
     assert request.symbol == "AAPL"
 
 
-def test_a_symbol_that_rests_is_not_asked_for() -> None:
+def test_a_symbol_that_backs_off_is_not_requested() -> None:
     assert due("2026-11-20T15:10:00", covered("2026-11-20T15:00:00", due="2026-11-21T15:00:00")) == []
 
 

@@ -33,7 +33,7 @@ def at(text: str) -> datetime:
         ("1d", "2026-11-22T12:00:00", "2026-11-20T14:30:00"),
     ],
 )
-def test_the_calendar_says_which_bar_is_over(interval: str, now: str, newest: str) -> None:
+def test_the_calendar_decides_which_bar_is_over(interval: str, now: str, newest: str) -> None:
     assert newest_final_bar("XNYS", interval, NO_DELAY, at(now)) == at(newest)
 
 
@@ -54,9 +54,9 @@ def coverage(until: str, newest: str | None, due: str | None = "2026-11-20T18:00
 def test_a_stream_that_died_in_the_afternoon_is_still_late_in_the_evening() -> None:
     published = coverage("2026-11-20T20:59:00", "2026-11-20T20:59:00")
     expected = expected_newest("XNYS", "1m", NO_DELAY, published, at("2026-11-20T23:00:00"))
-    verdict = evaluate_freshness("AMZN", "1m", at("2026-11-20T20:00:00"), expected)
-    assert verdict.status is FreshnessStatus.LATE
-    assert verdict.late_by == timedelta(minutes=59)
+    result = evaluate_freshness("AMZN", "1m", at("2026-11-20T20:00:00"), expected)
+    assert result.status is FreshnessStatus.LATE
+    assert result.late_by == timedelta(minutes=59)
 
 
 def test_a_halted_symbol_is_not_late() -> None:

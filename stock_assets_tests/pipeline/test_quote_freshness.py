@@ -30,12 +30,12 @@ def at(text: str) -> datetime:
 )
 def test_quotes_are_late_only_while_the_market_trades(symbol: str, now: str, newest: str | None, passed: bool) -> None:
     known = {symbol: at(newest)} if newest else {}
-    [verdict] = evaluate_quotes(by_exchange([symbol]), known, GRACE, at(now))
-    assert verdict.passed is passed
+    [result] = evaluate_quotes(by_exchange([symbol]), known, GRACE, at(now))
+    assert result.passed is passed
 
 
-def test_a_thin_symbol_beside_a_busy_one_is_not_late() -> None:
+def test_a_thinly_traded_symbol_is_not_late_while_another_is_traded() -> None:
     known = {"AMZN": at("2026-11-20T14:59:59")}
-    [verdict] = evaluate_quotes(by_exchange(["THIN", "AMZN"]), known, GRACE, at("2026-11-20T15:00:00"))
-    assert verdict.passed
-    assert verdict.symbols == ("AMZN", "THIN")
+    [result] = evaluate_quotes(by_exchange(["THIN", "AMZN"]), known, GRACE, at("2026-11-20T15:00:00"))
+    assert result.passed
+    assert result.symbols == ("AMZN", "THIN")

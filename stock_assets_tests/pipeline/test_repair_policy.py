@@ -28,7 +28,7 @@ def test_a_run_that_ended_without_an_answer_is_started_again_after_a_pause_that_
     assert attempt(ended=(hour_ago,) * (MOST_ATTEMPTS - 1)) == MOST_ATTEMPTS  # the pause is an hour at most
 
 
-def test_it_ends_after_some_attempts_and_says_what_to_do() -> None:
+def test_it_ends_after_some_attempts_with_a_remedy() -> None:
     decision = decide_repair(2, is_active=False, ended=(NOW - timedelta(days=1),) * MOST_ATTEMPTS, now=NOW)
     assert decision.attempt is None
     assert "run repair_gaps by hand" in decision.reason

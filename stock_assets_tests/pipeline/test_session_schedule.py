@@ -41,7 +41,7 @@ def days(found: list[SeriesSession]) -> list[date]:
         (ALWAYS_OPEN, FRIDAY, "1s", 86_400),
     ],
 )
-def test_the_calendar_says_how_many_bars_a_session_has(exchange: str, day: date, interval: str, bars: int) -> None:
+def test_the_calendar_decides_how_many_bars_a_session_has(exchange: str, day: date, interval: str, bars: int) -> None:
     assert len(expected_bars(session_on(exchange, day), interval)) == bars
 
 
@@ -52,7 +52,7 @@ def test_a_session_is_settled_once_its_bars_have_been_asked_for_and_are_stored()
 
 
 @pytest.mark.parametrize(("until", "stored"), [(CLOSE - 2 * MINUTE, True), (CLOSE - MINUTE, False)])
-def test_a_dead_producer_or_stream_is_waited_for_no_longer_than_an_hour(until: datetime, stored: bool) -> None:
+def test_a_stopped_producer_or_stream_is_waited_for_no_longer_than_an_hour(until: datetime, stored: bool) -> None:
     row = covered("AMZN", until)
     assert FRIDAY not in days(settled_sessions(row, "XNYS", stored, CLOSE + PATIENCE - MINUTE))
     assert days(settled_sessions(row, "XNYS", stored, CLOSE + PATIENCE))[-1] == FRIDAY
@@ -89,7 +89,7 @@ def test_a_repaired_session_of_long_ago_is_due_too() -> None:
     assert sessions_due([], {key: CLOSE}, {key: CLOSE + MINUTE}) == {key}
 
 
-def test_of_a_replay_only_the_newest_session_is_summarised_by_itself() -> None:
+def test_of_a_replay_only_the_newest_session_is_summarised_automatically() -> None:
     opened = session_on("XNYS", FRIDAY).opened
     rows = [
         covered("AAPL", opened, "1d", ended=True),
@@ -101,7 +101,7 @@ def test_of_a_replay_only_the_newest_session_is_summarised_by_itself() -> None:
     assert newest_replayed([], {}) == []
 
 
-def test_of_what_was_before_a_series_began_there_is_nothing_to_say() -> None:
+def test_sessions_before_a_series_began_are_left_out() -> None:
     session, noon = session_on("XNYS", FRIDAY), CLOSE - timedelta(hours=4)
     assert has_begun(session, noon, None)
     assert not has_begun(session, CLOSE, None)

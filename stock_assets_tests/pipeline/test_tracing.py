@@ -19,7 +19,7 @@ def message(offset: int, day: int = 1, symbol: str = "AAPL") -> KafkaRecord:
     return KafkaRecord("t", 2, offset, symbol.encode(), json.dumps(value).encode(), {})
 
 
-def dead(of: KafkaRecord) -> KafkaRecord:
+def dead_lettered(of: KafkaRecord) -> KafkaRecord:
     headers = {
         HEADER_PARTITION: str(of.partition).encode(),
         HEADER_OFFSET: str(of.offset).encode(),
@@ -29,48 +29,48 @@ def dead(of: KafkaRecord) -> KafkaRecord:
     return KafkaRecord("t.dead-letter", 0, 0, of.key, of.value, headers)
 
 
-def fates(messages: list[KafkaRecord], letters: list[KafkaRecord], stored: dict, done: int) -> list[str]:  # type: ignore[type-arg]
-    return [s.fate for s in trace_messages("AAPL", DAY, messages, letters, stored, {2: done})]
+def fates(messages: list[KafkaRecord], dead_letters: list[KafkaRecord], stored: dict, done: int) -> list[str]:  # type: ignore[type-arg]
+    return [s.fate for s in trace_messages("AAPL", DAY, messages, dead_letters, stored, {2: done})]
 
 
-def test_a_stored_bar_is_told_with_its_values() -> None:
-    told = "stored: open 438.0, high 438.18, low 429.98, close 430.47, volume 138,112,100"
-    assert fates([message(0)], [], POINT, 1) == [told]
+def test_a_stored_bar_is_shown_with_its_values() -> None:
+    fate = "stored: open 438.0, high 438.18, low 429.98, close 430.47, volume 138,112,100"
+    assert fates([message(0)], [], POINT, 1) == [fate]
 
 
 def test_a_correction_supersedes() -> None:
     assert fates([message(0), message(1)], [], POINT, 2)[0] == "superseded by a later message"
 
 
-def test_a_dead_correction_supersedes_nothing() -> None:
-    told = fates([message(0), message(1)], [dead(message(1))], POINT, 2)
-    assert told[0].startswith("stored")
+def test_a_dead_lettered_correction_supersedes_nothing() -> None:
+    found = fates([message(0), message(1)], [dead_lettered(message(1))], POINT, 2)
+    assert found[0].startswith("stored")
 
 
-def test_a_dead_letter_is_told_with_its_reason() -> None:
-    told = fates([message(0)], [dead(message(0))], {}, 1)
-    assert told == ["dead-lettered: price-not-positive. A price is zero or negative."]
+def test_a_dead_letter_is_shown_with_its_reason() -> None:
+    found = fates([message(0)], [dead_lettered(message(0))], {}, 1)
+    assert found == ["dead-lettered: price-not-positive. A price is zero or negative."]
 
 
-def test_a_settled_dead_letter_tells_how_also_where_it_was_put_back() -> None:
-    [letter] = dead_letters_in([dead(message(0))])
+def test_a_settled_dead_letter_shows_its_outcome_also_where_it_was_requeued() -> None:
+    [letter] = dead_letters_in([dead_lettered(message(0))])
     headers = dict(settlement_headers(letter, SettlementOutcome.REPLAYED))
     settled = KafkaRecord("t.dead-letter", 0, 1, None, b"", headers, datetime(2013, 3, 2, 15, tzinfo=UTC))
-    told = fates([message(0), message(4)], [settled, dead(message(0))], POINT, 5)
-    assert told[0] == (
+    found = fates([message(0), message(4)], [settled, dead_lettered(message(0))], POINT, 5)
+    assert found[0] == (
         "dead-lettered: price-not-positive. A price is zero or negative. It was replayed 2013-03-02 15:00:00Z"
     )
-    assert told[1].startswith("stored")
+    assert found[1].startswith("stored")
 
 
-def test_what_the_stream_has_not_come_to_is_on_its_way_and_what_it_passed_over_is_lost() -> None:
+def test_what_the_stream_has_not_read_yet_is_not_lost_and_what_it_skipped_is() -> None:
     [coming] = trace_messages("AAPL", DAY, [message(5)], [], {}, {2: 5})
     [lost] = trace_messages("AAPL", DAY, [message(5)], [], {}, {2: 6})
     assert not coming.is_lost
     assert lost.is_lost
 
 
-def test_other_days_and_other_symbols_are_not_told() -> None:
+def test_other_days_and_other_symbols_are_left_out() -> None:
     assert fates([message(0, day=4), message(1, symbol="IBM")], [], {}, 2) == []
 
 
@@ -84,14 +84,14 @@ def test_a_date_is_a_session_and_a_time_is_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "due", "told"),
+    ("until", "due", "fate"),
     [(1, None, "answer 'ok'"), (2, 1, "not asked for that day yet"), (2, None, "has given all that it has")],
 )
-def test_what_the_source_answered_is_told(until: int, due: int | None, told: str) -> None:
+def test_the_answer_of_the_source_is_shown(until: int, due: int | None, fate: str) -> None:
     covered = START if until == 1 else datetime(2013, 2, 1, tzinfo=UTC)
     row = Coverage("AAPL", "1d", "a file", covered, covered, "ok", START if due else None)
-    assert told in describe_coverage([row], DAY)[0]
+    assert fate in describe_coverage([row], DAY)[0]
 
 
-def test_a_symbol_that_was_never_asked_for_says_so() -> None:
+def test_a_symbol_that_was_never_requested_is_reported() -> None:
     assert describe_coverage([], DAY) == ["the source has never been asked for this symbol"]

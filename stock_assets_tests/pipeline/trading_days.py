@@ -1,4 +1,4 @@
-"""The platform on an injected clock: every function that decides, minute by minute, with a world that obeys."""
+"""The platform on an injected clock: every function that decides, minute by minute, and simulated programs."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def at(text: str) -> datetime:
 
 @dataclass
 class World:
-    """Symbols, a clock, and what came of it. Programs live as soon as they are started and end when asked to."""
+    """Symbols, a clock, and what came of it. Programs run as soon as they are started and end when asked to."""
 
     symbols: tuple[str, ...]
     now: datetime
@@ -42,9 +42,9 @@ class World:
     stored: dict[str, datetime] = field(default_factory=dict)
     runs: list[PipelineRun] = field(default_factory=list)
     lag: int = 0
-    judged_at: list[datetime] = field(default_factory=list)
+    evaluated_at: list[datetime] = field(default_factory=list)
     verdict: CheckVerdict | None = None
-    notices: list[Notification] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
     actions: list[tuple[datetime, Role, Action]] = field(default_factory=list)
     last_moved: datetime | None = None
 
@@ -58,16 +58,16 @@ class World:
             rate_limiter=cast(RateLimiter, None),
         )
 
-    def live_until(self, end: datetime) -> "World":
+    def run_until(self, end: datetime) -> "World":
         while self.now < end:
             self._minute()
             self.now += MINUTE
         return self
 
-    def living(self, role: Role) -> PipelineRun | None:
+    def active_run(self, role: Role) -> PipelineRun | None:
         return next((run for run in self.runs if run.role == role and run.status in ACTIVE), None)
 
-    def lives(self, role: Role) -> list[tuple[str, str]]:
+    def run_times(self, role: Role) -> list[tuple[str, str]]:
         """Begin and end of each run, as `20 14:20` (day, time)."""
         return [
             (f"{run.created_at:%d %H:%M}", f"{run.ended_at:%d %H:%M}" if run.ended_at else "")
@@ -75,32 +75,32 @@ class World:
             if run.role == role
         ]
 
-    def judged(self) -> list[tuple[str, str]]:
-        """The stretches in which a verdict was recorded each minute."""
-        stretches: list[list[datetime]] = []
-        for moment in self.judged_at:
-            if stretches and moment - stretches[-1][1] == MINUTE:
-                stretches[-1][1] = moment
+    def evaluated(self) -> list[tuple[str, str]]:
+        """The intervals in which the check was evaluated each minute."""
+        intervals: list[list[datetime]] = []
+        for moment in self.evaluated_at:
+            if intervals and moment - intervals[-1][1] == MINUTE:
+                intervals[-1][1] = moment
             else:
-                stretches.append([moment, moment])
-        return [(f"{begin:%d %H:%M}", f"{end:%d %H:%M}") for begin, end in stretches]
+                intervals.append([moment, moment])
+        return [(f"{begin:%d %H:%M}", f"{end:%d %H:%M}") for begin, end in intervals]
 
-    def told(self) -> list[str]:
-        return [f"{notice.written_at:%d %H:%M} {notice.title}" for notice in self.notices]
+    def notified(self) -> list[str]:
+        return [f"{notification.written_at:%d %H:%M} {notification.title}" for notification in self.notifications]
 
     def _minute(self) -> None:
         self._reconcile()
         self._work()
-        self._judge()
+        self._evaluate()
         verdicts = [self.verdict] if self.verdict else []
-        self.notices += new_notifications(
-            self.notices, find_incidents(verdicts, self.runs, {}, "http://ui", self.now), self.now
+        self.notifications += new_notifications(
+            self.notifications, find_incidents(verdicts, self.runs, {}, "http://ui", self.now), self.now
         )
 
     def _reconcile(self) -> None:
         due = self.source.is_due(list(self.coverage.values()), self.now)
-        should_live = desired_state(due, self.living(Role.PRODUCER) is not None, self.lag)
-        for decision in reconcile(should_live, {role: self._actual(role) for role in Role}, self.now):
+        desired = desired_state(due, self.active_run(Role.PRODUCER) is not None, self.lag)
+        for decision in reconcile(desired, {role: self._actual(role) for role in Role}, self.now):
             self.actions.append((self.now, decision.role, decision.action))
             if decision.action is Action.START:
                 self._start(decision.role)
@@ -108,11 +108,11 @@ class World:
                 self._end(decision.role, "SUCCESS")
 
     def _actual(self, role: Role) -> ObservedState:
-        run = self.living(role)
+        run = self.active_run(role)
         failed = [r.ended_at for r in self.runs if r.role == role and r.status == "FAILURE" and r.ended_at]
-        beat = Heartbeat(run.run_id, 1, ProgramState.RUNNING, self.now, self.now) if run else None
+        written = Heartbeat(run.run_id, 1, ProgramState.RUNNING, self.now, self.now) if run else None
         runs = [ActiveRun(run.run_id, run.created_at)] if run else []
-        return ObservedState(runs, run is not None, beat, sorted(failed, reverse=True))
+        return ObservedState(runs, run is not None, written, sorted(failed, reverse=True))
 
     def _start(self, role: Role) -> None:
         run_id = f"{role}-{len(self.runs)}"
@@ -128,7 +128,7 @@ class World:
         self.last_moved = self.now
 
     def _work(self) -> None:
-        if self.living(Role.PRODUCER):
+        if self.active_run(Role.PRODUCER):
             for request in plan_requests(
                 self.symbols, INTERVAL, LIMITS[INTERVAL], timedelta(days=14), DELAY, self.coverage, self.now
             ):
@@ -138,19 +138,21 @@ class World:
                 row = after_answer(request, before, [bar], self.source.origin, DELAY, self.now)
                 self.coverage[request.symbol] = row
         if (
-            self.living(Role.STREAM)
+            self.active_run(Role.STREAM)
             and self.stream_crashes
             and self.stream_crashes[0] <= self.now < self.stream_crashes[1]
         ):
             self._end(Role.STREAM, "FAILURE")
-        elif self.living(Role.STREAM):
+        elif self.active_run(Role.STREAM):
             self.lag = 0
             self.stored |= {symbol: row.newest_bar for symbol, row in self.coverage.items() if row.newest_bar}
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         exchanges = {exchange_of(symbol) for symbol in self.symbols}
-        busy = "at work" if any(self.living(role) for role in Role) else "messages wait" if self.lag else ""
-        last = LastEvaluation(self.judged_at[-1], self.verdict.passed) if self.verdict and self.judged_at else None
+        busy = "at work" if any(self.active_run(role) for role in Role) else "messages wait" if self.lag else ""
+        last = (
+            LastEvaluation(self.evaluated_at[-1], self.verdict.passed) if self.verdict and self.evaluated_at else None
+        )
         if not reason_to_evaluate(exchanges, GRACE + DELAY, last, self.last_moved, busy, self.now):
             return
         late = []
@@ -159,6 +161,6 @@ class World:
             allowed = GRACE + DELAY + delay_of(exchange)
             expected = expected_newest(exchange, INTERVAL, allowed, self.coverage.get(symbol), self.now)
             late += [] if evaluate_freshness(symbol, INTERVAL, self.stored.get(symbol), expected).passed else [symbol]
-        said = CheckVerdict("prices_are_fresh", "a", "ERROR", not late, f"{late}", [], self.now, self.now)
-        self.verdict = keep_since(self.verdict, said)
-        self.judged_at.append(self.now)
+        recorded = CheckVerdict("prices_are_fresh", "a", "ERROR", not late, f"{late}", [], self.now, self.now)
+        self.verdict = keep_since(self.verdict, recorded)
+        self.evaluated_at.append(self.now)

@@ -65,7 +65,7 @@ def saying(*frames: Frame) -> Act:
 
 
 def closing(*frames: Frame) -> Act:
-    """Say so, and close as the protocol wants it."""
+    """Send the frames, then close with a closing handshake."""
 
     def act(visit: Visit) -> None:
         visit.say(*frames)
@@ -75,7 +75,7 @@ def closing(*frames: Frame) -> Act:
 
 
 def breaking_off(*frames: Frame) -> Act:
-    """Say so, and be gone without a word."""
+    """Send the frames, then close without a closing handshake."""
 
     def act(visit: Visit) -> None:
         visit.say(*frames)

@@ -13,7 +13,7 @@ Message = tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True)
-class Letter:
+class PublishedRecord:
     """A record as a reader of the topic gets it; headers as text."""
 
     key: bytes | None
@@ -48,7 +48,7 @@ def bars(count: int) -> list[Message]:
     return messages
 
 
-def everything_in(broker: str, topic: str) -> list[Letter]:
+def everything_in(broker: str, topic: str) -> list[PublishedRecord]:
     """Every record that `topic` holds now."""
     consumer = KafkaConsumer(bootstrap_servers=broker, max_partition_fetch_bytes=4_000_000)
     try:
@@ -56,12 +56,12 @@ def everything_in(broker: str, topic: str) -> list[Letter]:
         consumer.assign(partitions)
         consumer.seek_to_beginning()
         ends = consumer.end_offsets(partitions)
-        letters: list[Letter] = []
+        found: list[PublishedRecord] = []
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
                     headers = {name: value.decode() for name, value in record.headers}
-                    letters.append(Letter(record.key, record.value, headers))
-        return letters
+                    found.append(PublishedRecord(record.key, record.value, headers))
+        return found
     finally:
         consumer.close()

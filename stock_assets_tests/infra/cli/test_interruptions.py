@@ -24,8 +24,8 @@ def test_a_sleep_loses_no_bar(terminal: Terminal) -> None:
     process = terminal.start("up", "--source", "simulated", "--symbols", "A,B", "--bars", str(BARS), "--once", "--json")
 
     def has_stored() -> bool:
-        beat = heartbeat(terminal, "simulated", "stream")
-        return process.poll() is not None or (beat is not None and beat.records > 0)
+        written = heartbeat(terminal, "simulated", "stream")
+        return process.poll() is not None or (written is not None and written.records > 0)
 
     until(has_stored, 180)
     assert process.poll() is None
@@ -53,8 +53,8 @@ def test_what_is_killed_in_the_middle_is_recovered_by_the_next_start(terminal: T
     killed = terminal.start("up", "--source", "replay")
 
     def publishes() -> bool:
-        beat = heartbeat(terminal, "replay", "ingest")
-        return killed.poll() is not None or (beat is not None and beat.records > 0)
+        written = heartbeat(terminal, "replay", "ingest")
+        return killed.poll() is not None or (written is not None and written.records > 0)
 
     until(publishes, 180)
     everything = psutil.Process(killed.pid).children(recursive=True)

@@ -18,7 +18,7 @@ from stock_assets_tests.services.inbox import Inbox
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def test_each_address_gets_a_message_and_a_dead_one_is_named(terminal: Terminal) -> None:
+def test_each_address_gets_a_message_and_one_that_fails_is_named(terminal: Terminal) -> None:
     inbox = Inbox()
     code, out, _ = terminal.run("notify", "--test", NOTIFY_URLS=inbox.url)
     assert (code, out.strip()) == (0, "address 1 of NOTIFY_URLS (json): delivered")
@@ -31,7 +31,7 @@ def test_each_address_gets_a_message_and_a_dead_one_is_named(terminal: Terminal)
     inbox.close()
 
 
-def test_without_an_address_it_says_what_to_do(terminal: Terminal) -> None:
+def test_without_an_address_the_remedy_is_reported(terminal: Terminal) -> None:
     code, _, err = terminal.run("notify", "--test", NOTIFY_URLS="")
     assert code == Exit.USAGE
     assert "https://appriseit.com/services/" in err

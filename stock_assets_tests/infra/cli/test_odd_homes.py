@@ -132,14 +132,14 @@ def stopped(folder: Path) -> None:
     home.claim(folder)
 
 
-def servers_that_are_gone(folder: Path) -> None:
+def stopped_servers(folder: Path) -> None:
     home.claim(folder)
     state.mark_provisioned(folder)
 
 
 ODD = (below_a_file, a_file, another_version, someone_elses, unreadable_files, broken_files, empty_name, odd_source,
        odd_source_in_a_file)  # fmt: skip
-SOUND = (stopped, servers_that_are_gone)
+SOUND = (stopped, stopped_servers)
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)

@@ -222,7 +222,7 @@ def test_dagsters_programs_start_from_it_and_are_healthy(provisioned: Containers
             program.wait(timeout=90)
 
 
-def test_commands_work_beside_servers_that_others_run(provisioned: Containers) -> None:
+def test_commands_work_with_external_servers(provisioned: Containers) -> None:
     """`docker compose exec dagster-code stocks …`."""
     environment = provisioned.environment("dagster-code")
     for words in (["watch"], ["dead-letters", "list"]):
@@ -281,7 +281,7 @@ def test_the_workers_find_their_master(cluster: dict[str, int]) -> None:
     until(lambda: workers() == 1, 60)
 
 
-def test_every_command_of_ours_is_run_here() -> None:
+def test_every_command_of_the_containers_is_run_here() -> None:
     ours = {name for name, service in SERVICES.items() if "command" in service}
     assert ours == {
         "secrets",

@@ -24,7 +24,7 @@ from stock_assets_tests.infra.terminal import Terminal, all_gone, below, stop, u
 pytestmark = pytest.mark.services
 
 
-def test_one_life_from_other_terminals(terminal: Terminal) -> None:
+def test_start_status_and_stop_from_other_terminals(terminal: Terminal) -> None:
     assert terminal.status()["running"] is False
     code, out, err = terminal.run("up", "--source", "replay", "--no-dagster", "-d", "--json")
     assert code == 0, err
@@ -108,7 +108,7 @@ def test_killing_supervisord_ends_the_servers_and_the_command(terminal: Terminal
     all_gone(children)
 
 
-def test_a_service_that_keeps_dying_ends_it_with_its_last_words(terminal: Terminal) -> None:
+def test_a_service_that_keeps_dying_ends_it_with_the_end_of_its_log(terminal: Terminal) -> None:
     process = terminal.up()
     children = below(process)
 

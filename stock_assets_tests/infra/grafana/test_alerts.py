@@ -132,7 +132,7 @@ def long_ago(data: AlertData) -> None:
     data.evaluated(5.1 * MINUTE)
 
 
-def long_ago_and_all_is_dead(data: AlertData) -> None:
+def long_ago_and_all_is_stopped(data: AlertData) -> None:
     data.due(-600 * MINUTE)
     data.evaluated(600 * MINUTE)
 
@@ -155,7 +155,7 @@ def during_a_replay(data: AlertData) -> None:
 @pytest.mark.parametrize(
     ("happened", "fires"),
     [
-        (never, True), (just_now, False), (long_ago, True), (long_ago_and_all_is_dead, True), (in_the_night, False),
+        (never, True), (just_now, False), (long_ago, True), (long_ago_and_all_is_stopped, True), (in_the_night, False),
         (after_a_replay, False), (during_a_replay, False),
     ],
 )  # fmt: skip

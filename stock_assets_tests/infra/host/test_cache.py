@@ -1,4 +1,4 @@
-"""What is made once: an interruption is never taken for the whole, and the next try has no trouble with it."""
+"""What is made once: an interrupted result is never taken for a complete one, and the next attempt succeeds."""
 
 import subprocess
 import sys
@@ -86,7 +86,7 @@ def test_a_killed_build_is_done_again_and_leaves_nothing_behind(
     assert drafts(folder) == []
 
 
-def test_two_that_want_the_same_make_it_once(tmp_path: Path) -> None:
+def test_two_concurrent_makers_of_one_target_make_it_once(tmp_path: Path) -> None:
     made = []
 
     def make(draft: Path) -> Path:
@@ -100,7 +100,7 @@ def test_two_that_want_the_same_make_it_once(tmp_path: Path) -> None:
     assert len(made) == 1
 
 
-def test_who_waits_for_another_one_can_be_stopped(tmp_path: Path) -> None:
+def test_a_process_that_waits_for_another_can_be_stopped(tmp_path: Path) -> None:
     stop = threading.Event()
 
     def make(_: Path) -> Path:
@@ -122,7 +122,7 @@ def test_a_stopped_download_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-def test_without_a_network_the_first_start_says_so(terminal: Terminal, tmp_path: Path) -> None:
+def test_without_a_network_the_first_start_reports_it(terminal: Terminal, tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     cache = tmp_path / "cache"
     built = influxdb_build.cached(cache)
@@ -142,11 +142,11 @@ def test_without_a_network_the_first_start_says_so(terminal: Terminal, tmp_path:
      ({"https_proxy": "proxy", "NO_PROXY": "localhost, .lan"},
       ["-Dhttps.proxyHost=proxy", "-Dhttps.proxyPort=80", "-Dhttp.nonProxyHosts=localhost|*.lan"])],
 )  # fmt: skip
-def test_java_is_told_of_the_proxy(environment: dict[str, str], options: list[str]) -> None:
+def test_the_proxy_is_passed_to_java(environment: dict[str, str], options: list[str]) -> None:
     assert jars.proxy_options(environment) == options
 
 
-def test_a_build_without_a_network_is_told_from_one_without_a_compiler(tmp_path: Path) -> None:
+def test_a_build_without_a_network_is_distinguished_from_one_without_a_compiler(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("go: downloading x\ndial tcp: lookup proxy: no such host\n")
     assert influxdb_build.failure(log).code is Exit.NO_NETWORK

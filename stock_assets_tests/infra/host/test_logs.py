@@ -22,7 +22,7 @@ def written(file: Path, days_ago: float) -> Path:
     return file
 
 
-def test_old_logs_of_runs_and_of_ticks_are_thrown_away(tmp_path: Path) -> None:
+def test_old_logs_of_runs_and_of_ticks_are_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "dagster" / "logs"
     ticks = folder / "__repository__" / "run_programs"
     old = [written(folder / "run-1" / "compute_logs" / "a.err", 15), written(ticks / "1.err", 3)]
@@ -62,7 +62,7 @@ def test_another_run_is_followed_from_its_beginning(tmp_path: Path) -> None:
     assert tail.read(second) == ["2", "3"]
 
 
-def test_a_log_that_grew_large_makes_room(tmp_path: Path) -> None:
+def test_a_log_that_grew_large_is_rotated(tmp_path: Path) -> None:
     small, large = tmp_path / "kafka-format.log", tmp_path / "influxdb-build.log"
     small.write_text("small")
     large.write_bytes(bytes(6 * 2**20))
@@ -107,7 +107,7 @@ def test_the_command_shows_and_follows_one_log_or_all(terminal: Terminal) -> Non
     assert process.returncode == 0
 
 
-def test_a_home_without_logs_says_so(terminal: Terminal) -> None:
+def test_a_home_without_logs_is_reported(terminal: Terminal) -> None:
     code, _, err = terminal.run("logs")
     assert code == Exit.FAILED
     assert "nothing has run there yet" in err

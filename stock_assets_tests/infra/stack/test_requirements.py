@@ -52,7 +52,7 @@ def test_a_java_that_is_too_old_is_named_with_its_version(terminal: Terminal, tm
     assert f"{tmp_path}/bin/java is version 11, and 17 or 21 is needed" in err
 
 
-def test_without_influxd_and_without_what_builds_it_both_ways_out_are_named(terminal: Terminal, tmp_path: Path) -> None:
+def test_without_influxd_and_its_build_tools_both_remedies_are_named(terminal: Terminal, tmp_path: Path) -> None:
     path = program(tmp_path / "bin", "java", """echo 'openjdk version "17.0.2" 2022-01-18' >&2""")
     code, err = terminal.refused(PATH=path, JAVA_HOME="", STOCKS_CACHE=str(tmp_path / "cache"))
     assert code == Exit.MISSING_TOOL
@@ -168,7 +168,7 @@ def test_the_doctor_finds_the_way_to_install_what_is_missing(terminal: Terminal,
     assert "install" in err.lower()
 
 
-def test_the_doctor_is_content_with_this_machine(terminal: Terminal) -> None:
+def test_the_doctor_finds_no_fault_on_this_machine(terminal: Terminal) -> None:
     code, _, err = terminal.run("doctor")
     assert code == 0, err
 

@@ -13,7 +13,7 @@ from stock_assets_tests.infra.servers.test_servers import query
 from stock_assets_tests.services.fixtures import Bucket, settings_for
 
 
-def test_a_folder_weighs_what_its_files_weigh(tmp_path: Path) -> None:
+def test_the_size_of_a_folder_is_the_sum_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one").write_bytes(b"x" * 1000)
     (tmp_path / "two").write_bytes(b"x" * 24)

@@ -70,7 +70,7 @@ def test_a_busy_server_is_asked_again(status: int) -> None:
     assert len(bodies) == 3
 
 
-def test_one_that_stays_busy_is_an_error() -> None:
+def test_a_server_that_stays_busy_is_an_error() -> None:
     with server([(503, b"later")] * 3) as (url, _), pytest.raises(InfluxDBReadError, match="503 later") as failed:
         InfluxDBReader(url, "stocks", "t").read("from()")
     assert failed.value.status == 503
@@ -86,7 +86,7 @@ def test_one_that_stays_busy_is_an_error() -> None:
         (500, b"[1]", r"500 \[1\]"),
     ],
 )
-def test_a_rejection_is_said_with_its_reason_and_not_repeated(status: int, body: bytes, said: str) -> None:
+def test_a_rejection_is_reported_with_its_reason_and_not_retried(status: int, body: bytes, said: str) -> None:
     with server([(status, body)]) as (url, bodies):
         with pytest.raises(InfluxDBReadError, match=f"^InfluxDB at {url} rejected the query: .*{said}") as failed:
             InfluxDBReader(url, "stocks", "t").read("from()")
@@ -124,7 +124,7 @@ def test_no_server_is_an_error_with_a_remedy_and_one_that_comes_up_meanwhile_is_
     assert found == [TABLES]
 
 
-def test_a_server_that_says_nothing_is_an_error() -> None:
+def test_a_server_that_does_not_answer_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InfluxDBReadError, match=r"does not answer \(TimeoutError\)"):

@@ -139,7 +139,7 @@ def test_the_origin_of_a_checkpoint_is_made_anew(tmp_path: Path) -> None:
     assert left_over(tmp_path) == ["topic.json.unreadable"]
 
 
-def test_what_up_told_is_read_back_and_of_another_shape_is_nothing(tmp_path: Path) -> None:
+def test_the_state_of_up_is_read_back_and_another_shape_is_ignored(tmp_path: Path) -> None:
     running = state.RunningStack(
         7, state.Phase.READY, "replay", "s", "u", (state.ListedService("a", "b", "c"),), "", {"a": 2}
     )

@@ -11,17 +11,17 @@ QUOTES = quote_cases()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_verdict_of_each_case(case: Case) -> None:
+def test_the_rejection_reason_of_each_case(case: Case) -> None:
     assert rejection_reason(case.key, case.value, SENT) == case.reason
 
 
 @pytest.mark.parametrize("case", QUOTES, ids=lambda case: case.name)
-def test_the_verdict_of_each_quote(case: Case) -> None:
+def test_the_rejection_reason_of_each_quote(case: Case) -> None:
     assert quote_rejection_reason(case.key, case.value, SENT) == case.reason
 
 
 @pytest.mark.parametrize("depth", range(50, 1000, 50))
-def test_the_verdict_is_the_same_whoever_asks(depth: int) -> None:
+def test_the_rejection_reason_is_the_same_for_every_reader(depth: int) -> None:
     """A batch is read a second time where it holds something to refuse, and then by another caller."""
     plain = next(case for case in CASES if case.reason is None and case.value)
     assert plain.value is not None
@@ -37,6 +37,6 @@ def test_the_verdict_is_the_same_whoever_asks(depth: int) -> None:
 
 def test_every_reason_has_a_case_and_a_meaning() -> None:
     others = {Reason.REFUSED_BY_STREAM, Reason.REFUSED_BY_DATABASE}
-    told = {case.reason for case in (*CASES, *QUOTES)} - {None}
-    assert told == {str(rejection_reason) for rejection_reason in Reason if rejection_reason not in others}
+    reasons = {case.reason for case in (*CASES, *QUOTES)} - {None}
+    assert reasons == {str(rejection_reason) for rejection_reason in Reason if rejection_reason not in others}
     assert all(rejection_reason.meaning for rejection_reason in Reason)

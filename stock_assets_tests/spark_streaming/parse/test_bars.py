@@ -34,19 +34,19 @@ def line_of(key: bytes | None, value: bytes | None, measurement: str = "stock-pr
 
 @pytest.fixture(scope="module")
 def together() -> dict[str, tuple[str | None, str | None]]:
-    """Line and verdict of each case by its name, with all cases and plain bars between them in one batch."""
+    """Line and reason of each case by its name, with all cases and plain bars between them in one batch."""
     plain = (b"AMZN", json.dumps(BAR).encode())
     messages = [message for case in CASES for message in ((case.key, case.value), plain)]
     lines, _ = to_lines(*columns(messages), "stock-price-v1")
-    told = rejection_reasons(*columns(messages))
+    reasons = rejection_reasons(*columns(messages))
     assert lines[1::2].null_count == 0
-    return {case.name: (lines[2 * n].as_py(), told[2 * n].as_py()) for n, case in enumerate(CASES)}
+    return {case.name: (lines[2 * n].as_py(), reasons[2 * n].as_py()) for n, case in enumerate(CASES)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_each_case_is_judged_as_the_rule_says(case: Case, together: dict[str, tuple[str | None, str | None]]) -> None:
-    line, verdict = together[case.name]
-    assert verdict == case.reason
+def test_each_case_has_the_reason_of_the_rule(case: Case, together: dict[str, tuple[str | None, str | None]]) -> None:
+    line, reason = together[case.name]
+    assert reason == case.reason
     assert (line is None) == (case.reason is not None)
     assert line == line_of(case.key, case.value), "what comes beside it in a batch changes nothing"
 

@@ -20,7 +20,7 @@ from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, SENT, Case, validity_cases
 from stock_assets_tests.spark_streaming.conftest import environment_of
 from stock_assets_tests.spark_streaming.influxdb_points import Points, points_in
-from stock_assets_tests.spark_streaming.kafka_messages import Letter, everything_in, send
+from stock_assets_tests.spark_streaming.kafka_messages import PublishedRecord, everything_in, send
 
 pytestmark = pytest.mark.services
 
@@ -37,7 +37,7 @@ SHARD_SECONDS = 20 * 365 * 24 * 3600
 class Outcome:
     topic: str
     points: Points
-    dead_letters: dict[int, Letter]  # by the offset of what they hold
+    dead_letters: dict[int, PublishedRecord]  # by the offset of what they hold
     heartbeat: Heartbeat
     run_id: str
     metadata: dict[str, Any]
@@ -115,7 +115,7 @@ def test_each_bad_message_is_dead_lettered_byte_for_byte(offset: int, outcome: O
     }
 
 
-def test_a_point_that_influxdb_refuses_is_dead_lettered_with_its_words(outcome: Outcome) -> None:
+def test_a_point_that_influxdb_refuses_is_dead_lettered_with_its_message(outcome: Outcome) -> None:
     dead_letter = outcome.dead_letters[OLD_OFFSET]
     assert (dead_letter.key, dead_letter.value) == OLD_BAR
     assert dead_letter.headers["reason"] == "refused-by-database"
@@ -126,7 +126,7 @@ def test_nothing_that_was_stored_is_dead_lettered(outcome: Outcome) -> None:
     assert sorted(outcome.dead_letters) == [number for number, case in enumerate(CASES) if case.reason] + [OLD_OFFSET]
 
 
-def test_the_heartbeat_tells_what_was_done(outcome: Outcome) -> None:
+def test_the_heartbeat_reports_what_was_done(outcome: Outcome) -> None:
     heartbeat = outcome.heartbeat
     assert (heartbeat.state, heartbeat.detail, heartbeat.run_id) == (ProgramState.DONE, "", outcome.run_id)
     assert (heartbeat.records, heartbeat.rejected) == (len(CASES) + 1, len(outcome.dead_letters))
@@ -135,7 +135,7 @@ def test_the_heartbeat_tells_what_was_done(outcome: Outcome) -> None:
     assert heartbeat.newest_event == datetime(2024, 11, 21, 14, 31, tzinfo=UTC)
 
 
-def test_dagster_is_told_the_totals(outcome: Outcome) -> None:
+def test_the_totals_are_reported_to_dagster(outcome: Outcome) -> None:
     metadata = outcome.metadata
     assert metadata["points"] == len(VALID)
     assert metadata["dead_lettered"] == len(outcome.dead_letters)

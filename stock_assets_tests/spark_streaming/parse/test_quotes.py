@@ -31,15 +31,15 @@ def of(**changes: object) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case_becomes_a_line_or_a_verdict(case: Case) -> None:
+def test_a_case_becomes_a_line_or_a_rejection(case: Case) -> None:
     batch = records((case.key, case.value))
     lines, times = quote_lines(batch, "stock-quote-v1")
-    [verdict] = quote_rejection_reasons(batch["key"], batch["value"], batch["timestamp"]).to_pylist()
-    assert verdict == case.reason
+    [reason] = quote_rejection_reasons(batch["key"], batch["value"], batch["timestamp"]).to_pylist()
+    assert reason == case.reason
     assert (lines[0].as_py() is None) == (times[0].as_py() is None) == (case.reason is not None)
 
 
-def test_a_line_has_what_the_quote_says_and_nothing_else() -> None:
+def test_a_line_has_the_fields_of_the_quote_and_no_others() -> None:
     lines, times = quote_lines(records(of(), of(bid=None, last_size=None, market_phase=None), offset=5), "m, n")
     assert lines.to_pylist() == [
         "m\\,\\ n,symbol=AMZN price=217.1,bid=217.05,ask=217.15,change_percent=-0.42,last_size=100i,"

@@ -1,4 +1,4 @@
-"""Starting, stopping and being killed: nothing is lost, nothing stands there twice."""
+"""Starting, stopping and being killed: nothing is lost or stored twice."""
 
 import signal
 import time

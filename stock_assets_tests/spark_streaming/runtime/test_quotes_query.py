@@ -1,4 +1,4 @@
-"""Quotes from Yahoo's WebSocket to a query, through the real Kafka, Spark and InfluxDB, beside the bars."""
+"""Quotes from Yahoo's WebSocket to a query, through the real Kafka, Spark and InfluxDB, together with the bars."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -102,7 +102,7 @@ def test_ticks_of_a_broken_connection_are_points_and_a_replay_changes_none(
         }  # fmt: skip
 
 
-def test_bad_quotes_are_dead_lettered_beside_the_bars(
+def test_bad_quotes_are_dead_lettered_while_bars_are_stored(
     stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket, launcher: Launcher
 ) -> None:
     broker, topic = stack.kafka_address, fresh_topic.quote_topic
@@ -110,37 +110,37 @@ def test_bad_quotes_are_dead_lettered_beside_the_bars(
     send(broker, fresh_topic.topic, bars(20), SENT)
     program = launcher.start("--available-now", STOCK_QUOTE_KAFKA_TOPIC=topic)
     assert program.end() == 0, program.log
-    letters = everything_in(broker, fresh_topic.quote_dead_letter_topic)
-    told = {int(one.headers["source.offset"]): (one.key, one.value, one.headers["reason"]) for one in letters}
-    assert told == {n: (case.key, case.value, case.reason) for n, case in enumerate(CASES) if case.reason}
-    assert {letter.headers["source.topic"] for letter in letters} == {topic}
+    dead_letters = everything_in(broker, fresh_topic.quote_dead_letter_topic)
+    rejected = {int(one.headers["source.offset"]): (one.key, one.value, one.headers["reason"]) for one in dead_letters}
+    assert rejected == {n: (case.key, case.value, case.reason) for n, case in enumerate(CASES) if case.reason}
+    assert {dead_letter.headers["source.topic"] for dead_letter in dead_letters} == {topic}
     assert len(quotes_in(fresh_bucket)) == len(VALID)
     assert everything_in(broker, fresh_topic.dead_letter_topic) == []
     heartbeat = program.heartbeat
     assert heartbeat.quotes is not None
-    assert (heartbeat.quotes.rejected, heartbeat.quotes.lag) == (len(letters), 0)
+    assert (heartbeat.quotes.rejected, heartbeat.quotes.lag) == (len(dead_letters), 0)
     assert (heartbeat.records, heartbeat.rejected) == (20, 0)
 
 
-def says(what: str) -> Callable[[Program], bool]:
-    """Whether the heartbeat says so of the quotes."""
+def reports(what: str) -> Callable[[Program], bool]:
+    """Whether the heartbeat reports `what` of the quotes."""
     return lambda program: (
         program.has_begun() and program.heartbeat.quotes is not None and what in program.heartbeat.quotes.detail
     )
 
 
-def test_a_feed_that_fails_stops_no_bars_is_told_and_begins_again(
+def test_a_feed_that_fails_stops_no_bars_is_reported_and_restarts(
     stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket, launcher: Launcher
 ) -> None:
     later = SourceNames(**(vars(fresh_topic) | {"quote_topic": f"{fresh_topic.quote_topic}-later"}))
     program = launcher.start(STOCK_QUOTE_KAFKA_TOPIC=later.quote_topic)
-    program.wait_for(says("Kafka has no such topic"))
+    program.wait_for(reports("Kafka has no such topic"))
     send(stack.kafka_address, later.topic, bars(20), datetime.now(UTC))
     program.wait_for(lambda program: program.heartbeat.records == 20)
     kafka.create_topics(stack, later)
     send(stack.kafka_address, later.quote_topic, [(case.key, case.value) for case in VALID], SENT)
     program.wait_for(lambda program: program.heartbeat.quotes is not None and program.heartbeat.quotes.lag == 0)
-    program.wait_for(says(" into "))
+    program.wait_for(reports(" into "))
     assert len(points_in(fresh_bucket)) > 0
     assert len(quotes_in(fresh_bucket)) == len(VALID)
     program.process.terminate()

@@ -119,7 +119,7 @@ def test_a_refused_connection_is_tried_again_until_it_is_taken(target: WriteTarg
     assert len(points_in(fresh_bucket)) == 1
 
 
-def test_503_waits_as_long_as_the_server_says(target: WriteTarget, fresh_bucket: Bucket) -> None:
+def test_503_waits_as_long_as_the_server_requests(target: WriteTarget, fresh_bucket: Bucket) -> None:
     started = time.monotonic()
     with front_of(fresh_bucket.url, [(503, "1")]) as url:
         written(replace(target, url=url, patience_seconds=20), batch([line(1)]))
@@ -141,7 +141,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(target: WriteTarget) 
             written(replace(target, url=url, timeout_seconds=0.2), batch([line(1)]))
 
 
-def test_the_result_has_the_columns_that_spark_is_told() -> None:
+def test_the_result_has_the_columns_of_the_declared_schema() -> None:
     types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
     told = [column.split() for column in RESULT_DDL.split(", ")]
     assert pa.schema([(name, types[kind]) for name, kind in told]) == RESULT

@@ -20,7 +20,7 @@ def test_stored_is_done() -> None:
 
 
 @pytest.mark.parametrize("answer", GUILTY, ids=lambda answer: answer.status)
-def test_a_refused_batch_is_halved_until_the_guilty_line_is_alone(answer: WriteResponse) -> None:
+def test_a_refused_batch_is_halved_until_the_invalid_line_is_alone(answer: WriteResponse) -> None:
     assert decide_write(answer, 5000, 0).step is WriteStep.HALVE
     assert decide_write(answer, 2, 3).step is WriteStep.HALVE
     assert decide_write(answer, 1, 0).step is WriteStep.REJECT
