@@ -149,7 +149,7 @@ def bench_environment(progress: Progress) -> Iterator[BenchEnvironment]:
 
 
 def require_checkout(module: str) -> None:
-    """Demand that a module of the tests can be imported.
+    """Require that a module of the tests can be imported.
 
     Raises:
         StackError: it can't be, because the package was installed without the tests.

@@ -29,7 +29,7 @@ _LONGEST = 31_536_000
 
 
 class Language(StrEnum):
-    """The language of a query, which also says which database it is sent to."""
+    """The language of a query, which also selects the database."""
 
     FLUX = "flux"
     SQL = "sql"

@@ -82,7 +82,7 @@ class Meter:
         end = time.monotonic() + seconds
         while not self.samples or self.samples[-1].points < points:
             if not alive() or time.monotonic() > end:
-                time.sleep(2 * _EVERY_SECONDS)  # the last sample may still be to come
+                time.sleep(2 * _EVERY_SECONDS)  # the last sample may still be pending
                 if self.samples and self.samples[-1].points >= points:
                     return
                 raise TimeoutError(f"{self.samples[-1].points if self.samples else 0} of {points} points were written")

@@ -124,7 +124,7 @@ class _Sampler:
         heartbeat = read_heartbeat(self._folder)
         if heartbeat is None or heartbeat.lag is None:
             return
-        with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` notices
+        with suppress(psutil.NoSuchProcess):  # it has ended, which `measure` detects
             memory = self._memory()
             cpu = sum(self._cpu.values())
             self.samples.append(StreamSample(time.monotonic(), heartbeat.lag, memory / 2**20, cpu))

@@ -30,7 +30,7 @@ def bench(
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
     seconds: Annotated[int, typer.Option(min=5, help="How long latency or ingest is measured, or a soak lasts.")] = 300,
     rate: Annotated[int, typer.Option(min=20, help="Messages a second meanwhile.")] = 1_000,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Measure the stream against the database's own limit, on servers of its own; takes minutes.
 

@@ -1,4 +1,4 @@
-"""`stocks dead-letters`: list rejected messages, requeue those whose cause is gone, dismiss others."""
+"""`stocks dead-letters`: list rejected messages, requeue those whose cause is fixed, dismiss others."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 OfQuotes = Annotated[bool, typer.Option("--quotes", help="The quotes' topic instead of the bars'.")]
 OfReason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
 SettledToo = Annotated[bool, typer.Option("--all", help="Also those that are settled: requeued or dismissed.")]
@@ -102,7 +102,7 @@ def requeue(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Send records to the source's topic again, byte for byte, where their cause is gone, and settle the dead letters.
+    """Send records to the source's topic again, byte for byte, where their cause is fixed, and settle the dead letters.
 
     A record never replaces a newer message about the same bar; what is skipped is listed. The dead letters stay in
     their topic. A dismissed one is requeued only if partition and offset name it. A bar that the producer publishes
@@ -147,12 +147,12 @@ def dismiss(
     partition: Partition = None,
     offset: Offset = None,
     reason: OfReason = None,
-    note: Annotated[str, typer.Option("--note", help="Why, for those who look later.")] = "",
+    note: Annotated[str, typer.Option("--note", help="The reason, for later readers.")] = "",
     quotes: OfQuotes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Settle dead letters that nobody has to act on: `dismiss 2 1715` settles one, `dismiss --reason …` all with it.
+    """Settle dead letters that need no action: `dismiss 2 1715` settles one, `dismiss --reason …` all with it.
 
     They stay in their topic and in the accounting; the check no longer reports them.
     """

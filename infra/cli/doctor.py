@@ -11,7 +11,7 @@ from spark_streaming.contract.process_lock import is_locked
 
 
 def doctor() -> None:
-    """Look at the machine; exit code 0 only where `stocks up` has all it needs."""
+    """Check the machine; exit code 0 only if it has all that `stocks up` needs."""
     with plain_errors():
         settings = StackSettings()
         found = requirements.check_machine(settings)

@@ -22,12 +22,12 @@ def export(
     begin: Annotated[
         str | None, typer.Option("--from", help="A day at the exchange, 2026-11-20, or a time, 2026-11-20T14:30:00Z.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The same; a day counts whole, a time is left out.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; a day is included, a time is excluded.")] = None,
     interval: Annotated[str | None, typer.Option(help="As 2m, where several are stored.")] = None,
     adjusted: Annotated[
-        bool, typer.Option("--adjusted", help="Take splits and dividends out, so that prices compare with today's.")
+        bool, typer.Option("--adjusted", help="Adjust for splits and dividends, so that prices compare with today's.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write stored bars into a file: symbol, interval, time (the bar's start, UTC), open, high, low, close, volume.
 
@@ -78,7 +78,7 @@ def _batches(prices: "PriceReader", spans: list[tuple[Any, Any, Any]], adjust: b
 
 
 def _actions(symbol: str) -> "list[CorporateAction]":
-    """What is known of a symbol and has come about: prices of today are not those after a split of tomorrow."""
+    """The splits and dividends of a symbol up to now: today's prices are those before tomorrow's split."""
     from infra.views.prices import explain_postgres_errors
     from stock_assets.market.calendars import date_at
     from stock_assets.market.symbols import exchange_of

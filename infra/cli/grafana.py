@@ -13,7 +13,7 @@ app = typer.Typer(help="Grafana: dashboards, datasources and alerts.", no_args_i
 
 @app.callback()
 def _group() -> None:
-    """Have the verb named though there is only one."""
+    """Keep the verb in the command although there is only one."""
 
 
 @app.command("provision", hidden=True)  # its former name
@@ -24,7 +24,7 @@ def install(
         str | None, typer.Option(help="Of a service account with the role Admin; default: GRAFANA_TOKEN.")
     ] = None,
 ) -> None:
-    """Put the dashboards, datasources and alert rules into an installed Grafana, or bring them up to date.
+    """Install the dashboards, datasources and alert rules in a running Grafana, or update them.
 
     Nothing else there is touched. The databases are those of the source in use, by accounts that can only read.
     """

@@ -23,7 +23,7 @@ _NO_ADDRESS = (
 
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send a message to each address of NOTIFY_URLS, now.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """List the notifications, delivered or not; with --test, try the addresses of NOTIFY_URLS."""
     with plain_errors():

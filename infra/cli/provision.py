@@ -106,7 +106,7 @@ def _hand_out(folder: Path) -> None:
 
 @contextmanager
 def _reaching(what: str, address: str) -> Iterator[None]:
-    """Say which server doesn't answer, and which setting names it."""
+    """Report which server doesn't answer, and which setting has its address."""
     import psycopg2
     import requests
     from kafka.errors import KafkaError

@@ -1,4 +1,4 @@
-"""`stocks reset`: back to an empty home."""
+"""`stocks reset`: deletes all data of a home."""
 
 import shutil
 from pathlib import Path

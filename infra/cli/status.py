@@ -1,4 +1,4 @@
-"""`stocks status` and `stocks down`: the running platform, seen and stopped from another terminal."""
+"""`stocks status` and `stocks down`: shows and stops the running platform from another terminal."""
 
 import json
 import os
@@ -24,8 +24,10 @@ from spark_streaming.contract.process_lock import is_locked
 _PATIENCE_SECONDS = 180  # above what the servers may take one after the other
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False) -> None:
-    """Say what runs; exit code 0 only where everything does."""
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Show the state of the services; exit code 0 only if all run."""
     with plain_errors():
         settings = RunningStackSettings()
         home = settings.stocks_home
@@ -51,7 +53,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="The answer as J
 
 
 def down() -> None:
-    """Stop what `stocks up` started, and return when all of it is gone."""
+    """Stop all that `stocks up` started, and return when it has ended."""
     with plain_errors():
         home = RunningStackSettings().stocks_home
         running = state.read(home)
@@ -71,7 +73,7 @@ def down() -> None:
                         Exit.SERVICE_FAILED,
                     )
                 time.sleep(0.1)
-            psutil.wait_procs([process], timeout=10)  # it frees the lock a moment before it ends
+            psutil.wait_procs([process], timeout=10)  # it releases the lock shortly before it ends
             end_processes(below)
         errors.print("Stopped.")
 
@@ -92,5 +94,5 @@ def _statuses(running: state.RunningStack | None) -> list[Status]:
         return []
     try:
         return statuses(Path(running.socket))
-    except OSError:  # it just ends
+    except OSError:  # it is ending
         return []

@@ -21,7 +21,7 @@ def trace(
     when: Annotated[
         str, typer.Argument(help="A day at its exchange, 2013-03-01, or a bar's start, 2013-03-01T14:30:00Z.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Show where a bar is: what the source answered, where it was published, stored or dead-lettered and why.
 

@@ -29,7 +29,7 @@ from spark_streaming.contract.schema import Source
 _Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
 _Detach = Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")]
 _Once = Annotated[bool, typer.Option("--once", help="Store all that the source has, run every check, and end.")]
-_Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 _Dagster = Annotated[
     bool, typer.Option("--dagster/--no-dagster", help="Without Dagster, for `dagster dev -w workspace.yaml`.")
 ]

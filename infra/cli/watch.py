@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def watch(
     symbols: Annotated[list[str] | None, typer.Argument(help="As AMZN; none: all that are watched.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print it once and end; so it is where no terminal is.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print it once; the default without a terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON on stdout.")] = False,
-    every: Annotated[float, typer.Option(min=0.5, help="Seconds from one look to the next.")] = 2,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two updates.")] = 2,
 ) -> None:
     """Show the last price of each symbol, its change, the day's range and how fresh it is, until q or Ctrl-C.
 
@@ -73,12 +73,12 @@ def _watch(
             except Exception as error:
                 if (meaning := as_stack_error(error)) is None:
                     raise
-                board = replace(board, problem=str(meaning))  # a server starts again: the last board stays, marked old
+                board = replace(board, problem=str(meaning))  # a server restarts: the last board stays, marked as old
 
 
 @contextmanager
 def _keys() -> Iterator[None]:
-    """Have every key at once, without Enter; Ctrl-C ends quietly."""
+    """Read each key at once, without Enter; Ctrl-C ends quietly."""
     kept = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     try:
         if kept is not None:
@@ -97,4 +97,4 @@ def _quits_within(seconds: float) -> bool:
         return False
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     keys = os.read(sys.stdin.fileno(), 64) if ready else None
-    return keys is not None and (keys == b"" or b"q" in keys.lower())  # nothing at all: the terminal is gone
+    return keys is not None and (keys == b"" or b"q" in keys.lower())  # no byte at all: the terminal was closed

@@ -1,4 +1,4 @@
-"""`stocks watchlist`: the symbols that Yahoo is asked for, changed while the platform runs."""
+"""`stocks watchlist`: the symbols that are fetched from Yahoo, changed while the platform runs."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stock_assets.settings import CodeLocationSettings
 
 app = typer.Typer(
-    help="The symbols that Yahoo is asked for. A change takes effect within a minute, history included.",
+    help="The symbols that are fetched from Yahoo. A change takes effect within a minute, history included.",
     no_args_is_help=True,
 )
 

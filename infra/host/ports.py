@@ -9,7 +9,7 @@ from infra.settings import HOST
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server of ours could listen there."""
+    """Whether a server of the stack could listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

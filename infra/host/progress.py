@@ -48,7 +48,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """A line that stays."""
-        with suppress(OSError):  # the terminal may be gone, which must not keep anything from being stopped
+        with suppress(OSError):  # the terminal may be closed, which must not keep anything from being stopped
             self._console.print(escape(text))
 
     @contextmanager
@@ -83,10 +83,10 @@ class Progress:
         self._show_bars(-1)
 
     def _show_bars(self, more: int) -> None:
-        """Have the live lines only while there are any: whoever prints in between would print into them."""
+        """Show the live lines only while there are any: other output would mix with them."""
         if self._bars is None:
             return
-        with self._lock, suppress(OSError):  # the terminal may be gone
+        with self._lock, suppress(OSError):  # the terminal may be closed
             before, self._shown = self._shown, self._shown + more
             if self._shown and not before:
                 self._bars.start()

@@ -111,7 +111,7 @@ def operator(settings: StackSettings) -> Operator:
 
 
 def set_up(settings: StackSettings) -> str:
-    """Make a server ours that nobody has set up yet; returns the operator token, which is kept in any case.
+    """Set up a server that is not set up yet; returns the operator token, which is stored in any case.
 
     Raises:
         StackError: the server refused.
@@ -122,7 +122,7 @@ def set_up(settings: StackSettings) -> str:
     password = keep.made(secrets.INFLUX_ADMIN_PASSWORD)
     client = session()
     if client.get(f"{url}/api/v2/setup", timeout=_SECONDS).json()["allowed"]:
-        # The token is ours from the start, so that an interruption right after this loses nothing.
+        # The token was stored before, so that an interruption right after this loses nothing.
         body = {"username": "stocks", "password": password, "org": settings.influx_org, "token": token}
         done = client.post(f"{url}/api/v2/setup", json=body | {"bucket": "unused"}, timeout=_SECONDS)
         if not done.ok:

@@ -87,7 +87,7 @@ def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event
 
 
 def proxy_options(environment: Mapping[str, str]) -> list[str]:
-    """What tells Java of the proxy that HTTPS_PROXY or https_proxy names: it reads neither by itself."""
+    """Java's options for the proxy that HTTPS_PROXY or https_proxy names: Java reads neither."""
     named = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
     if not named:
         return []

@@ -118,7 +118,7 @@ def create_topics(settings: StackSettings, names: SourceNames) -> None:
 
 
 def render(properties: dict[str, str]) -> str:
-    """Java's properties format, in ASCII: other letters and backslashes are escaped."""
+    """Java's properties format, in ASCII: other characters and backslashes are escaped."""
     lines = (f"{key}={value}".replace("\\", "\\\\") for key, value in properties.items())
     return "".join(f"{_ascii(line)}\n" for line in lines)
 
@@ -151,7 +151,7 @@ def _create(admin: KafkaAdminClient, topic: str, limit: int, retention_bytes: in
 
 
 def _partitions(admin: KafkaAdminClient, topic: str) -> int:
-    """How many the topic has. Right after it was made the broker says none, for a moment."""
+    """How many the topic has. Right after its creation the broker reports none for a moment."""
     end = time.monotonic() + 10
     while True:
         (description,) = admin.describe_topics([topic])

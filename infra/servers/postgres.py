@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from a wheel: a cluster of its own, run in the foreground, with an owner and a reader."""
+"""PostgreSQL 18 from a wheel: a separate cluster, run in the foreground, with an owner and a reader."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""The whole platform in front of a person: everything is started, watched, and stopped in order."""
+"""The whole platform in the foreground: it is started, watched, and stopped in order."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ class Platform:
 
     @property
     def running(self) -> state.RunningStack:
-        """What other terminals may know of it."""
+        """The state that other terminals read."""
         services = self._supervisor.services.values()
         return state.RunningStack(
             pid=os.getpid(),
@@ -123,7 +123,7 @@ class Platform:
             self._storage_metrics.write_if_due(self.settings, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
-        """Run one of our programs while the servers run, in Dagster's environment, and return its exit code.
+        """Run a program of the platform while the servers run, in Dagster's environment, and return its exit code.
 
         Raises:
             StackError: a service died for good meanwhile.

@@ -69,7 +69,7 @@ def write(home: Path, running: RunningStack) -> None:
 
 
 def read(home: Path) -> RunningStack | None:
-    """What a `stocks up` wrote last; None where there is nothing that can be read. The lock tells whether it runs."""
+    """What a `stocks up` wrote last; None where nothing can be read. The lock shows whether it runs."""
     return read_state(run_folder(home) / "up.json", RunningStack, _check)
 
 

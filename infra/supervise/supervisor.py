@@ -125,7 +125,7 @@ class Supervisor:
 
     def _stop_service(self, name: str, stopped: Callable[[str, float], None]) -> None:
         rpc, began = api(self.socket), time.monotonic()
-        with suppress(OSError, xmlrpc.client.Error):  # supervisord may be gone by now, and the services with it
+        with suppress(OSError, xmlrpc.client.Error):  # supervisord may have ended by now, and the services with it
             if rpc.getProcessInfo(name)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
                 rpc.stopProcess(name, True)
                 stopped(name, time.monotonic() - began)

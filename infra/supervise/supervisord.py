@@ -16,7 +16,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from infra.supervise.service import Service, launcher_command
 
 # A service that dies within so many seconds is started again after a pause, a second longer each time; five such deaths
-# in a row, which is five in about a minute, and it is given up. One that has lived longer is started again at once.
+# in a row, which is five in about a minute, and it is given up. One that has run longer is restarted at once.
 START_SECONDS, START_TRIES = 12, 5
 _RUNS_AFTER_SECONDS = 1  # shown as running from then on: supervisord reports "starting" for all the twelve seconds
 

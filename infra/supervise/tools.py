@@ -1,4 +1,4 @@
-"""Programs of the machine: which are there, in which version, and how one that ends by itself is run."""
+"""Programs of the machine: which are installed, in which version, and how a short-lived one is run."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def find_java() -> str | None:
 
 
 def java_version(path: str) -> int | None:
-    """The major version of a Java, None where it doesn't tell."""
+    """The major version of a Java, None where it prints none."""
     return parse_java_version(output_of([path, "-version"]))
 
 
@@ -77,7 +77,7 @@ def run_tool(
     It ends with this process, however this process ends.
 
     Raises:
-        StoppedError: `stop` was set meanwhile; the command and what it had started are gone.
+        StoppedError: `stop` was set meanwhile; the command and what it had started have ended.
     """
     spec = launch_spec(tuple(command), environment or tool_environment(), directory, group_seconds=5)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def try_lock(file: int, *, shared: bool = False) -> bool:
 
 
 def lock_until(file: int, give_up: Callable[[], bool], poll_seconds: float) -> bool:
-    """Wait for the exclusive lock, and take it; False where `give_up` says so first."""
+    """Wait for the exclusive lock, and take it; False where `give_up` returns true first."""
     while not try_lock(file):
         if give_up():
             return False

@@ -11,7 +11,7 @@ PIVOT = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value
 
 
 def quote_flux(text: str) -> str:
-    """A string of Flux: JSON's, but letters stand for themselves, and `${` would begin an expression."""
+    """A string of Flux: JSON's without escapes of non-ASCII characters; `${` would begin an expression."""
     return json.dumps(text, ensure_ascii=False).replace("${", "\\${")
 
 

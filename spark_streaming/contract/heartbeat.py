@@ -1,4 +1,4 @@
-"""The heartbeat of a long-lived program: the file in its state folder that says what it does.
+"""The heartbeat of a long-lived program: the file in its state folder that reports what it does.
 
 That one program writes at a time is guaranteed by the lock in the same folder, not by the heartbeat.
 """

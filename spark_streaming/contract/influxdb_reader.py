@@ -132,7 +132,7 @@ class InfluxDBReader:
 
 
 def _message(body: bytes) -> str:
-    """InfluxDB's own words, or the beginning of what another server has sent."""
+    """InfluxDB's error message, or the beginning of another server's answer."""
     text = body.decode(errors="replace")
     try:
         return str(json.loads(text)["message"])

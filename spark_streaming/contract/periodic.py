@@ -1,4 +1,4 @@
-"""Calls a function periodically, from a thread of its own, while a block runs."""
+"""Calls a function periodically, from a separate thread, while a block runs."""
 
 import logging
 import threading

@@ -8,10 +8,10 @@ from typing import Self
 
 from spark_streaming.contract.file_lock import lock_until, try_lock
 
-EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another one is at work, try later
+EXIT_LOCKED = 75  # EX_TEMPFAIL of sysexits.h: another process holds the lock, try later
 
 
-_ASKING_SECONDS = 0.2  # someone who only asks whether it is locked holds it for an instant
+_ASKING_SECONDS = 0.2  # a check whether it is locked holds it for an instant
 
 
 class AlreadyRunningError(RuntimeError):

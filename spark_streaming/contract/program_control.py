@@ -1,4 +1,4 @@
-"""Ends a long-lived program from outside: a drain request, or the death of its parent."""
+"""Ends a long-lived program from outside: a drain request, or the end of its parent."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ def clear_drain_request(folder: Path) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when the process `parent`, which started it, is gone.
+    """Have the kernel send SIGTERM to this process when the process `parent`, which started it, has ended.
 
     Linux only; elsewhere it does nothing, and the sensor ends orphaned programs.
     """

@@ -1,4 +1,4 @@
-"""What travels between the programs: topics, buckets, measurements, tags, fields and their names.
+"""What the programs exchange: topics, buckets, measurements, tags, fields and their names.
 
 Everything is kept per source. `yahoo` has the plain names, every other source has a suffix, so that
 recorded or simulated prices can't be taken for Yahoo's.

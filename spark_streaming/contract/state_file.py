@@ -68,7 +68,7 @@ def parse_state(content: bytes, kind: type[T], path: Path, check: Callable[[T], 
 
 
 def from_json(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of a state file's fields
-    """The value of type `kind` that JSON's `value` stands for. Unknown fields of an object are ignored.
+    """The value of type `kind` that JSON's `value` represents. Unknown fields of an object are ignored.
 
     `kind` is a dataclass or one of the types that its fields have: str, int, float, bool, an aware datetime, an enum of
     text, a dict, a tuple of any length, one of these or None.

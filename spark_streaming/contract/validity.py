@@ -1,4 +1,4 @@
-"""What makes a bar message valid, said once.
+"""What makes a bar message valid, defined once.
 
 `rejection_reason` is the rule for one message. A call of it for each message would cost too much, so the stream first
 recognises ordinary messages with Arrow's functions (`spark_streaming.parse.bars`), and applies the rule to the others.
@@ -33,8 +33,8 @@ INTERVAL_PATTERN = r"[1-9][0-9]{0,3}(?:s|m|h|d|wk|mo)"
 
 _SPACE = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-# No control characters or line ends, no space around, no backslash at the end: InfluxDB refuses the point, or nobody
-# could tell it from another symbol.
+# No control characters or line ends, no space around, no backslash at the end: InfluxDB refuses the point, or it
+# could not be distinguished from another symbol.
 SYMBOL_PATTERN = rf"[^{_SPACE}\\]|[^{_SPACE}][^{_CONTROL}]{{0,{MAX_SYMBOL_CHARACTERS - 2}}}[^{_SPACE}\\]"
 _FORBIDDEN_IN_SYMBOL = re.compile(rf"[{_CONTROL}\ud800-\udfff]")
 _TEXT_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -1,6 +1,6 @@
 """The stream's metrics as points of `pipeline-metrics`, in the bucket of the bars.
 
-One point for some seconds of work, written from a thread of its own: no batch waits for it, and its errors end nothing.
+One point for some seconds of work, written from a separate thread: no batch waits for it, and its errors end nothing.
 """
 
 import logging

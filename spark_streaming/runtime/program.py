@@ -143,7 +143,7 @@ def _close(spark: "SparkSession") -> None:
     try:
         spark.stop()
     except Exception as error:  # a signal to the whole group may have ended the JVM first, and all is written by now
-        log.warning("Spark was gone before it was stopped: %s", error)
+        log.warning("Spark had ended before it was stopped: %s", error)
 
 
 def _report(pipes: "PipesContext", feed: "Feed", totals: Totals, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """The query of the quotes, in the same Spark as the bars, which its failures don't touch.
 
-It has a thread, a checkpoint and a query of its own. Where it fails it starts again after a delay; the bars go on, and
+It has a separate thread, checkpoint and query. Where it fails it starts again after a delay; the bars go on, and
 the heartbeat has the error.
 """
 
@@ -66,7 +66,7 @@ class QuotesQuery:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended by itself."""
+        """Whether it has ended without being stopped."""
         return not self._thread.is_alive()
 
     def is_idle_since(self, moment: datetime) -> bool:

@@ -43,7 +43,7 @@ def open_session(settings: StreamSettings) -> SparkSession:
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # Spark's ports are for this machine alone
     elif settings.spark_local_ip is not None:
         os.environ["SPARK_LOCAL_IP"] = settings.spark_local_ip
-    os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with letters beyond it
+    os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with non-ASCII characters
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
     for name, value in (_configuration(settings) | settings.spark_conf).items():
         builder = builder.config(name, value)

@@ -44,7 +44,7 @@ def watch_topic(settings: "StreamSettings", feed: "Feed", totals: "Totals") -> I
 def supervise(
     feed: "Feed", stream: "StreamQuery", watch: "TopicWatcher", reason_to_stop: Callable[[], str | None]
 ) -> None:
-    """Wait until the query ends by itself, or stop it as soon as `reason_to_stop` gives a reason.
+    """Wait until the query ends, or stop it as soon as `reason_to_stop` gives a reason.
 
     Raises:
         StreamFailedError: the query failed. Nothing is lost: the next one continues after the last whole batch.

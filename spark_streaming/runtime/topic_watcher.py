@@ -75,7 +75,7 @@ class TopicWatcher:
         found = self._problem(checkpoint, topic)
         if found is not None:
             raise UnusableTopicError(found)
-        if topic is not None:  # also a file of an older version lacks values, and one that was set aside is gone
+        if topic is not None:  # also a file of an older version lacks values, and one that was set aside is missing
             self._topic_id = topic.id
             write_origin(self._feed.folder, replace(self._database, id=topic.id))
         self._totals.begin(checkpoint.done)

@@ -1,4 +1,4 @@
-"""The result of a check as a plain value: what is said, and of which rows."""
+"""The result of a check as a plain value: its summary and its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

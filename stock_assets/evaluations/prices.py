@@ -51,13 +51,13 @@ def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: dateti
 
 
 def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
-    """Whether a price jumped or stood still so long that a person should look; both may be real."""
+    """Whether a price jumped or stood still so long that a person should check it; both may be real."""
     series = influxdb.closes(_PLAUSIBLE_BARS)
     jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
     frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
     said = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
     said += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
-    nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored to look at"
+    nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored"
     summary = ", ".join(said) or nothing
     table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
     figures = {"jumps": len(jumped), "standstills": len(frozen)}

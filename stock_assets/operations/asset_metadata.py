@@ -1,4 +1,4 @@
-"""What Dagster's UI shows of an asset beside its runs: where it is, and which columns it has."""
+"""What Dagster's UI shows of an asset besides its runs: its address and its columns."""
 
 import dagster as dg
 from sqlalchemy import Table

@@ -1,4 +1,4 @@
-"""Deletes old history of Dagster and of our tables, so that storage stays bounded. The newest of each kind is kept."""
+"""Deletes old history of Dagster and of the tables, so that storage stays bounded. The newest of each kind is kept."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.notifications import delete_notifications
 from stock_assets.store.pipeline_runs import delete_runs, read_runs
 
-_BATCH_ROWS = 1_000  # of a transaction, so that no other waits long for it
+_BATCH_ROWS = 1_000  # of a transaction, so that other transactions don't wait long
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 

@@ -1,4 +1,4 @@
-"""Which part of the topic of the bars a reprocessing run takes."""
+"""Which part of the bars' topic a reprocessing run reads."""
 
 from collections.abc import Mapping
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Copies what Dagster knows of checks and runs into PostgreSQL, for readers without access to Dagster."""
+"""Copies the results of checks and runs from Dagster into PostgreSQL, for readers without access to Dagster."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -81,7 +81,7 @@ def _row(instance: DagsterInstance, record: dg.RunRecord, stored: PipelineRun | 
 
 
 def _job(run: dg.DagsterRun) -> str:
-    """The job's name of today; of a run without a job of ours, the assets or checks that were selected."""
+    """The job's name of today; of a run of no job of this code location, the assets or checks that were selected."""
     if not run.job_name.startswith("__"):
         return JOBS.get(run.job_name, run.job_name)
     assets = {key.to_user_string() for key in run.asset_selection or ()}

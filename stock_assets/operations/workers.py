@@ -25,7 +25,7 @@ def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
 
 
 def _age(process: psutil.Process) -> float:
-    """Seconds since a process was started; on Linux by the boot clock, which nobody sets."""
+    """Seconds since a process was started; on Linux by the boot clock, which can't be set."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (process.create_time() - psutil.boot_time())
     return time.time() - process.create_time()

@@ -1,4 +1,4 @@
-"""The evaluation of the newest sessions: which bars each lacks, and whether they can still be had."""
+"""The evaluation of the newest sessions: which bars each lacks, and whether they are still available."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

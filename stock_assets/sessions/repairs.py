@@ -1,4 +1,4 @@
-"""Asking the source again for the bars that sessions lack: what is requested, refetched and finished."""
+"""Repairs of sessions: which are requested, how missing bars are fetched again, and which are finished."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,7 +84,7 @@ def refetch(
     one: SeriesSession,
     repair: SessionRepair,
 ) -> SessionRepair:
-    """Publish what the source has of the missing bars; returns the repair with what came of it.
+    """Publish what the source has of the missing bars; returns the repair with its outcome.
 
     Raises:
         SourceError: the source can't say.

@@ -1,4 +1,4 @@
-"""Gathers what decides about sessions: coverage, calendars, and how far the stream is."""
+"""Gathers the inputs of decisions about sessions: coverage, calendars, and the progress of the stream."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
 
 
 def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime) -> list[SeriesSession]:
-    """The trading intervals whose bars a session is held against, as far as they are over; always the session itself.
+    """The trading intervals whose bars a session is compared with, as far as they are over; always the session itself.
 
     With EXTENDED_HOURS these are also the hours since the session before it closed, and those after its own close.
     """
@@ -59,7 +59,7 @@ def settled(
     oldest: Mapping[Series, datetime] | None,
     now: datetime,
 ) -> list[SeriesSession]:
-    """The sessions of the last days that are over and whose bars have come, or have had the time to.
+    """The sessions of the last days that are over and whose bars have arrived, or should have by now.
 
     `stored` is whether all that was published is stored; `oldest` says where the stored bars of each series begin: what
     was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once

@@ -21,7 +21,7 @@ def test_a_symbol_that_the_source_does_not_know_is_named_and_fails_nothing() -> 
 
 
 def test_symbols_that_fail_to_the_end_fail_the_run_and_the_others_are_reported() -> None:
-    with pytest.raises(dg.Failure, match="could not be had: AMZN timed out") as failure:
+    with pytest.raises(dg.Failure, match="could not be fetched: AMZN timed out") as failure:
         _result(FetchResult(["AAPL"], [GONE, SLOW], Counter({"ok": 1, "timed out": 4})), {"dagster/row_count": 1})
     assert not failure.value.allow_retries  # it has asked again already
     assert failure.value.metadata["dagster/row_count"].value == 1

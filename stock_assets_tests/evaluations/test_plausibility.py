@@ -13,7 +13,7 @@ pytestmark = pytest.mark.services
 
 
 def test_the_summary_names_what_was_examined_or_that_nothing_was(platform: Platform) -> None:
-    assert evaluate_plausibility(platform.influxdb).summary == "no bar is stored to look at"
+    assert evaluate_plausibility(platform.influxdb).summary == "no bar is stored"
     bars = FRIDAYS_BARS[:10]
     platform.store(bars)
     assert evaluate_plausibility(platform.influxdb).summary.startswith("no jump of more than 25 %")

@@ -42,14 +42,14 @@ T = TypeVar("T")
     freshness_policy=_FRESHNESS,
     metadata={"dagster/column_schema": column_schema(tables.stock_info)},
     description=(
-        "What is known of each company, a row a symbol and day of its exchange; null where the source knows nothing. "
+        "The facts about each company, one row per symbol and day of its exchange; null where the source has no value. "
         "A second run on a day updates its rows."
     ),
 )
 def stock_info(
     context: dg.AssetExecutionContext, settings: InjectedSettings, postgres: PostgresResource
 ) -> dg.MaterializeResult[None]:
-    """Ask the source about its symbols and keep what it says; who failed is asked for again, and nobody else."""
+    """Fetch the facts of the source's symbols and store them; only symbols that failed are fetched again."""
     source, engine = make_source(settings), postgres.engine
     asked = fetch_with_retries(
         fetch=lambda symbols: source.companies(symbols, now()),
@@ -78,8 +78,8 @@ def stock_info(
     freshness_policy=_FRESHNESS,
     metadata={"dagster/column_schema": column_schema(tables.corporate_action)},
     description=(
-        "Splits and dividends, as declared: prices are stored unadjusted. The view adjustment_factor says what a price "
-        "of a day has to be multiplied with. The producer adds what comes with its bars; this asks for the last year."
+        "Splits and dividends, as declared: prices are stored unadjusted. The view adjustment_factor has the factor "
+        "of the prices of a day. The producer adds what comes with its bars; this fetches the last year."
     ),
 )
 def corporate_action(
@@ -100,19 +100,19 @@ def corporate_action(
 
 
 def _result(asked: FetchResult[T], metadata: dict[str, Any]) -> dg.MaterializeResult[None]:
-    """What the run says of itself; a symbol that the source doesn't know is named, and no failure of the run.
+    """The run's metadata; a symbol that the source doesn't know is named there, and fails nothing.
 
     Raises:
-        dagster.Failure: some could not be had; what could be is kept.
+        dagster.Failure: some could not be fetched; the others are stored.
     """
-    told = {"answers": dg.MetadataValue.json(dict(asked.answers))}
+    outcome = {"answers": dg.MetadataValue.json(dict(asked.answers))}
     if asked.failures:
-        told["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.failures})
+        outcome["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.failures})
     failed = [refusal for refusal in asked.failures if not refusal.is_final]
     if failed:
-        described = "could not be had: " + "; ".join(refusal.why for refusal in failed)
-        raise dg.Failure(described, metadata=metadata | told, allow_retries=False)
-    return dg.MaterializeResult(metadata=metadata | told)
+        described = "could not be fetched: " + "; ".join(refusal.why for refusal in failed)
+        raise dg.Failure(described, metadata=metadata | outcome, allow_retries=False)
+    return dg.MaterializeResult(metadata=metadata | outcome)
 
 
 @dg.asset(

@@ -18,13 +18,13 @@ from stock_assets.sources.factory import make_source
     asset=STOCK_INFO_KEY,
     description=(
         "Every symbol that the source knows has a row, once a run has had the time to fetch it; which facts it lacks "
-        "is shown, and is no error: the source may not have them."
+        "is shown and is no error: the source may not have them."
     ),
 )
 def company_facts_are_complete(
     context: dg.AssetCheckExecutionContext, settings: InjectedSettings, postgres: PostgresResource
 ) -> dg.AssetCheckResult:
-    """Look for symbols without a row, and for facts that are not known."""
+    """Find symbols without a row, and facts that are missing."""
     symbols = make_source(settings).symbols
     return check_result(evaluate_company_facts(symbols, postgres, _newest_run_began_at(context.instance), now()))
 

@@ -7,5 +7,5 @@ from stock_assets.defs.company.assets import ACTIONS_KEY, COMPANY_KEY, STOCK_INF
 refresh_companies = dg.define_asset_job(
     "refresh_companies",
     selection=dg.AssetSelection.assets(STOCK_INFO_KEY, COMPANY_KEY, ACTIONS_KEY).without_checks(),
-    description="Ask the source about every company, its splits and its dividends, now.",
+    description="Fetches the facts, splits and dividends of every company from the source, now.",
 )

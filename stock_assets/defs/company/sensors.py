@@ -7,9 +7,9 @@ automation = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all(),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
-    use_user_code_server=True,  # a condition of our own, session_is_due, is known there alone
+    use_user_code_server=True,  # the condition session_is_due is defined there only
     description=(
-        "Starts what the assets' automation conditions ask for: company facts after New York's close, summaries of "
-        "sessions after each exchange's."
+        "Starts the runs that the assets' automation conditions request: company facts after New York's close, "
+        "summaries of sessions after each exchange's."
     ),
 )

@@ -18,7 +18,7 @@ TOPIC = dg.AssetSpec(
     group_name="prices",
     kinds={"kafka", "python"},
     description=(
-        "Bars as the source gives them, a JSON message each, keyed by symbol. Its run is the producer: it lives as "
+        "Bars as the source gives them, one JSON message each, keyed by symbol. Its run is the producer: it runs as "
         "long as the source has bars that are not covered yet, and ends with its totals."
     ),
 )
@@ -40,8 +40,8 @@ MEASUREMENT = dg.AssetSpec(
     kinds={"influxdb", "spark"},
     description=(
         "The bars, queryable: tags symbol and interval, fields open, high, low, close and volume, time of the bar's "
-        "start. Its run is a Spark Structured Streaming job that writes every message of the topic, or lays it into "
-        "the dead-letter topic with a reason; it lives while there are messages to come."
+        "start. Its run is a Spark Structured Streaming job that writes every message of the topic, or puts it into "
+        "the dead-letter topic with a reason; it runs while messages are expected."
     ),
 )
 

@@ -12,13 +12,13 @@ from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.settings import InjectedSettings
 
-# These read a lot: once a stream has ended, and whenever a person wants. The sensor records the others each minute.
+# These read a lot, so they run once a stream has ended, or by hand. The sensor records the others each minute.
 _AFTER_EACH_STREAM = dg.AutomationCondition.eager()
 
 
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
-    description="The bar that the exchange's calendar and the source say should be there by now is there.",
+    description="The newest bar that is due, by the exchange's calendar and the source's coverage, is stored.",
 )
 def prices_are_fresh(
     settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource
@@ -39,8 +39,8 @@ def stream_keeps_up(settings: InjectedSettings, kafka: KafkaResource) -> dg.Asse
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description=(
-        "Every published bar that the stream has done with is stored as its newest message says, or dead-lettered; "
-        "what is not is named. Reads what is new in the topic since the last evaluation."
+        "Every published bar that the stream has processed has the values of its newest message, or is dead-lettered; "
+        "others are named. Reads what is new in the topic since the last evaluation."
     ),
     automation_condition=_AFTER_EACH_STREAM,
 )
@@ -54,13 +54,13 @@ def stored_equals_published(
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description=(
-        "No close is more than 25 % away from the one before, and none comes twenty times in a row. A split and a halt "
-        "do that: look, it is no error."
+        "No close is more than 25 % away from the one before, and none comes twenty times in a row. A split or a halt "
+        "can cause either, so it only warns."
     ),
     automation_condition=_AFTER_EACH_STREAM,
 )
 def prices_are_plausible(influxdb: InfluxDBResource) -> dg.AssetCheckResult:
-    """Look for jumps, and for prices that stand still."""
+    """Find jumps, and prices that do not change."""
     return check_result(prices.evaluate_plausibility(influxdb))
 
 

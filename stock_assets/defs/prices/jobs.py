@@ -17,7 +17,7 @@ from stock_assets.resources.program_client import ProgramClient, ProgramFailedEr
 from stock_assets.resources.settings import InjectedSettings
 from stock_assets.settings import CodeLocationSettings
 
-_PASSES = 3  # what has come since the last one is of seconds: no bar is corrected so soon
+_PASSES = 3  # a pass takes what arrived during the one before; no bar is corrected within seconds
 
 publish_prices = dg.define_asset_job(
     JOB_OF[Role.PRODUCER],
@@ -47,7 +47,7 @@ class ReprocessConfig(dg.Config):
     """Partition -> the first offset, as {"0": 120}; partitions that aren't named are left out."""
 
 
-@dg.op(description="Runs the stream's own program with --available-now and a state of its own.")
+@dg.op(description="Runs the stream's program with --available-now and a separate state folder.")
 def reprocess(
     context: dg.OpExecutionContext,
     config: ReprocessConfig,
@@ -56,12 +56,12 @@ def reprocess(
     kafka: KafkaResource,
     postgres: PostgresResource,
 ) -> None:
-    """Points are written again as they are, so nothing changes but what was missing.
+    """Write the points of the messages again: only missing points change the bucket.
 
-    That holds at the topic's end alone: before it, a bar has the value of an earlier message again, and the stream
-    beside it may have stored a newer one that has come meanwhile. So what has come is done, too, before it ends.
-    Lock, heartbeat and checkpoint lie in a folder of this run: the stream beside it is not disturbed, and doesn't
-    disturb. What can't be a point is dead-lettered again, and counts once by where it came from.
+    That holds at the topic's end alone: before it, a bar has the value of an earlier message again, and the running
+    stream may have stored a newer one meanwhile. So messages that arrive meanwhile are reprocessed too.
+    Lock, heartbeat and checkpoint are in a folder of this run, so that it and the running stream don't affect each
+    other. What can't be a point is dead-lettered again, and counts once by where it came from.
     """
     try:
         begin = first_offsets(settings, kafka, postgres, config.session, config.from_offsets)
@@ -106,8 +106,8 @@ def _carry(
 
 @dg.job(
     description=(
-        'Carries messages of the topic into InfluxDB once more: those of a day (`session: "2026-11-20"`), or from '
-        "offsets on. It runs beside the stream, with a checkpoint of its own, and changes no point that is there."
+        'Writes messages of the topic to InfluxDB again: those of a day (`session: "2026-11-20"`), or from '
+        "offsets on. It can run while the stream runs, has a separate checkpoint, and changes no point that is stored."
     ),
 )
 def reprocess_prices() -> None:

@@ -1,4 +1,4 @@
-"""The quotes: the runs of the prices make them too, so here is only what they are."""
+"""The quotes: their assets; the runs of the prices fill them too."""
 
 import dagster as dg
 
@@ -10,8 +10,8 @@ QUOTE_TOPIC = dg.AssetSpec(
     kinds={"kafka", "python"},
     skippable=True,  # a replay has none
     description=(
-        "Live quotes while a market of a watched symbol is open, a JSON message each, keyed by symbol. The producer's "
-        "run publishes them beside the bars; where Yahoo's WebSocket can't be had it polls, and its metadata says so."
+        "Live quotes while a market of a watched symbol is open, one JSON message each, keyed by symbol. The "
+        "producer's run publishes them with the bars; without Yahoo's WebSocket it polls, which its metadata shows."
     ),
 )
 
@@ -26,6 +26,6 @@ QUOTE_MEASUREMENT = dg.AssetSpec(
     description=(
         "The quotes, queryable: tag symbol, fields price, bid, ask, change_percent, last_size, day_volume and "
         "market_phase as far as they are known, time of the tick with the record's offset below the millisecond. The "
-        "stream's run writes them beside the bars."
+        "stream's run writes them with the bars."
     ),
 )

@@ -15,7 +15,7 @@ from stock_assets.resources.settings import InjectedSettings
 
 @dg.asset_check(
     asset=QUOTE_MEASUREMENT_KEY,
-    description="While an exchange of watched symbols is open, quotes of it come. Says whether they are polled.",
+    description="While an exchange of watched symbols is open, quotes of it arrive. Reports whether they are polled.",
 )
 def quotes_are_fresh(
     settings: InjectedSettings, influxdb: InfluxDBResource, postgres: PostgresResource

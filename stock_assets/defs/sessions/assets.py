@@ -1,4 +1,4 @@
-"""What the bars of each trading session come to, in PostgreSQL."""
+"""The summary of each trading session, in PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -24,7 +24,7 @@ from stock_assets.store.session_summaries import write_summaries
 _SHOWN = 50  # rows of a table in the UI
 # A backstop for weekends, holidays and Tokyo's ten days off; session_is_complete knows each exchange's calendar.
 _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=11))
-_AT_ONCE = 2_500  # sessions that Spark is asked about in one go: a year of ten symbols
+_AT_ONCE = 2_500  # sessions of one Spark query: a year of ten symbols
 
 
 def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
@@ -54,7 +54,7 @@ def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
         influxdb: InfluxDBResource,
         postgres: PostgresResource,
     ) -> dg.MaterializeResult[None]:
-        """Put the stored bars of the partitions' sessions together."""
+        """Summarise the stored bars of the partitions' sessions."""
         moment = now()
         dates = session_dates(context.partition_keys)
         stored, coverage = influxdb.stored(), watched_coverage(settings, postgres, moment)
@@ -66,7 +66,7 @@ def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
             write_summaries(postgres.engine, some)
             rows += some
         newest = max((row.session_date for row in rows if row.bars_stored), default=None)
-        if newest is not None:  # of a backfill the newest one alone: each picture lies in Dagster's event log
+        if newest is not None:  # of a backfill only the newest one: each picture is stored in Dagster's event log
             sheet = sheet_metadata(settings, spark, make_bar_store(settings, influxdb), newest, sessions, moment)
             context.add_asset_metadata(sheet, partition_key=newest.strftime(DATE))
         for day in dates:

@@ -1,4 +1,4 @@
-"""When a session is summarised by itself: once it is over and its bars have come, or have had the time to."""
+"""When a session is summarised automatically: once it is over and its bars are stored, or an hour later."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -27,8 +27,8 @@ SUMMARY_KEY = dg.AssetKey(["postgres", "session_summary"])
 def after_each_close(settings: CodeLocationSettings) -> dg.AutomationCondition[dg.AssetKey]:
     """Due sessions that are not being made; one whose run has failed is tried again each hour.
 
-    `on_cron` and `eager` wait for an update of the asset before, and a stream that is dead reports none; nor does one
-    that lives for days. What has come says the coverage, and after an hour nobody is waited for.
+    `on_cron` and `eager` wait for an update of the asset before, and a stream that has stopped reports none; nor does
+    one that runs for days. The coverage shows what has arrived, and after an hour nothing is waited for.
     """
     failed = dg.AutomationCondition.execution_failed()
     again = dg.AutomationCondition.cron_tick_passed("0 * * * *")
@@ -39,7 +39,7 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
     """True for the dates on which a session has closed that has no summary yet, or one from before its repair."""
 
     def __init__(self, settings: CodeLocationSettings) -> None:
-        """Keep the settings: a condition is given no resources."""
+        """Keep the settings: Dagster passes no resources to a condition."""
         self._settings = settings
 
     @property
@@ -49,7 +49,7 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
 
     @property
     def description(self) -> str:
-        """What it says to people."""
+        """The description in Dagster's UI."""
         return "A session of this date is over, its bars have come or had an hour to, and it is not summarised yet"
 
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:

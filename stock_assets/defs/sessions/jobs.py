@@ -1,4 +1,4 @@
-"""The job that asks the source again for what sessions lack."""
+"""The job that fetches the missing bars of sessions from the source again."""
 
 from datetime import datetime
 
@@ -30,7 +30,7 @@ class RepairConfig(dg.Config):
 
 @dg.op(
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL),
-    description="Asks the source for the bars that are missing, publishes what it gives, and records it.",
+    description="Fetches the missing bars from the source, publishes them, and records the repair.",
 )
 def refetch_session(
     context: dg.OpExecutionContext,
@@ -39,7 +39,7 @@ def refetch_session(
     influxdb: InfluxDBResource,
     postgres: PostgresResource,
 ) -> None:
-    """Publish only: the stream stores, the sensor request_repairs sees when, and the summary follows."""
+    """Only publish: the stream stores the bars, the sensor request_repairs detects that, and the summary follows."""
     moment = now()
     wanted = _wanted(context, settings, postgres, config, moment)
     failed = []
@@ -80,10 +80,10 @@ def _wanted(
 
 @dg.job(
     description=(
-        "Asks the source again for bars that are missing, and publishes what it gives. Without configuration it is "
-        "about the sessions that a failed session_is_complete has named; with `session` about that date."
+        "Fetches missing bars from the source again, and publishes them. Without configuration it takes the "
+        "sessions that a failed session_is_complete has named; with `session` those of that date."
     ),
 )
 def repair_gaps() -> None:
-    """One op: it is cheap, and retries by itself where the source refuses."""
+    """One op: it is cheap, and retries where the source refuses."""
     refetch_session()

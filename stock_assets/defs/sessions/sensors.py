@@ -1,4 +1,4 @@
-"""Requests the repairs of incomplete sessions, starts the runs that make them, and notices when they are finished."""
+"""Requests the repairs of incomplete sessions, starts their runs, and detects when they are finished."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ _ATTEMPT = "stocks/repair_attempt"  # the tag of runs that this sensor has start
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Starts repair_gaps for the sessions that the newest session_is_complete has found incomplete, again with a "
-        "growing pause while its runs fail. A session is asked for once: once what the source gave is stored, the "
+        "growing pause while its runs fail. A session is repaired once: when the bars from the source are stored, the "
         "summary is made again."
     ),
 )
@@ -38,7 +38,7 @@ def request_repairs(
     influxdb: InfluxDBResource,
     postgres: PostgresResource,
 ) -> dg.SensorResult:
-    """The table `session_repair` is its memory: it holds across restarts."""
+    """The table `session_repair` holds its state across restarts."""
     engine, moment = postgres.engine, now()
     session_repairs.request_repairs(engine, _requested(context.instance))
     unfinished = session_repairs.read_repairs(engine, unfinished=True)
@@ -67,7 +67,7 @@ def request_repairs(
 
 
 def _requested(instance: DagsterInstance) -> list[SessionRepair]:
-    """What the newest evaluation of the check asks for; a session that was requested before keeps its row."""
+    """The repairs that the newest evaluation of the check requires; one that was requested before keeps its row."""
     record = instance.get_latest_asset_check_evaluation_record(_CHECK)
     if record is None or record.evaluation is None or record.evaluation.passed:
         return []
