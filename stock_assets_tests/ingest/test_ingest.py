@@ -35,7 +35,7 @@ HEADER = "symbol,interval,timestamp,open,high,low,close,volume\n"
 
 @dataclass
 class Producer:
-    """Starts the program on a topic of its own and reads what it left behind."""
+    """Starts the program with a topic of its own, and reads what it has published and written."""
 
     stack: StackSettings
     source: Source
@@ -57,7 +57,7 @@ class Producer:
             connection.execute(text("TRUNCATE ingest_coverage"))
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        own = {
+        settings = {
             "STOCKS_HOME": str(self.stack.stocks_home),
             "SOURCE": self.source.value,
             "STOCK_PRICE_KAFKA_TOPIC": self.topic,
@@ -65,7 +65,7 @@ class Producer:
         }
         command = [sys.executable, "-m", "stock_assets.ingest"]
         pipe = subprocess.PIPE
-        program = subprocess.Popen(command, env=service_environment() | own | environment, stderr=pipe, text=True)
+        program = subprocess.Popen(command, env=service_environment() | settings | environment, stderr=pipe, text=True)
         self.started.append(program)
         return program
 
@@ -80,11 +80,11 @@ class Producer:
         return self.settings.state_of("ingest")
 
     @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1))
-    def await_heartbeat(self, of: subprocess.Popen[str]) -> Heartbeat:
-        """The first heartbeat of a program that has published something."""
+    def await_heartbeat(self, program: subprocess.Popen[str]) -> Heartbeat:
+        """The first heartbeat of `program` after it has published something."""
         heartbeat = read_heartbeat(self.state)
         assert heartbeat is not None
-        assert heartbeat.pid == of.pid
+        assert heartbeat.pid == program.pid
         assert heartbeat.records > 0
         return heartbeat
 
@@ -113,7 +113,7 @@ def test_a_file_is_published_once_and_covered(producer_of: MakeProducer, tmp_pat
     path = tmp_path / "bars.csv"
     path.write_text(HEADER + "".join(ROWS))
     producer = producer_of(Source.REPLAY)
-    for _ in range(2):  # the second one finds nothing to do
+    for _ in range(2):  # the second run publishes nothing
         program = producer.start(REPLAY_FILE=str(path))
         _, log = program.communicate(timeout=60)
         assert program.returncode == 0, log
@@ -145,7 +145,9 @@ def test_a_bad_file_is_an_error_without_a_traceback_and_publishes_nothing(
     assert "line 8" in heartbeat.detail
 
 
-def test_there_is_one_producer_and_a_signal_ends_it_with_everything_covered(producer_of: MakeProducer) -> None:
+def test_a_second_producer_is_refused_and_after_sigterm_all_published_bars_are_covered(
+    producer_of: MakeProducer,
+) -> None:
     producer = producer_of(Source.SIMULATED)
     first = producer.start(STOCKS="AMZN,AAPL")
     producer.await_heartbeat(first)
@@ -162,14 +164,14 @@ def test_there_is_one_producer_and_a_signal_ends_it_with_everything_covered(prod
     assert {f"{until:%Y-%m-%dT%H:%M:%SZ}" for until in seconds.values()} == {newest}
 
 
-def test_quotes_are_published_beside_the_bars_and_told_in_the_heartbeat(producer_of: MakeProducer) -> None:
+def test_quotes_are_published_with_the_bars_and_reported_in_the_heartbeat(producer_of: MakeProducer) -> None:
     producer = producer_of(Source.SIMULATED)
     program = producer.start(STOCKS="AMZN,AAPL", SIMULATED_BARS="4")
     _, log = program.communicate(timeout=60)
     assert program.returncode == 0, log
     quotes = producer.messages_of(producer.settings.names.quote_topic)
     assert {message.key for message in quotes} == {b"AMZN", b"AAPL"}
-    assert all(quote_rejection_reason(one.key, one.value, datetime.now(UTC)) is None for one in quotes)
+    assert all(quote_rejection_reason(quote.key, quote.value, datetime.now(UTC)) is None for quote in quotes)
     heartbeat = read_heartbeat(producer.state)
     assert heartbeat is not None
     assert heartbeat.quotes is not None
@@ -178,7 +180,7 @@ def test_quotes_are_published_beside_the_bars_and_told_in_the_heartbeat(producer
     assert heartbeat.records == len(producer.messages()) == 8
 
 
-def test_a_killed_producer_leaves_no_gap(producer_of: MakeProducer) -> None:
+def test_after_a_kill_the_next_producer_leaves_no_gap(producer_of: MakeProducer) -> None:
     producer = producer_of(Source.SIMULATED)
     begin = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     environment = {"STOCKS": "AMZN", "STACK_STARTED_AT": begin, "SIMULATED_BARS": "8"}
@@ -196,7 +198,7 @@ def test_a_killed_producer_leaves_no_gap(producer_of: MakeProducer) -> None:
 
 def test_it_ends_with_the_process_that_started_it(producer_of: MakeProducer) -> None:
     producer = producer_of(Source.SIMULATED)
-    program = producer.start(STOCKS="AMZN", PARENT_PID="1")  # as if its parent had gone before it asked
+    program = producer.start(STOCKS="AMZN", PARENT_PID="1")  # as if its parent had ended before the check
     _, log = program.communicate(timeout=60)
     assert program.returncode == 0, log
     assert producer.messages() == []

@@ -1,4 +1,4 @@
-"""The worker of the quotes: what fails is tried again, told, and never lost."""
+"""The worker that publishes quotes: failures are retried and reported, and no quote is lost."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -24,20 +24,20 @@ AT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 QUOTES = [Quote("AMZN", AT + timedelta(milliseconds=n), 200 + n) for n in range(5)]
 
 
-class Faltering:
-    """Gives one quote after the other, and raises an error before the third."""
+class FailingSource:
+    """Gives one quote after the other, and raises once before the third."""
 
     def __init__(self) -> None:
-        self.status = QuoteStatus("as a test wants it")
-        self.left = list(QUOTES)
-        self.faults = 1
+        self.status = QuoteStatus("no failure")
+        self.remaining = list(QUOTES)
+        self.failures = 1
 
     def batches(self, stop: Event) -> Iterator[Sequence[Quote]]:
-        while self.left and not stop.is_set():
-            if len(self.left) == 3 and self.faults:
-                self.faults -= 1
-                raise RuntimeError("the database of the watchlist is away")
-            yield [self.left.pop(0)]
+        while self.remaining and not stop.is_set():
+            if len(self.remaining) == 3 and self.failures:
+                self.failures -= 1
+                raise RuntimeError("the watchlist can't be read")
+            yield [self.remaining.pop(0)]
         stop.wait()
 
 
@@ -52,34 +52,36 @@ def published(stack: StackSettings, topic: str) -> list[bytes | None]:
     return [message.value for message in KafkaResource(bootstrap_servers=stack.kafka_address).messages(topic)]
 
 
-def test_a_source_that_fails_begins_again_and_the_failure_is_told(kafka_server: StackSettings, topic: str) -> None:
-    told = set()
-    with QuoteWorker(Faltering(), partial(Publisher, kafka_server.kafka_address, topic)) as worker:
+def test_a_failed_source_is_restarted_and_the_failure_is_in_the_heartbeat(
+    kafka_server: StackSettings, topic: str
+) -> None:
+    details = set()
+    with QuoteWorker(FailingSource(), partial(Publisher, kafka_server.kafka_address, topic)) as worker:
 
-        def all_are_there() -> bool:
-            told.add(worker.heartbeat.detail)
+        def all_are_published() -> bool:
+            details.add(worker.heartbeat.detail)
             return worker.heartbeat.records == len(QUOTES)
 
-        eventually(all_are_there)
+        eventually(all_are_published)
         assert worker.heartbeat.newest_event == QUOTES[-1].time
-    assert "RuntimeError: the database of the watchlist is away" in told
-    assert worker.heartbeat.detail == "as a test wants it"
+    assert "RuntimeError: the watchlist can't be read" in details
+    assert worker.heartbeat.detail == "no failure"
     assert published(kafka_server, topic) == [quote.value for quote in QUOTES]
 
 
-def test_what_kafka_does_not_take_is_sent_until_it_does(kafka_server: StackSettings, topic: str) -> None:
-    missing = iter([f"no-such-topic-{uuid.uuid4().hex[:12]}"])  # Kafka makes none by itself: the sending is refused
-    told = set()
+def test_quotes_are_sent_again_until_kafka_acknowledges_them(kafka_server: StackSettings, topic: str) -> None:
+    missing = iter([f"no-such-topic-{uuid.uuid4().hex[:12]}"])  # Kafka does not create topics: sending fails
+    details = set()
 
     def publisher() -> Publisher:
         return Publisher(kafka_server.kafka_address, next(missing, topic), acknowledge_seconds=2)
 
-    with QuoteWorker(Faltering(), publisher) as worker:
+    with QuoteWorker(FailingSource(), publisher) as worker:
 
-        def all_are_there() -> bool:
-            told.add(worker.heartbeat.detail)
+        def all_are_published() -> bool:
+            details.add(worker.heartbeat.detail)
             return worker.heartbeat.records == len(QUOTES)
 
-        eventually(all_are_there)
-    assert any("Timeout" in detail for detail in told), told
+        eventually(all_are_published)
+    assert any("Timeout" in detail for detail in details), details
     assert published(kafka_server, topic) == [quote.value for quote in QUOTES]

@@ -1,4 +1,4 @@
-"""The producer of source yahoo as a program, through a proxy, against a server that answers as Yahoo does."""
+"""The producer of source yahoo as a program, through a proxy, with a server that answers like Yahoo."""
 
 import json
 import signal
@@ -34,7 +34,7 @@ def yahoo() -> Iterator[YahooServer]:
     server.market.trades = lambda at: True
     server.market.unknown = {"GONE-USD"}
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    server.market.splits["BTC-USD"] = {midnight: (1, 0)}  # as Yahoo does send them
+    server.market.splits["BTC-USD"] = {midnight: (1, 0)}  # Yahoo has sent such splits
     yield server
     server.close()
 
@@ -59,11 +59,11 @@ def engine(stack: StackSettings, names: SourceNames) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_it_publishes_history_and_what_is_added_while_it_runs_and_counts_the_answers(
+def test_it_publishes_history_and_a_symbol_added_while_it_runs_and_counts_answers(
     stack: StackSettings, names: SourceNames, engine: Engine, yahoo: YahooServer
 ) -> None:
     proxy = ConnectProxy(yahoo.port)
-    given = {
+    environment = {
         "STOCKS_HOME": str(stack.stocks_home),
         "SOURCE": "yahoo",
         "STOCK_PRICE_KAFKA_TOPIC": names.topic,
@@ -72,7 +72,7 @@ def test_it_publishes_history_and_what_is_added_while_it_runs_and_counts_the_ans
         "YAHOO_CA_FILE": str(yahoo.certificate),
     }
     command = [sys.executable, "-m", "stock_assets.ingest"]
-    program = subprocess.Popen(command, env=service_environment() | given, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(command, env=service_environment() | environment, stderr=subprocess.PIPE, text=True)
     try:
         await_answers(engine, "BTC-USD", "GONE-USD")
         add_to_watchlist(engine, "ETH-USD")

@@ -29,7 +29,7 @@ def test_a_bar_from_before_a_split_is_stored_as_it_was_traded() -> None:
     assert after == bar("2020-08-31T13:30:00", 127.5)
 
 
-def test_a_bar_counts_to_the_day_of_its_exchange() -> None:
+def test_a_bar_belongs_to_the_date_at_its_exchange() -> None:
     sydney = CorporateAction("BHP.AX", date(2026, 11, 23), ActionKind.SPLIT, Decimal(2))
     # Monday, 10:00 in Sydney, is Sunday in UTC.
     monday = Bar("BHP.AX", "1m", datetime(2026, 11, 22, 23, tzinfo=UTC), 20, 20, 20, 20, 10)
@@ -37,10 +37,10 @@ def test_a_bar_counts_to_the_day_of_its_exchange() -> None:
 
 
 def test_a_dividend_from_before_a_split_is_stored_as_it_was_declared() -> None:
-    yahoos = CorporateAction(
+    from_yahoo = CorporateAction(
         "AAPL", DIVIDEND.ex_date, ActionKind.DIVIDEND, Decimal("0.205"), "USD", Decimal("113.9025")
     )
-    assert as_declared(yahoos, [SPLIT]) == DIVIDEND
+    assert as_declared(from_yahoo, [SPLIT]) == DIVIDEND
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_a_dividend_from_before_a_split_is_stored_as_it_was_declared() -> None:
         (date(2020, 8, 6), Decimal("0.25") * (1 - Decimal("0.82") / Decimal("455.61"))),
     ],
 )
-def test_a_price_is_adjusted_for_what_came_after_its_day(day: date, expected: Decimal) -> None:
+def test_a_price_is_adjusted_for_splits_and_dividends_after_its_day(day: date, expected: Decimal) -> None:
     assert adjustment_factor(day, [DIVIDEND, SPLIT]) == expected
 
 
-def test_an_adjusted_series_has_no_step_at_a_split_and_its_volumes_follow() -> None:
+def test_prices_and_volumes_are_adjusted_for_a_split() -> None:
     [before, after] = adjusted([bar("2020-08-28T19:58:00", 500.0, 1_000), bar("2020-08-31T13:30:00", 125.0)], [SPLIT])
     assert (before.close, before.volume) == (125.0, 4_000)
     assert after.close == 125.0
 
 
-def test_a_dividend_whose_close_before_is_unknown_counts_nothing() -> None:
+def test_a_dividend_whose_close_before_is_unknown_is_ignored() -> None:
     unknown = CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD")
     assert adjustment_factor(date(2020, 8, 6), [unknown]) == 1

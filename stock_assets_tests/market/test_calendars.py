@@ -21,12 +21,12 @@ def test_the_exchange_follows_from_the_symbol(symbol: str, exchange: str) -> Non
     assert exchange_of(symbol) == exchange
 
 
-def test_an_unknown_suffix_is_named() -> None:
+def test_an_unknown_suffix_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"FOO\.XX.*\.XX"):
         exchange_of("FOO.XX")
 
 
-def test_a_session_opens_by_new_yorks_clock_in_winter_and_summer() -> None:
+def test_a_session_opens_in_new_yorks_time_in_winter_and_summer() -> None:
     assert session_on("XNYS", date(2013, 3, 1)).opened == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
     assert session_on("XNYS", date(2012, 7, 2)).opened == datetime(2012, 7, 2, 13, 30, tzinfo=UTC)
 
@@ -42,22 +42,22 @@ def test_a_half_day_closes_at_one() -> None:
     assert not is_open("XNYS", datetime(2025, 11, 28, 18, 1, tzinfo=UTC))
 
 
-def test_tokyo_counts_another_date_than_utc() -> None:
+def test_the_date_in_tokyo_may_differ_from_that_in_utc() -> None:
     assert date_at("XTKS", datetime(2026, 11, 20, 16, tzinfo=UTC)) == date(2026, 11, 21)
 
 
-def test_tokyo_has_lunch() -> None:
+def test_tokyo_is_closed_during_its_break() -> None:
     assert is_open("XTKS", datetime(2026, 11, 20, 2, 29, tzinfo=UTC))
     assert not is_open("XTKS", datetime(2026, 11, 20, 3, 0, tzinfo=UTC))
     assert is_open("XTKS", datetime(2026, 11, 20, 3, 30, tzinfo=UTC))
 
 
-def test_before_the_open_the_last_session_still_counts() -> None:
+def test_before_the_open_the_current_session_is_the_last_one() -> None:
     assert session_at("XNYS", datetime(2026, 11, 23, 14, 29, tzinfo=UTC)).day == date(2026, 11, 20)
     assert session_at("XNYS", datetime(2026, 11, 23, 14, 30, tzinfo=UTC)).day == date(2026, 11, 23)
 
 
-def test_a_market_around_the_clock_has_utc_days() -> None:
+def test_the_sessions_of_a_market_that_is_always_open_are_utc_days() -> None:
     sunday = datetime(2026, 11, 22, 12, tzinfo=UTC)
     assert is_open(ALWAYS_OPEN, sunday)
     assert session_at(ALWAYS_OPEN, sunday).day == date(2026, 11, 22)

@@ -10,8 +10,8 @@ from stock_assets.pipeline.fetch_planner import SourceLimits, is_final, next_fin
 from stock_assets.pipeline.freshness import newest_final_bar
 
 DELAY = timedelta(seconds=15)
-TOKYOS = timedelta(minutes=20)  # by which Yahoo shows Tokyo late
-NONE = timedelta(0)
+TOKYO_DELAY = timedelta(minutes=20)  # of Tokyo's prices at Yahoo
+NO_DELAY = timedelta(0)
 
 
 def at(text: str) -> datetime:
@@ -22,32 +22,34 @@ def at(text: str) -> datetime:
     ("now", "newest"),
     [
         ("2026-11-20T02:31:00", "2026-11-20T02:28:00"),  # 11:31 in Tokyo: the morning's last bar
-        ("2026-11-20T03:29:00", "2026-11-20T02:28:00"),  # still at lunch
+        ("2026-11-20T03:29:00", "2026-11-20T02:28:00"),  # still in the break
         ("2026-11-20T03:31:59", "2026-11-20T02:28:00"),
         ("2026-11-20T03:32:00", "2026-11-20T03:30:00"),
         ("2026-11-20T08:00:00", "2026-11-20T06:28:00"),  # closes at 15:30
     ],
 )
-def test_no_bar_is_expected_of_tokyos_lunch(now: str, newest: str) -> None:
-    assert newest_final_bar("XTKS", "2m", NONE, at(now)) == at(newest)
+def test_no_bar_is_expected_during_tokyos_break(now: str, newest: str) -> None:
+    assert newest_final_bar("XTKS", "2m", NO_DELAY, at(now)) == at(newest)
 
 
-def test_tokyo_is_not_asked_during_its_lunch() -> None:
-    noon = at("2026-11-20T02:30:16") + TOKYOS
+def test_no_request_is_planned_during_tokyos_break() -> None:
+    noon = at("2026-11-20T02:30:16") + TOKYO_DELAY
     due = next_final_time("XTKS", "2m", DELAY, noon)
-    assert due == at("2026-11-20T03:32:15") + TOKYOS
+    assert due == at("2026-11-20T03:32:15") + TOKYO_DELAY
     row = Coverage("7203.T", "2m", "Yahoo", at("2026-11-20T02:28:00"), at("2026-11-20T02:28:00"), "1 bars", due)
-    sold = SourceLimits(timedelta(60), timedelta(59))
-    asked = [
-        plan_requests(("7203.T",), "2m", sold, timedelta(14), DELAY, {"7203.T": row}, noon + timedelta(minutes=minute))
+    limits = SourceLimits(timedelta(60), timedelta(59))
+    planned = [
+        plan_requests(
+            ("7203.T",), "2m", limits, timedelta(14), DELAY, {"7203.T": row}, noon + timedelta(minutes=minute)
+        )
         for minute in range(61)
     ]
-    assert asked == [[]] * 61
+    assert planned == [[]] * 61
 
 
-def test_tokyos_hours_are_cut_by_lunch() -> None:
-    assert newest_final_bar("XTKS", "1h", NONE, at("2026-11-20T02:30:00")) == at("2026-11-20T02:00:00")
-    assert newest_final_bar("XTKS", "1h", NONE, at("2026-11-20T04:30:00")) == at("2026-11-20T03:30:00")
+def test_hourly_bars_in_tokyo_are_cut_by_the_break() -> None:
+    assert newest_final_bar("XTKS", "1h", NO_DELAY, at("2026-11-20T02:30:00")) == at("2026-11-20T02:00:00")
+    assert newest_final_bar("XTKS", "1h", NO_DELAY, at("2026-11-20T04:30:00")) == at("2026-11-20T03:30:00")
 
 
 @pytest.mark.parametrize(
@@ -62,11 +64,11 @@ def test_tokyos_hours_are_cut_by_lunch() -> None:
     ],
 )
 def test_new_york_trades_before_the_open_and_after_the_close(moment: str, opened: str, closed: str) -> None:
-    stretch = trading_interval_at("XNYS", at(moment), extended=True)
-    assert (stretch.opened, stretch.closed) == (at(opened), at(closed))
+    interval = trading_interval_at("XNYS", at(moment), extended=True)
+    assert (interval.opened, interval.closed) == (at(opened), at(closed))
 
 
-def test_frankfurt_has_its_session_alone() -> None:
+def test_frankfurt_has_no_extended_hours() -> None:
     assert trading_interval_at("XETR", at("2026-11-20T12:00:00"), extended=True) == trading_interval_at(
         "XETR", at("2026-11-20T12:00:00")
     )
@@ -91,27 +93,27 @@ def test_with_extended_hours_bars_are_due_before_the_open_and_after_the_close(
     assert next_final_time("XNYS", interval, DELAY, at(after), extended=True) == at(final)
 
 
-def test_an_extended_day_lasts_from_four_to_eight() -> None:
+def test_a_day_with_extended_hours_lasts_from_4_to_20_in_new_york() -> None:
     for moment in ("2026-11-20T09:00:00", "2026-11-20T15:00:00", "2026-11-22T12:00:00"):
         day = trading_day_at("XNYS", at(moment), extended=True)
         assert (day.opened, day.closed) == (at("2026-11-20T09:00:00"), at("2026-11-21T01:00:00"))
     assert trading_day_at("XNYS", at("2026-11-20T08:59:00"), extended=True).day.isoformat() == "2026-11-19"
 
 
-def test_a_day_lasts_over_lunch() -> None:
+def test_a_trading_day_includes_the_break() -> None:
     lunch = at("2026-11-20T03:00:00")
     assert not is_open("XTKS", lunch)
     assert trading_day_at("XTKS", lunch).is_on(lunch)
 
 
-def test_a_bar_that_begins_where_the_calendar_has_none_is_not_taken_before_its_end() -> None:
+def test_a_bar_that_starts_in_a_break_is_not_final_before_its_end() -> None:
     start = at("2026-11-20T03:00:00")  # noon in Tokyo
-    assert not is_final("XTKS", "1h", NONE, start, at("2026-11-20T03:59:00") + TOKYOS)
-    assert is_final("XTKS", "1h", NONE, start, at("2026-11-20T04:00:00") + TOKYOS)
-    assert is_final("XNYS", "1h", NONE, at("2026-11-20T20:30:00"), at("2026-11-20T21:00:00"))  # cut by the close
+    assert not is_final("XTKS", "1h", NO_DELAY, start, at("2026-11-20T03:59:00") + TOKYO_DELAY)
+    assert is_final("XTKS", "1h", NO_DELAY, start, at("2026-11-20T04:00:00") + TOKYO_DELAY)
+    assert is_final("XNYS", "1h", NO_DELAY, at("2026-11-20T20:30:00"), at("2026-11-20T21:00:00"))  # cut by the close
 
 
-def test_a_session_with_extended_hours_has_those_since_the_close_before() -> None:
+def test_the_intervals_of_a_session_begin_at_the_close_before() -> None:
     session = session_on("XNYS", date(2026, 11, 30))  # a Monday; the Friday before was a half-day
     parts = intervals_since_last_close("XNYS", session, extended=True)
     assert [(part.opened, part.closed) for part in parts] == [

@@ -1,6 +1,6 @@
-"""A server that answers as Yahoo does, over TLS, for yfinance's and curl_cffi's own code.
+"""A server that answers like Yahoo, over TLS, for yfinance's and curl_cffi's own code.
 
-The shapes of its answers follow Yahoo's chart, quoteSummary, quote and crumb addresses; the numbers are made up.
+Its answers have the structure of Yahoo's chart, quoteSummary, quote and crumb endpoints; the numbers are invented.
 """
 
 import json
@@ -28,15 +28,15 @@ HOSTS = ("fc.yahoo.com", "query1.finance.yahoo.com", "query2.finance.yahoo.com",
 COOKIE = "A3=d=made-up; Max-Age=31557600; Domain=.yahoo.com; Path=/; Secure; HttpOnly"
 SECONDS = {"1m": 60, "2m": 120, "5m": 300, "1h": 3600, "1d": 86_400}
 
-# What a chart request is answered with: status, content type, body; None for the usual bars.
-Ugly = tuple[int, str, bytes]
+# Status, content type and body of an answer to a chart request.
+BadAnswer = tuple[int, str, bytes]
 
 
 @dataclass
 class Market:
-    """What the server knows. Tests change it while it serves."""
+    """The data of the server, which tests change while it runs."""
 
-    # When a symbol trades: given the time of a bar's start, whether there is one.
+    # Whether a bar starts at a time.
     trades: Callable[[datetime], bool] = lambda at: at.weekday() < 5 and _in_new_york_hours(at)
     trades_extended: Callable[[datetime], bool] = lambda at: at.weekday() < 5 and at.hour >= 9
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -44,49 +44,49 @@ class Market:
     halted: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     holes: set[datetime] = field(default_factory=set)  # rows of nulls
     corrected: dict[tuple[str, datetime], float] = field(default_factory=dict)
-    ugly: dict[str, list[Ugly]] = field(default_factory=dict)  # answers to give first, symbol by symbol
-    slow: dict[str, float] = field(default_factory=dict)  # seconds that a symbol's charts take
+    bad_answers: dict[str, list[BadAnswer]] = field(default_factory=dict)  # symbol -> its next answers
+    slow: dict[str, float] = field(default_factory=dict)  # symbol -> seconds until its chart is answered
     splits: dict[str, dict[datetime, tuple[float, float]]] = field(
         default_factory=dict
     )  # opening -> new for old shares
-    dividends: dict[str, dict[datetime, float]] = field(default_factory=dict)  # opening -> in shares of today
+    dividends: dict[str, dict[datetime, float]] = field(default_factory=dict)  # opening -> amount in today's shares
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    quotes: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the quote address says beside that
-    refuse_quotes: bool = False  # as if it were asked too often
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and query of each request
-    busiest: int = 0  # slow requests at once, at most
-    _busy: int = 0
+    quotes: dict[str, dict[str, Any]] = field(default_factory=dict)  # symbol -> fields of its quote
+    rate_limit_quotes: bool = False  # answer the quote endpoint with 429
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and query of each request
+    most_concurrent: int = 0  # the largest number of slow requests in flight at once
+    _in_flight: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self, symbol: str, at: datetime) -> float:
-        """The price of a bar; the same each time, unless it was corrected. As Yahoo does, in shares of today."""
+        """The price of a bar, in today's shares; the same each time, unless it is in `corrected`."""
         price = self.corrected.get((symbol, at), 100 + (at.hour * 60 + at.minute) / 100 + len(symbol))
-        return price / self.split_since(symbol, at)
+        return price / self.shares_since(symbol, at)
 
-    def split_since(self, symbol: str, at: datetime) -> float:
-        """The shares of now for one share of then."""
+    def shares_since(self, symbol: str, at: datetime) -> float:
+        """The number of today's shares for one share at `at`."""
         splits = [ratio for opening, ratio in self.splits.get(symbol, {}).items() if at < opening <= self.now()]
         return math.prod(new / old for new, old in splits if 0 < new < math.inf and 0 < old < math.inf)
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count those that are in here at once."""
+    def counting(self) -> Iterator[None]:
+        """Count the requests that are in this context at once."""
         with self._lock:
-            self._busy += 1
-            self.busiest = max(self.busiest, self._busy)
+            self._in_flight += 1
+            self.most_concurrent = max(self.most_concurrent, self._in_flight)
         try:
             yield
         finally:
             with self._lock:
-                self._busy -= 1
+                self._in_flight -= 1
 
     def charts(self) -> list[tuple[str, dict[str, str]]]:
         """The chart requests, symbol and query."""
-        return [(path.rsplit("/", 1)[1], query) for path, query in self.asked if "/v8/finance/chart/" in path]
+        return [(path.rsplit("/", 1)[1], query) for path, query in self.requests if "/v8/finance/chart/" in path]
 
 
 def _in_new_york_hours(at: datetime) -> bool:
-    """14:30 to 21:00 UTC: New York's session while its clock is at winter time."""
+    """14:30 to 21:00 UTC: New York's session in winter time."""
     return (14, 30) <= (at.hour, at.minute) < (21, 0)
 
 
@@ -102,11 +102,11 @@ class YahooServer:
         self._folder = folder
         self.certificate = Path(folder.name) / "ca.pem"
         authority.cert_pem.write_to_path(self.certificate)
-        market = self.market
 
         class Handler(_Handler):
-            served = market
+            """Answers with this server's data."""
 
+        Handler.market = self.market
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -114,11 +114,11 @@ class YahooServer:
 
     @property
     def port(self) -> int:
-        """On 127.0.0.1."""
+        """The port on 127.0.0.1."""
         return int(self._server.server_address[1])
 
     def session(self) -> YahooSession:
-        """A session for which Yahoo's hosts are this server; all else is Yahoo's own client code."""
+        """A session that connects to this server instead of Yahoo's hosts."""
         options = {CurlOpt.PORT: self.port, CurlOpt.RESOLVE: [f"{host}:{self.port}:127.0.0.1" for host in HOSTS]}
         return YahooSession(ca_file=self.certificate, curl_options=options)
 
@@ -135,21 +135,19 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        """A client that waited no longer is its own affair."""
+        """Ignore a client that has disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    served: Market
+    market: Market
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.served.asked.append((url.path, query))
-        if self.headers["Host"].startswith(
-            "fc."
-        ):  # no page, but a cookie: else yfinance comes here before each request
+        self.market.requests.append((url.path, query))
+        if self.headers["Host"].startswith("fc."):  # a cookie: without it yfinance requests this before each request
             self._answer(404, "text/html", b"<html>Not here</html>", {"Set-Cookie": COOKIE})
         elif url.path.startswith("/v1/test/getcrumb"):
             self._answer(200, "text/plain", b"a.crumb")
@@ -160,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/v7/finance/quote"):
             self._quote(query.get("symbols", ""))
         elif url.path.startswith("/v1/finance/search"):
-            found = [{"symbol": s, "shortname": f"{s} Inc."} for s in self.served.facts if s.startswith(query["q"][:2])]
+            found = [{"symbol": s, "shortname": f"{s} Inc."} for s in self.market.facts if s.startswith(query["q"][:2])]
             self._json(200, {"quotes": found, "news": [], "lists": []})
         elif "/fundamentals-timeseries/" in url.path:
             self._json(200, {"timeseries": {"result": [], "error": None}})
@@ -168,22 +166,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/html", b"<html>Not here</html>")
 
     def _chart(self, symbol: str, query: dict[str, str]) -> None:
-        if symbol in self.served.slow:
-            with self.served.counted():
-                time.sleep(self.served.slow[symbol])
-        if self.served.ugly.get(symbol):
-            self._answer(*self.served.ugly[symbol].pop(0))
-        elif symbol in self.served.unknown:
+        if symbol in self.market.slow:
+            with self.market.counting():
+                time.sleep(self.market.slow[symbol])
+        if self.market.bad_answers.get(symbol):
+            self._answer(*self.market.bad_answers[symbol].pop(0))
+        elif symbol in self.market.unknown:
             error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
             self._json(404, {"chart": {"result": None, "error": error}})
         else:
             self._json(200, {"chart": {"result": [self._bars(symbol, query)], "error": None}})
 
     def _bars(self, symbol: str, query: dict[str, str]) -> dict[str, Any]:
-        market, step = self.served, timedelta(seconds=SECONDS[query["interval"]])
+        market, step = self.market, timedelta(seconds=SECONDS[query["interval"]])
         extended = query.get("includePrePost") == "true"
         at = datetime.fromtimestamp(int(query["period1"]), UTC)
-        if query["interval"] == "1d":  # a day's bar has the time of its opening
+        if query["interval"] == "1d":  # a daily bar has the time of the open
             opening = at.replace(hour=14, minute=30, second=0)
             at = opening if opening >= at else opening + step
         end = min(datetime.fromtimestamp(int(query["period2"]), UTC), market.now())
@@ -198,9 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
             name: [None if close is None else round(close + shift, 4) for _, close in rows]
             for name, shift in (("open", -0.1), ("high", 0.2), ("low", -0.2), ("close", 0.0))
         }
-        volume = [None if close is None else round(1000 * market.split_since(symbol, at)) for at, close in rows]
+        volume = [None if close is None else round(1000 * market.shares_since(symbol, at)) for at, close in rows]
         is_coin = symbol.endswith("-USD")
-        told = {
+        chart = {
             "meta": {
                 "currency": "USD",
                 "symbol": symbol,
@@ -217,15 +215,15 @@ class _Handler(BaseHTTPRequestHandler):
             },
             "events": _events(market, symbol, query),
         }
-        if not rows:  # then it gives no times at all, and a quote without columns
-            return told | {"indicators": {"quote": [{}]}}
-        return told | {
+        if not rows:  # then Yahoo's answer has no timestamps, and a quote without columns
+            return chart | {"indicators": {"quote": [{}]}}
+        return chart | {
             "timestamp": [int(at.timestamp()) for at, _ in rows],
             "indicators": {"quote": [{**quote, "volume": volume}]},
         }
 
     def _summary(self, symbol: str) -> None:
-        facts = self.served.facts.get(symbol)
+        facts = self.market.facts.get(symbol)
         if facts is None:
             error = {"code": "Not Found", "description": f"Quote not found for symbol: {symbol}"}
             self._json(404, {"quoteSummary": {"result": None, "error": error}})
@@ -233,11 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"quoteSummary": {"result": [{"summaryDetail": facts}], "error": None}})
 
     def _quote(self, symbols: str) -> None:
-        if self.served.refuse_quotes:
+        if self.market.rate_limit_quotes:
             self._answer(429, "text/html", b"Too Many Requests")
             return
-        known = [s for s in symbols.split(",") if s in {*self.served.facts, *self.served.quotes}]
-        rows = [{"symbol": s, "quoteType": "EQUITY"} | self.served.quotes.get(s, {}) for s in known]
+        known = [s for s in symbols.split(",") if s in {*self.market.facts, *self.market.quotes}]
+        rows = [{"symbol": s, "quoteType": "EQUITY"} | self.market.quotes.get(s, {}) for s in known]
         self._json(200, {"quoteResponse": {"result": rows, "error": None}})
 
     def _json(self, status: int, answer: dict[str, Any]) -> None:
@@ -253,17 +251,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: pytest shows what is wrong."""
+        """Log nothing."""
 
 
 def _events(market: Market, symbol: str, query: dict[str, str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Splits and dividends between the two ends, each under its time."""
+    """The splits and dividends in the requested time, each under its timestamp."""
 
-    def asked(opening: datetime) -> bool:
+    def is_requested(opening: datetime) -> bool:
         return int(query["period1"]) <= opening.timestamp() < int(query["period2"]) and opening <= market.now()
 
     splits, dividends = market.splits.get(symbol, {}), market.dividends.get(symbol, {})
-    times = {opening: int(opening.timestamp()) for opening in (*splits, *dividends) if asked(opening)}
+    times = {opening: int(opening.timestamp()) for opening in (*splits, *dividends) if is_requested(opening)}
     return {
         "splits": {
             str(at): {"date": at, "numerator": splits[opening][0], "denominator": splits[opening][1]}
@@ -287,7 +285,7 @@ def _trading_periods(days: list[date], extended: bool, is_coin: bool) -> Any:
     }
 
 
-# Hours and minutes of UTC, while New York's clock is at winter time.
+# Hours and minutes in UTC, with New York at winter time.
 PRE, REGULAR, POST = ((9, 0), (14, 30)), ((14, 30), (21, 0)), ((21, 0), (25, 0))
 AROUND_THE_CLOCK = ((0, 0), (24, 0))
 

@@ -1,4 +1,4 @@
-"""A server that answers as Yahoo does, and a source that asks it through yfinance's and curl_cffi's own code."""
+"""A server that answers like Yahoo, and a source that fetches from it through yfinance's and curl_cffi's own code."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stock_assets_tests.services.yahoo import Market, YahooServer
-from stock_assets_tests.sources.yahoo.asked import Asked
+from stock_assets_tests.sources.yahoo.harness import SourceHarness
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +24,5 @@ def market(server: YahooServer) -> Market:
 
 
 @pytest.fixture
-def asked(server: YahooServer, market: Market, tmp_path: Path) -> Asked:
-    return Asked(server, tmp_path, "AMZN", "AAPL")
+def harness(server: YahooServer, market: Market, tmp_path: Path) -> SourceHarness:
+    return SourceHarness(server, tmp_path, "AMZN", "AAPL")

@@ -47,7 +47,7 @@ class AnswerHandler:
             before = rows.get(request.symbol)
             try:
                 batches.append(self._from_chart(request, before, future.result(), now))
-            except Exception as error:  # whatever is in an answer is a failure of its symbol alone
+            except Exception as error:  # any content of an answer is at most a failure of its symbol
                 failure = classify_error(error, None, request.symbol)
                 batches.append(self._from_failure(request, before, failure, error, now))
         return SourceBatch(

@@ -23,7 +23,7 @@ def csv(tmp_path: Path) -> Path:
     return tmp_path / "bars.csv"
 
 
-def test_bars_come_typed_and_in_utc(csv: Path) -> None:
+def test_bars_have_types_and_times_in_utc(csv: Path) -> None:
     bars = read(csv, HEADER + GOOD + "AAPL,1m,2026-11-20T09:31:00-05:00,10,11,9,10.5,100\n")
     assert list(bars["start"]) == [pd.Timestamp("2026-11-20T14:30Z"), pd.Timestamp("2026-11-20T14:31Z")]
     assert bars["volume"].dtype == "int64"
@@ -51,21 +51,21 @@ def test_bars_come_typed_and_in_utc(csv: Path) -> None:
         ("AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,-1", r"line 3: volume '-1' is not a volume"),
     ],
 )
-def test_a_bad_line_is_named_with_its_value(csv: Path, line: str, problem: str) -> None:
+def test_an_error_names_the_invalid_line_and_its_value(csv: Path, line: str, problem: str) -> None:
     with pytest.raises(BarFileError, match=problem):
         read(csv, HEADER + GOOD + line + "\n")
 
 
-def test_a_high_that_rounding_put_below_the_close_is_good(csv: Path) -> None:
+def test_a_high_below_the_close_by_rounding_is_valid(csv: Path) -> None:
     assert len(read(csv, HEADER + "AAPL,1m,2026-11-20T14:30:00Z,10,10.4999998,9,10.5,100\n")) == 1
 
 
-def test_a_missing_column_is_named_with_what_is_there(csv: Path) -> None:
+def test_an_error_names_the_missing_column_and_the_columns_of_the_file(csv: Path) -> None:
     with pytest.raises(BarFileError, match=r"no column for volume; it has .*'close'\]: name it with --columns volume="):
         read(csv, "symbol,interval,timestamp,open,high,low,close\n")
 
 
-def test_a_naive_time_needs_its_zone(csv: Path) -> None:
+def test_a_naive_time_needs_a_time_zone(csv: Path) -> None:
     text = HEADER + "AAPL,1m,2026-11-20 09:30:00,10,11,9,10.5,100\n"
     with pytest.raises(BarFileError, match="has no time zone; give --timezone"):
         read(csv, text)
@@ -73,13 +73,13 @@ def test_a_naive_time_needs_its_zone(csv: Path) -> None:
     assert start == datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 
 
-def test_an_hour_that_came_twice_is_ambiguous(csv: Path) -> None:
+def test_a_time_in_the_hour_that_is_repeated_is_ambiguous(csv: Path) -> None:
     text = HEADER + "AAPL,1m,2026-11-01 01:30:00,10,11,9,10.5,100\n"
     with pytest.raises(BarFileError, match="is ambiguous in America/New_York"):
         read(csv, text, timezone="America/New_York")
 
 
-def test_a_date_alone_starts_when_its_exchange_opened(csv: Path) -> None:
+def test_a_bar_with_a_date_only_starts_at_the_open(csv: Path) -> None:
     text = "Date,Open,High,Low,Close,Volume,Adj Close\n2013-03-01,10,11,9,10.5,100,3\n"
     [start] = read(csv, text, symbol="AAPL", interval="1d")["start"]
     assert start == datetime(2013, 3, 1, 14, 30, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_a_date_alone_starts_when_its_exchange_opened(csv: Path) -> None:
         read(csv, text.replace("2013-03-01", "2013-03-02"), symbol="AAPL", interval="1d")
 
 
-def test_columns_go_by_the_names_that_are_told(csv: Path) -> None:
+def test_columns_are_mapped_as_the_option_says(csv: Path) -> None:
     text = "when,o,h,l,c,v\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n"
     columns = parse_columns("timestamp=when,open=o,high=h,low=l,close=c,volume=v")
     csv.write_text(text)
@@ -115,7 +115,7 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
     assert chunk.bars.iloc[0]["start"] == pd.Timestamp("2026-11-20T14:30Z")
 
 
-def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) -> None:
+def test_a_missing_or_empty_file_is_an_error(tmp_path: Path, csv: Path) -> None:
     with pytest.raises(BarFileError, match="there is no such file"):
         list(read_chunks(FileLayout(tmp_path / "none.csv", {})))
     with pytest.raises(BarFileError, match="it has no rows"):
@@ -124,20 +124,20 @@ def test_a_file_that_is_not_there_or_empty_says_so(tmp_path: Path, csv: Path) ->
         read(csv, "")
 
 
-def test_the_first_bad_line_is_named_whatever_is_wrong_with_it(csv: Path) -> None:
+def test_the_error_names_the_first_invalid_line_of_any_check(csv: Path) -> None:
     late = "AAPL,1m,2026-11-20T14:31:00Z,10,11,9,10.5,1.5\n"
     early = "AAPL,1m,2026-11-20T14:32:00Z,ten,11,9,10.5,1\n"
     with pytest.raises(BarFileError, match=r"line 3: volume '1.5' .*and 1 more lines"):
         read(csv, HEADER + GOOD + late + early)
 
 
-def test_blank_lines_say_nothing_and_count(csv: Path) -> None:
+def test_blank_lines_are_ignored_and_count_as_lines(csv: Path) -> None:
     assert len(read(csv, HEADER + GOOD + "\n" + NEXT + "\n\n")) == 2
     with pytest.raises(BarFileError, match="line 4: open"):
         read(csv, HEADER + GOOD + "\n" + NEXT.replace("10,11", "x,11"))
 
 
-def test_invalid_lines_are_left_out_and_listed_where_that_is_asked_for(csv: Path) -> None:
+def test_invalid_lines_are_left_out_and_listed_with_skip_invalid(csv: Path) -> None:
     bad = [
         "AAPL,1m,2026-11-20T14:30:00Z,10,11,9,10.5,100\n",
         "AAPL,1m,2026-11-20T14:29:00Z,10,11,9,10.5,100\n",
@@ -149,20 +149,20 @@ def test_invalid_lines_are_left_out_and_listed_where_that_is_asked_for(csv: Path
     assert [invalid.line for invalid in chunk.left_out] == [3, 4, 5]
 
 
-def test_a_file_of_nothing_but_invalid_lines_is_an_error_even_then(csv: Path) -> None:
+def test_a_file_without_a_valid_line_is_an_error_even_with_skip_invalid(csv: Path) -> None:
     csv.write_text(HEADER + GOOD.replace("10,11", "x,11"))
     with pytest.raises(BarFileError, match="none of its 1 rows is a bar"):
         list(read_chunks(FileLayout(csv, {}, skip_invalid=True)))
 
 
-def test_the_order_of_time_holds_across_the_pieces_of_a_large_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_bars_is_checked_across_chunks(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stock_assets.sources.replay.bar_file._ROWS_A_CHUNK", 1)
     assert len(read(csv, HEADER + GOOD + NEXT)) == 2
     with pytest.raises(BarFileError, match=r"line 4: .* comes after a newer bar"):
         read(csv, HEADER + GOOD + NEXT + GOOD)
 
 
-def test_an_unknown_time_zone_is_named() -> None:
+def test_an_unknown_time_zone_is_an_error_that_names_it() -> None:
     with pytest.raises(BarFileError, match="New_Amsterdam: there is no such time zone"):
         check_timezone("America/New_Amsterdam")
 
@@ -170,7 +170,7 @@ def test_an_unknown_time_zone_is_named() -> None:
 DAYS = "Date,Open,High,Low,Close,Volume\n2013-02-28,10,11,9,10.5,100\n"
 
 
-def test_a_bad_day_among_days_changes_no_other_and_is_named(csv: Path) -> None:
+def test_an_invalid_date_changes_no_other_line_and_is_listed(csv: Path) -> None:
     csv.write_text(DAYS + "n/a,10,11,9,10.5,100\n2013-03-01 00:00:00,10,11,9,10.5,100\n")
     layout = FileLayout(csv, {}, symbol="AAPL", interval="1d", timezone="America/New_York", skip_invalid=True)
     [chunk] = read_chunks(layout)
@@ -180,12 +180,12 @@ def test_a_bad_day_among_days_changes_no_other_and_is_named(csv: Path) -> None:
         list(read_chunks(replace(layout, skip_invalid=False)))
 
 
-def test_a_comma_at_the_end_of_each_row_is_no_column(csv: Path) -> None:
+def test_a_comma_at_the_end_of_each_row_makes_no_column(csv: Path) -> None:
     bars = read(csv, "Date,Open,High,Low,Close,Volume,\n2013-02-28,10,11,9,10.5,100,\n", symbol="AAPL", interval="1d")
     assert bars.iloc[0]["open"] == 10
 
 
-def test_a_bar_of_1985_has_its_session(csv: Path) -> None:
+def test_a_bar_of_1985_starts_at_its_sessions_open(csv: Path) -> None:
     [start] = read(csv, DAYS.replace("2013-02-28", "1985-01-02"), symbol="IBM", interval="1d")["start"]
     assert start == datetime(1985, 1, 2, 14, 30, tzinfo=UTC)
 
@@ -197,20 +197,20 @@ def test_a_bar_of_1985_has_its_session(csv: Path) -> None:
         ("^GDAXI,1m,2026-11-20T14:31:00Z,10,11,9,10.5,100", "have no trading calendar here"),
     ],
 )
-def test_what_the_stream_could_not_keep_apart_or_judge_is_refused(csv: Path, line: str, problem: str) -> None:
+def test_fractions_of_a_second_and_symbols_without_a_calendar_are_invalid(csv: Path, line: str, problem: str) -> None:
     with pytest.raises(BarFileError, match=problem):
         read(csv, HEADER + GOOD + line + "\n")
 
 
 @pytest.mark.parametrize("times", [[date(2013, 3, 1)], [pd.Timestamp("2013-03-01")]])
-def test_the_days_of_a_parquet_file_are_days(tmp_path: Path, times: list[object]) -> None:
+def test_dates_of_a_parquet_file_are_dates(tmp_path: Path, times: list[object]) -> None:
     prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7}
     pd.DataFrame({"date": times, **prices}).to_parquet(tmp_path / "days.parquet")
     [chunk] = read_chunks(FileLayout(tmp_path / "days.parquet", {}, symbol="AAPL", interval="1d"))
     assert chunk.bars.iloc[0]["start"] == pd.Timestamp("2013-03-01T14:30Z")
 
 
-def test_numbers_for_times_and_missing_symbols_are_refused(tmp_path: Path) -> None:
+def test_numbers_as_times_and_missing_symbols_are_invalid(tmp_path: Path) -> None:
     prices = {"open": [10.0], "high": 11.0, "low": 9.0, "close": 10.5, "volume": 7, "interval": "1m"}
     pd.DataFrame({"time": [1_362_148_200], "symbol": ["X"], **prices}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(BarFileError, match="line 1: time '1362148200' is not a time"):

@@ -21,7 +21,7 @@ def replay(path: Path) -> ReplaySource:
     return ReplaySource.from_settings(IngestSettings(replay_file=path))
 
 
-def give(source: ReplaySource, coverage: list[Coverage], stop: Event | None = None) -> tuple[list[Bar], list[Coverage]]:
+def run(source: ReplaySource, coverage: list[Coverage], stop: Event | None = None) -> tuple[list[Bar], list[Coverage]]:
     bars: list[Bar] = []
     rows: dict[tuple[str, str], Coverage] = {(row.symbol, row.interval): row for row in coverage}
     for batch in source.batches(coverage, stop or Event()):
@@ -30,36 +30,36 @@ def give(source: ReplaySource, coverage: list[Coverage], stop: Event | None = No
     return bars, list(rows.values())
 
 
-def test_the_bundled_bars_are_given_once_and_whole() -> None:
+def test_all_bundled_bars_are_given_once() -> None:
     source = ReplaySource.from_settings(IngestSettings())
     assert source.symbols == BUNDLED_SYMBOLS
     assert source.is_due([], NOW)
-    bars, coverage = give(source, [])
+    bars, coverage = run(source, [])
     assert len(bars) == 12_154
     assert not source.is_due(coverage, NOW)
-    assert give(source, coverage)[0] == []
+    assert run(source, coverage)[0] == []
 
 
-def test_a_replay_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_replay_continues_after_its_coverage(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     path.write_text(HEADER + "".join(ROWS))
     third = datetime(2026, 11, 20, 14, 32, tzinfo=UTC)
     source = replay(path)
     half = [Coverage("AAPL", "1m", source.origin, third, third, "more to come", third)]
     assert source.is_due(half, NOW)
-    assert [bar.start.minute for bar in give(source, half)[0]] == [33, 34, 35]
+    assert [bar.start.minute for bar in run(source, half)[0]] == [33, 34, 35]
 
 
-def test_a_file_that_has_changed_is_given_anew(tmp_path: Path) -> None:
+def test_a_changed_file_is_given_again(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     path.write_text(HEADER + "".join(ROWS[:3]))
-    _, coverage = give(replay(path), [])
+    _, coverage = run(replay(path), [])
     path.write_text(HEADER + "".join(ROWS))
     assert replay(path).is_due(coverage, NOW)
-    assert len(give(replay(path), coverage)[0]) == 6
+    assert len(run(replay(path), coverage)[0]) == 6
 
 
-def test_a_bad_line_at_the_end_stops_all_before_anything_is_given(tmp_path: Path) -> None:
+def test_an_invalid_line_at_the_end_is_an_error_before_anything_is_given(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     with path.open("w") as file:
         file.write(HEADER + "".join(ROWS))
@@ -70,7 +70,7 @@ def test_a_bad_line_at_the_end_stops_all_before_anything_is_given(tmp_path: Path
     assert given == []
 
 
-def test_what_is_known_of_the_companies_is_told() -> None:
+def test_built_in_company_facts_are_given() -> None:
     companies = {
         company.symbol: company for company in ReplaySource.from_settings(IngestSettings()).companies(["IBM"], NOW)
     }
@@ -79,7 +79,7 @@ def test_what_is_known_of_the_companies_is_told() -> None:
     assert companies["IBM"].entry_date.isoformat() == "2026-11-22"  # New York's Sunday evening
 
 
-def test_a_span_of_a_file_is_given_again_whatever_is_covered(tmp_path: Path) -> None:
+def test_bars_between_gives_covered_bars_again(tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     path.write_text(HEADER + "".join(ROWS))
     source = replay(path)

@@ -10,7 +10,7 @@ BEGIN = datetime(2026, 11, 20, 14, 59, 58, tzinfo=UTC)
 BARS = SimulatedSource(["AMZN", "BTC-USD"], 7, BEGIN, bars=10)
 
 
-def test_quotes_are_those_of_the_bars_and_the_same_each_time() -> None:
+def test_quotes_match_the_bars_and_are_the_same_each_time() -> None:
     bar = BARS.bar("AMZN", BEGIN)
     opened, closed = SimulatedQuotes(BARS).of_second("AMZN", BEGIN)
     assert (opened.price, closed.price) == (bar.open, bar.close)
@@ -24,7 +24,7 @@ def test_the_day_volume_is_the_sum_of_the_bars_and_grows_across_hours() -> None:
     assert [later - earlier for earlier, later in pairwise(traded)] == [quote.last_size for quote in quotes[1:]]
 
 
-def test_every_quote_is_valid_and_comes_as_its_second_ends() -> None:
+def test_every_quote_is_valid_and_given_at_the_end_of_its_second() -> None:
     stop = Event()
     batches = SimulatedQuotes(BARS).batches(stop)
     quotes = next(batches)

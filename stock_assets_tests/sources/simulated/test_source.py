@@ -32,7 +32,7 @@ def test_every_bar_is_valid() -> None:
         assert rejection_reason(bar.key, bar.value, LONG_AGO + timedelta(hours=1)) is None
 
 
-def test_it_goes_on_after_what_is_covered_and_ends() -> None:
+def test_it_continues_after_the_coverage_and_ends() -> None:
     source = SimulatedSource(["AMZN"], 7, LONG_AGO, bars=10)
     [only] = source.batches([], Event())
     [coverage] = only.coverage
@@ -41,19 +41,19 @@ def test_it_goes_on_after_what_is_covered_and_ends() -> None:
     assert list(source.batches([coverage], Event())) == []
 
 
-def test_a_symbol_without_an_exchange_is_refused_at_the_door() -> None:
+def test_check_raises_for_a_symbol_without_an_exchange() -> None:
     with pytest.raises(SourceError, match=r"TEF\.MC: no exchange is known"):
         SimulatedSource(["AMZN", "TEF.MC"], 7, LONG_AGO, bars=10).check()
 
 
-def test_it_stops_when_it_is_told_to() -> None:
+def test_it_ends_when_stop_is_set() -> None:
     stop = Event()
     Timer(0.2, stop.set).start()
     source = SimulatedSource(["AMZN"], 7, datetime.now(UTC) + timedelta(hours=1), bars=None)
     assert list(source.batches([], stop)) == []
 
 
-def test_bars_that_were_given_are_given_again_as_they_were_and_none_of_before_or_after() -> None:
+def test_bars_between_gives_the_same_bars_and_none_before_or_after() -> None:
     source = SimulatedSource(["AMZN"], 7, LONG_AGO, bars=10)
     day = timedelta(days=1)
     assert source.bars_between("AMZN", "1s", LONG_AGO - day, LONG_AGO + day) == all_bars(source)

@@ -1,4 +1,4 @@
-"""Whatever is in an answer is a failure of its symbol alone: counted, logged, requested again."""
+"""Any content of an answer is at most a failure of its symbol: counted, logged and retried."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from stock_assets.market.companies import CompanyInfo
 from stock_assets.sources.base import FetchFailure
 from stock_assets.sources.yahoo.errors import AnswerKind
 from stock_assets_tests.services.yahoo import Market, YahooServer
-from stock_assets_tests.sources.yahoo.asked import FRIDAY_EVENING, LAST_BAR, Asked
+from stock_assets_tests.sources.yahoo.harness import FRIDAY_EVENING, LAST_BAR, SourceHarness
 
 FRIDAY_OPEN = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 CHART = "https://query2.finance.yahoo.com/v8/finance/chart/AMZN"
@@ -23,45 +23,45 @@ BARS = 3 * 195  # of 18, 19 and 20 November at 2 minutes
 
 
 @pytest.mark.parametrize("ratio", [(1, 0), (0, 1), (0, 0), (math.nan, 1), (math.inf, 1), (-1, 1)])
-def test_a_split_that_is_no_ratio_is_reported_and_not_stored_and_the_bars_come(
-    asked: Asked, market: Market, ratio: tuple[float, float], caplog: pytest.LogCaptureFixture
+def test_a_split_without_a_valid_ratio_is_reported_and_not_stored_and_bars_are_given(
+    harness: SourceHarness, market: Market, ratio: tuple[float, float], caplog: pytest.LogCaptureFixture
 ) -> None:
     market.splits["AMZN"] = {FRIDAY_OPEN: ratio}
     market.dividends["AMZN"] = {FRIDAY_OPEN - timedelta(days=1): 0.5}
-    bars = asked.until_it_rests()
+    bars = harness.run_until_idle()
     assert [len([bar for bar in bars if bar.symbol == symbol]) for symbol in ("AMZN", "AAPL")] == [BARS, BARS]
-    assert {action.kind for batch in asked.batches for action in batch.actions} == {ActionKind.DIVIDEND}
-    [reported] = [text for batch in asked.batches for text in batch.left_out]
+    assert {action.kind for batch in harness.batches for action in batch.actions} == {ActionKind.DIVIDEND}
+    [reported] = [text for batch in harness.batches for text in batch.left_out]
     assert reported.startswith(f"AMZN: Yahoo has a split {ratio[0]}:{ratio[1]} on 2026-11-20, which")
-    asked.once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
-    assert len([text for batch in asked.batches for text in batch.left_out]) == 1  # not with every request
-    actions, _ = asked.source.actions(["AMZN", "AAPL"], FRIDAY_EVENING)
+    harness.run_once(datetime(2026, 11, 23, 14, 32, 16, tzinfo=UTC))
+    assert len([text for batch in harness.batches for text in batch.left_out]) == 1  # once, not with each request
+    actions, _ = harness.source.actions(["AMZN", "AAPL"], FRIDAY_EVENING)
     assert not isinstance(actions, FetchFailure)
     assert [action.kind for action in actions] == [ActionKind.DIVIDEND]
     assert "Yahoo has a split" in caplog.text
 
 
 @pytest.mark.parametrize("amount", [0, -0.5, math.nan, math.inf])
-def test_a_dividend_that_is_no_amount_is_reported_and_not_stored(asked: Asked, market: Market, amount: float) -> None:
+def test_an_invalid_dividend_is_reported_and_not_stored(harness: SourceHarness, market: Market, amount: float) -> None:
     market.dividends["AMZN"] = {FRIDAY_OPEN: amount}
-    assert len([bar for bar in asked.until_it_rests() if bar.symbol == "AMZN"]) == BARS
-    assert [action for batch in asked.batches for action in batch.actions] == []
-    [reported] = [text for batch in asked.batches for text in batch.left_out]
+    assert len([bar for bar in harness.run_until_idle() if bar.symbol == "AMZN"]) == BARS
+    assert [action for batch in harness.batches for action in batch.actions] == []
+    [reported] = [text for batch in harness.batches for text in batch.left_out]
     assert "AMZN: Yahoo has a dividend of" in reported
 
 
-def test_an_error_message_that_postgresql_refuses_is_stored_without_those_characters(
-    asked: Asked, market: Market
+def test_characters_that_postgresql_rejects_are_removed_from_an_error_message(
+    harness: SourceHarness, market: Market
 ) -> None:
     error = {"chart": {"result": None, "error": {"code": "\0", "description": "a\0b\ud800"}}}
-    market.ugly["AMZN"] = [(200, "application/json", json.dumps(error).encode())]
-    asked.once(FRIDAY_EVENING)
-    answer = asked.coverage["AMZN"].last_answer
+    market.bad_answers["AMZN"] = [(200, "application/json", json.dumps(error).encode())]
+    harness.run_once(FRIDAY_EVENING)
+    answer = harness.coverage["AMZN"].last_answer
     assert "\0" not in answer
     answer.encode()
 
 
-def test_company_facts_that_can_not_be_stored_are_null_and_the_next_company_comes(asked: Asked, market: Market) -> None:
+def test_company_facts_that_can_not_be_stored_are_null(harness: SourceHarness, market: Market) -> None:
     market.facts["AMZN"] = {
         "currency": "U\0SD",
         "country": {"name": "United States"},
@@ -74,7 +74,7 @@ def test_company_facts_that_can_not_be_stored_are_null_and_the_next_company_come
         "earningsTimestampEnd": 253402300800,  # the year 10000
     }
     market.facts["AAPL"] = {"currency": "USD"}
-    amazon, apple = asked.source.companies(asked.source.symbols, FRIDAY_EVENING)
+    amazon, apple = harness.source.companies(harness.source.symbols, FRIDAY_EVENING)
     assert isinstance(amazon, CompanyInfo)
     facts = {name: value for name, value in amazon.row().items() if value is not None}
     assert facts == {"entry_date": FRIDAY_EVENING.date(), "symbol": "AMZN", "currency": "USD", "website": "?"}
@@ -114,7 +114,7 @@ FIELDS: list[list[str | int]] = [
 
 @pytest.fixture(scope="module")
 def chart(server: YahooServer) -> dict[str, Any]:
-    """A chart as the server answers it, with a split and a dividend."""
+    """A chart of the server, with a split and a dividend."""
     vars(server.market).update(vars(Market()))
     server.market.now = lambda: FRIDAY_EVENING
     begin, end = (int((FRIDAY_EVENING - timedelta(days=days)).timestamp()) for days in (3, 0))
@@ -147,26 +147,26 @@ SPLIT_OF_ONE = {"splits": {"1": {"date": int(FRIDAY_OPEN.timestamp()), "numerato
 TINY = {"1": {"date": int(FRIDAY_OPEN.timestamp()), "numerator": 1e-300, "denominator": 1e10}}
 
 
-def test_an_answer_that_fails_when_it_is_used_is_logged_with_its_traceback_and_requested_again(
-    asked: Asked, market: Market, chart: dict[str, Any], caplog: pytest.LogCaptureFixture
+def test_an_answer_that_raises_when_used_is_logged_with_its_traceback_and_retried(
+    harness: SourceHarness, market: Market, chart: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    market.ugly["AMZN"] = [answer(chart, ["events", "splits"], TINY)]  # it makes a volume beyond every float
-    bars = asked.once(FRIDAY_EVENING)
+    market.bad_answers["AMZN"] = [answer(chart, ["events", "splits"], TINY)]  # makes a volume too large for a float
+    bars = harness.run_once(FRIDAY_EVENING)
     assert {bar.symbol for bar in bars} == {"AAPL"}
-    assert asked.coverage["AAPL"].covered_until == LAST_BAR
-    row = asked.coverage["AMZN"]
+    assert harness.coverage["AAPL"].covered_until == LAST_BAR
+    row = harness.coverage["AMZN"]
     assert row.last_answer.startswith("broken answer: AMZN: OverflowError")
     assert (row.failures, row.next_due) == (1, FRIDAY_EVENING + timedelta(seconds=10))
-    assert asked.answers == {AnswerKind.BROKEN: 1, AnswerKind.OK: 1}
+    assert harness.answers == {AnswerKind.BROKEN: 1, AnswerKind.OK: 1}
     assert "Traceback" in caplog.text
 
 
 def test_the_bars_of_an_answer_that_failed_are_given_once_it_succeeds(
-    asked: Asked, market: Market, chart: dict[str, Any]
+    harness: SourceHarness, market: Market, chart: dict[str, Any]
 ) -> None:
-    market.ugly["AMZN"] = [answer(chart, ["events", "splits"], TINY), answer(chart, ["events"], SPLIT_OF_ONE)]
-    asked.once(FRIDAY_EVENING)
-    bars = asked.once(FRIDAY_EVENING + timedelta(seconds=11))
+    market.bad_answers["AMZN"] = [answer(chart, ["events", "splits"], TINY), answer(chart, ["events"], SPLIT_OF_ONE)]
+    harness.run_once(FRIDAY_EVENING)
+    bars = harness.run_once(FRIDAY_EVENING + timedelta(seconds=11))
     assert [len([bar for bar in bars if bar.symbol == symbol]) for symbol in ("AMZN", "AAPL")] == [BARS, 0]
 
 
@@ -179,20 +179,20 @@ def test_the_bars_of_an_answer_that_failed_are_given_once_it_succeeds(
 def test_an_arbitrary_value_in_a_chart_neither_ends_the_source_nor_affects_another_symbol(
     server: YahooServer, market: Market, tmp_path: Path, chart: dict[str, Any], path: list[str | int], value: object
 ) -> None:
-    market.ugly["AMZN"] = [answer(chart, path, value)]
-    asked = Asked(server, tmp_path, "AMZN", "AAPL")
-    bars = asked.once(FRIDAY_EVENING)
+    market.bad_answers["AMZN"] = [answer(chart, path, value)]
+    harness = SourceHarness(server, tmp_path, "AMZN", "AAPL")
+    bars = harness.run_once(FRIDAY_EVENING)
     assert len([bar for bar in bars if bar.symbol == "AAPL"]) == BARS
-    assert asked.coverage["AAPL"].covered_until == LAST_BAR
-    assert sum(asked.answers.values()) == 2
-    assert all(math.isfinite(action.value) and action.value > 0 for b in asked.batches for action in b.actions)
+    assert harness.coverage["AAPL"].covered_until == LAST_BAR
+    assert sum(harness.answers.values()) == 2
+    assert all(math.isfinite(action.value) and action.value > 0 for b in harness.batches for action in b.actions)
     for text in (
-        *(row.last_answer for row in asked.coverage.values()),
-        *(t for b in asked.batches for t in b.left_out),
+        *(row.last_answer for row in harness.coverage.values()),
+        *(t for b in harness.batches for t in b.left_out),
     ):
         assert "\0" not in text
         text.encode()
     assert all(bar.value for bar in bars)
-    asked.source.watched = lambda: ("AMZN",)
-    asked.once(FRIDAY_EVENING + timedelta(hours=1))  # after every pause that a first failure makes
-    assert asked.coverage["AMZN"].failures == 0
+    harness.source.watched = lambda: ("AMZN",)
+    harness.run_once(FRIDAY_EVENING + timedelta(hours=1))  # later than any back-off after a first failure
+    assert harness.coverage["AMZN"].failures == 0

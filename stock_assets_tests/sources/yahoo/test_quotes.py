@@ -1,4 +1,4 @@
-"""Yahoo's quotes over a real WebSocket, TLS and protobuf, from a server that does what servers and networks do."""
+"""Yahoo's quotes over a real WebSocket with TLS and protobuf, from a server that also fails."""
 
 import json
 import threading
@@ -20,7 +20,13 @@ from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
 from stock_assets_tests.services.waiting import eventually
 from stock_assets_tests.services.yahoo import YahooServer
-from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off, closing, frame_of, saying
+from stock_assets_tests.services.yahoo_stream import (
+    StreamServer,
+    frame_of,
+    send_and_close,
+    send_and_disconnect,
+    send_and_wait,
+)
 
 OPEN = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)  # a Friday, half an hour after New York's open
 MS = int(OPEN.timestamp() * 1000)
@@ -29,7 +35,7 @@ SHORT_TIMES = RetryTimes(0.02, 0.1, stable_after=60, poll_after=3, poll_every=0.
 
 @dataclass
 class Client:
-    """The source in a thread of its own, and what it has given."""
+    """Runs the source in a thread, and keeps the quotes that it has given."""
 
     source: YahooQuotes
     watched: list[str]
@@ -77,7 +83,7 @@ def client(stream: StreamServer, server: YahooServer, tmp_path: Path) -> Iterato
     made.end()
 
 
-def test_a_frame_is_read_with_the_prices_that_were_meant() -> None:
+def test_prices_of_a_frame_are_the_shortest_decimals() -> None:
     frame = frame_of(
         "AMZN", MS + 123, 217.1, bid=217.05, ask=217.15, last_size=100, day_volume=2**40, change_percent=-0.42,
         market_hours=1,
@@ -90,7 +96,7 @@ def test_a_frame_is_read_with_the_prices_that_were_meant() -> None:
     assert quote_rejection_reason(quote.key, quote.value, OPEN) is None
 
 
-def test_zeros_that_are_left_out_are_an_unchanged_price_before_the_open_and_no_size() -> None:
+def test_missing_fields_are_an_unchanged_price_before_the_open_without_sizes() -> None:
     quote = quote_from_frame(frame_of("AMZN", MS, 217.1))
     assert quote == Quote("AMZN", OPEN, 217.1, change_percent=0.0, market_phase=MarketPhase.PRE)
     assert set(json.loads(quote.value)) == {"symbol", "timestamp", "price", "change_percent", "market_phase"}
@@ -112,97 +118,101 @@ GARBAGE: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("frame", GARBAGE.values(), ids=GARBAGE.keys())
-def test_what_is_no_quote_is_said_to_be_none(frame: str | bytes) -> None:
+def test_an_unusable_frame_raises(frame: str | bytes) -> None:
     with pytest.raises(UnreadableFrameError):
         quote_from_frame(frame)
 
 
-def test_a_garbage_frame_is_counted_and_the_next_one_is_read(stream: StreamServer, client: Client) -> None:
-    stream.acts = [saying(*GARBAGE.values(), '{"type": "welcome"}', frame_of("AMZN", MS, 217.1))]
+def test_an_unusable_frame_is_counted_and_the_next_one_is_read(stream: StreamServer, client: Client) -> None:
+    stream.scripts = [send_and_wait(*GARBAGE.values(), '{"type": "welcome"}', frame_of("AMZN", MS, 217.1))]
     client.start()
     eventually(lambda: client.prices() == [217.1])
     assert client.source.status.counts == {"unreadable": len(GARBAGE), "other_frames": 1}
-    assert len(stream.visits) == 1
+    assert len(stream.connections) == 1
 
 
-def test_two_ticks_of_one_millisecond_are_two_quotes_and_a_repeated_one_is_one(
+def test_two_ticks_of_a_millisecond_are_two_quotes_and_a_repeated_tick_is_dropped(
     stream: StreamServer, client: Client
 ) -> None:
     ticks = [frame_of("AMZN", MS, price) for price in (217.1, 217.2, 217.2)]
-    stream.acts = [saying(*ticks, frame_of("AAPL", MS, 5))]
+    stream.scripts = [send_and_wait(*ticks, frame_of("AAPL", MS, 5))]
     client.start()
     eventually(lambda: client.prices() == [217.1, 217.2, 5.0])
     assert client.source.status.detail == "WebSocket"
 
 
-@pytest.mark.parametrize("leaving", [closing, breaking_off])
-def test_after_a_close_it_connects_and_subscribes_anew(
-    stream: StreamServer, client: Client, leaving: Callable[..., Callable[..., None]]
+@pytest.mark.parametrize("ending", [send_and_close, send_and_disconnect])
+def test_after_a_close_it_connects_and_subscribes_again(
+    stream: StreamServer, client: Client, ending: Callable[..., Callable[..., None]]
 ) -> None:
-    stream.acts = [leaving(frame_of("AMZN", MS, 1)), leaving(frame_of("AMZN", MS, 2)), saying(frame_of("AMZN", MS, 3))]
+    stream.scripts = [
+        ending(frame_of("AMZN", MS, 1)),
+        ending(frame_of("AMZN", MS, 2)),
+        send_and_wait(frame_of("AMZN", MS, 3)),
+    ]
     client.start()
     eventually(lambda: client.prices() == [1, 2, 3])
-    assert [visit.subscribed[0] for visit in stream.visits] == [["AAPL", "AMZN"]] * 3
+    assert [connection.subscribed[0] for connection in stream.connections] == [["AAPL", "AMZN"]] * 3
     assert client.source.status.counts["connections_lost"] == 2
 
 
-def test_a_silent_connection_is_given_up(stream: StreamServer, client: Client) -> None:
+def test_a_connection_without_frames_is_replaced(stream: StreamServer, client: Client) -> None:
     client.source.stream.stall_seconds = 0.3
-    stream.acts = [saying(), saying(frame_of("AMZN", MS, 1))]
+    stream.scripts = [send_and_wait(), send_and_wait(frame_of("AMZN", MS, 1))]
     client.start()
     eventually(lambda: client.prices() == [1])
     assert client.source.status.counts["stalls"] >= 1
 
 
-def test_it_subscribes_again_and_again(stream: StreamServer, client: Client) -> None:
+def test_it_subscribes_again_at_regular_times(stream: StreamServer, client: Client) -> None:
     client.source.stream.resubscribe_seconds = 0.1
     client.start()
-    eventually(lambda: bool(stream.visits) and len(stream.visits[0].subscribed) >= 3)
-    assert len(stream.visits) == 1
+    eventually(lambda: bool(stream.connections) and len(stream.connections[0].subscribed) >= 3)
+    assert len(stream.connections) == 1
 
 
-def test_a_change_of_the_watchlist_changes_what_is_subscribed(stream: StreamServer, client: Client) -> None:
+def test_a_change_of_the_watchlist_changes_the_subscription(stream: StreamServer, client: Client) -> None:
     client.start()
-    eventually(lambda: bool(stream.visits))
+    eventually(lambda: bool(stream.connections))
     client.watched[:] = ["AAPL", "BTC-USD"]
-    eventually(lambda: stream.visits[0].subscribed[-1] == ["AAPL", "BTC-USD"])
-    assert stream.visits[0].unsubscribed == [["AMZN"]]
+    eventually(lambda: stream.connections[0].subscribed[-1] == ["AAPL", "BTC-USD"])
+    assert stream.connections[0].unsubscribed == [["AMZN"]]
 
 
 def test_it_is_connected_only_while_a_market_is_open(stream: StreamServer, client: Client) -> None:
     client.time[0] = OPEN - timedelta(hours=2)
     client.start()
     eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
-    assert stream.visits == []
+    assert stream.connections == []
     client.time[0] = OPEN
-    eventually(lambda: len(stream.visits) == 1)
+    eventually(lambda: len(stream.connections) == 1)
     client.time[0] = OPEN + timedelta(hours=8)
     eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
-    eventually(lambda: stream.visits[0].connection.close_code == 1000)
+    eventually(lambda: stream.connections[0].socket.close_code == 1000)
 
 
 def test_with_extended_hours_it_is_connected_before_the_open_too(stream: StreamServer, client: Client) -> None:
     client.source.extended = True
     client.time[0] = OPEN - timedelta(hours=2)
     client.start()
-    eventually(lambda: bool(stream.visits))
+    eventually(lambda: bool(stream.connections))
 
 
 def test_only_symbols_of_open_markets_are_subscribed(stream: StreamServer, client: Client) -> None:
     client.watched[:] = ["AMZN", "SAP.DE", "BTC-USD"]
-    client.time[0] = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # Frankfurt trades, New York sleeps
+    client.time[0] = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # Frankfurt is open, New York is closed
     client.start()
-    eventually(lambda: bool(stream.visits))
-    assert stream.visits[0].subscribed[0] == ["BTC-USD", "SAP.DE"]
+    eventually(lambda: bool(stream.connections))
+    assert stream.connections[0].subscribed[0] == ["BTC-USD", "SAP.DE"]
 
 
-def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
+def test_while_the_websocket_is_rejected_it_polls_and_its_status_says_so(
     stream: StreamServer, server: YahooServer, client: Client
 ) -> None:
     row = {"marketState": "REGULAR", "regularMarketPrice": 217.5, "regularMarketTime": MS // 1000, "bid": 217.4}
     server.market.quotes = {"AMZN": row | {"regularMarketVolume": 48210, "regularMarketChangePercent": 0.1}}
-    stream.refusals = 12
-    stream.acts = [saying(frame_of("AMZN", MS + 5, 218))]
+    stream.handshakes_to_reject = 12
+    stream.scripts = [send_and_wait(frame_of("AMZN", MS + 5, 218))]
     client.start()
     eventually(lambda: "polled" in client.source.status.detail)
     eventually(lambda: client.prices() == [217.5, 218])
@@ -213,24 +223,24 @@ def test_where_the_websocket_is_refused_it_polls_and_says_so_until_it_is_back(
     assert client.source.status.counts["polls"] >= 1
 
 
-def test_where_nothing_can_be_had_it_says_so_and_goes_on(
+def test_if_polling_fails_too_its_status_says_so_and_it_retries(
     stream: StreamServer, server: YahooServer, client: Client
 ) -> None:
     server.market.quotes = {}
-    server.market.refuse_quotes = True
-    stream.refusals = 1_000
+    server.market.rate_limit_quotes = True
+    stream.handshakes_to_reject = 1_000
     client.start()
     try:
         eventually(lambda: "polling failed" in client.source.status.detail)
         assert client.source.status.counts["polls_failed"] >= 1
     finally:
-        server.market.refuse_quotes = False
-    stream.acts = [saying(frame_of("AMZN", MS, 1))]
-    stream.refusals = 0
+        server.market.rate_limit_quotes = False
+    stream.scripts = [send_and_wait(frame_of("AMZN", MS, 1))]
+    stream.handshakes_to_reject = 0
     eventually(lambda: client.prices() == [1])
 
 
-def test_a_row_after_the_close_is_of_that_time() -> None:
+def test_a_row_after_the_close_has_the_price_of_that_time() -> None:
     row = {"symbol": "AMZN", "marketState": "POST", "regularMarketPrice": 1, "regularMarketTime": 1}
     later = {"postMarketPrice": 2.5, "postMarketTime": MS // 1000, "postMarketChangePercent": 0.2}
     assert quote_from_row(row | later) == Quote("AMZN", OPEN, 2.5, change_percent=0.2, market_phase=MarketPhase.POST)
@@ -267,7 +277,7 @@ def test_broken_rows_are_counted_and_the_rows_of_other_symbols_are_read(
     client.watched[:] = ["BROKEN", "AMZN"]
     broken = {"regularMarketPrice": float("inf"), "regularMarketTime": MS // 1000}
     server.market.quotes = {"BROKEN": broken, "AMZN": ROW | {"bid": float("inf")}}
-    stream.refusals = 1_000
+    stream.handshakes_to_reject = 1_000
     client.start()
     eventually(lambda: client.quotes == [Quote("AMZN", OPEN, 217.5, market_phase=MarketPhase.REGULAR)])
     assert client.source.status.counts["unreadable"] >= 1

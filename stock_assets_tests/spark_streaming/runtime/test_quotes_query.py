@@ -21,7 +21,7 @@ from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.services.waiting import eventually
-from stock_assets_tests.services.yahoo_stream import StreamServer, breaking_off, frame_of, saying
+from stock_assets_tests.services.yahoo_stream import StreamServer, frame_of, send_and_disconnect, send_and_wait
 from stock_assets_tests.spark_streaming.cases import SENT, quote_cases
 from stock_assets_tests.spark_streaming.conftest import Launcher, Program, environment_of
 from stock_assets_tests.spark_streaming.influxdb_points import points_in
@@ -79,7 +79,7 @@ def test_ticks_of_a_broken_connection_are_points_and_a_replay_changes_none(
     yahoo: StreamServer,
 ) -> None:
     frames = [frame_of("AMZN", at, price, day_volume=2**40, market_hours=1) for at, price in TICKS]
-    yahoo.acts = [breaking_off(frames[0], "garbage"), saying(frames[0], frames[1], frames[2])]
+    yahoo.scripts = [send_and_disconnect(frames[0], "garbage"), send_and_wait(frames[0], frames[1], frames[2])]
     publish_from(yahoo, stack.kafka_address, fresh_topic.quote_topic, len(TICKS), tmp_path)
     send(stack.kafka_address, fresh_topic.topic, bars(20), SENT)
 

@@ -1,4 +1,4 @@
-"""A source yahoo that asks a server of the tests, at the time that a test sets."""
+"""Runs a source yahoo against the tests' server, at the time that a test sets."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Clock:
         return self.time
 
 
-class Asked:
-    """A source of some symbols, and what it has given so far."""
+class SourceHarness:
+    """A source of some symbols, and the batches, coverage and answers that it has given."""
 
     def __init__(self, server: YahooServer, folder: Path, *symbols: str) -> None:
         self.clock = Clock(FRIDAY_EVENING)
@@ -48,31 +48,31 @@ class Asked:
         self.answers = Counter[str]()
         self.batches: list[SourceBatch] = []
 
-    def until_it_rests(self) -> list[Bar]:
-        """Everything it gives until it would wait or end."""
+    def run_until_idle(self) -> list[Bar]:
+        """All bars that it gives until it would wait or end."""
         bars: list[Bar] = []
         stop = Event()
         for batch in self.source.batches(list(self.coverage.values()), stop):
-            bars.extend(self._taken(batch))
+            bars.extend(self._record(batch))
             pause = self.source.pause(self.coverage, self.clock())
             if pause is None or pause > timedelta(seconds=1):
                 stop.set()
         return bars
 
-    def _taken(self, batch: SourceBatch) -> Sequence[Bar]:
+    def _record(self, batch: SourceBatch) -> Sequence[Bar]:
         self.batches.append(batch)
         self.coverage.update({row.symbol: row for row in batch.coverage})
         self.answers.update(batch.answers)
         return batch.bars
 
-    def once(self, time: datetime) -> list[Bar]:
-        """What one round of requests at `time` gives; each symbol is asked once at most."""
+    def run_once(self, time: datetime) -> list[Bar]:
+        """The bars of one request for each symbol at `time`."""
         self.clock.time, stop = time, Event()
         bars: list[Bar] = []
-        left = set(self.source.symbols)
+        remaining = set(self.source.symbols)
         for batch in self.source.batches(list(self.coverage.values()), stop):
-            bars.extend(self._taken(batch))
-            left -= {row.symbol for row in batch.coverage}
-            if not left:
+            bars.extend(self._record(batch))
+            remaining -= {row.symbol for row in batch.coverage}
+            if not remaining:
                 stop.set()
         return bars
