@@ -67,7 +67,7 @@ class StackSettings(SharedSettings):
 
     @property
     def runs_influxdb(self) -> bool:
-        """Whether the stack has an InfluxDB of its own: the case unless INFLUXDB_URL names one."""
+        """Whether the stack runs an InfluxDB itself: the case unless INFLUXDB_URL names one."""
         return "influxdb_url" not in self.model_fields_set
 
     @property
@@ -107,7 +107,7 @@ class RunningStackSettings(StackSettings):
 
 
 class ProvidedServersSettings(StackSettings):
-    """What `stocks provision` has to know: others run the servers, as containers do; each has an address of its own."""
+    """What `stocks provision` has to know: others run the servers, as containers do; each has its own address."""
 
     dagster_code_host: str = Field(HOST, description="host of Dagster's code server")
 

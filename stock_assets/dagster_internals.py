@@ -76,7 +76,7 @@ class RunError:
 
 
 def allow_unreported_assets(context: dg.OpExecutionContext) -> None:
-    """Pipes demands a report about each asset of a step, skippable or not; from now on this step may leave some out."""
+    """Pipes requires a report on each asset of a step, skippable or not; this step may now omit some."""
     context.get_step_execution_context()._requires_typed_event_stream = False
 
 

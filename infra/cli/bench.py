@@ -32,7 +32,7 @@ def bench(
     rate: Annotated[int, typer.Option(min=20, help="Messages a second meanwhile.")] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Measure the stream against the database's own limit, on servers of its own; takes minutes.
+    """Measure the stream against the database's own limit, on separate servers; takes minutes.
 
     The figures of one run can be compared with one another, those of two runs can't: machines change their speed.
     """

@@ -20,15 +20,15 @@ def server_error(error: Exception) -> StackError | None:
             Exit.OTHER_VERSION,
         )
     if isinstance(error, sqlalchemy.exc.DBAPIError) and (code := _code(error)) in _UNDEFINED:
-        said = str(error.orig).splitlines()[0]
+        reason = str(error.orig).splitlines()[0]
         return StackError(
-            f"The tables in PostgreSQL are not those of this version of stocks ({code}: {said}). `stocks up` brings "
+            f"The tables in PostgreSQL are not those of this version of stocks ({code}: {reason}). `stocks up` brings "
             "older ones up to date.",
             Exit.OTHER_VERSION,
         )
     if isinstance(error, sqlalchemy.exc.OperationalError | psycopg2.OperationalError):
-        said = str(getattr(error, "orig", error)).strip()
-        return StackError(f"PostgreSQL can't be used: does `stocks up` run?\n{said}", Exit.SERVICE_FAILED)
+        reason = str(getattr(error, "orig", error)).strip()
+        return StackError(f"PostgreSQL can't be used: does `stocks up` run?\n{reason}", Exit.SERVICE_FAILED)
     if isinstance(error, KafkaError):
         return StackError(f"Kafka can't be used: does `stocks up` run?\n{error}", Exit.SERVICE_FAILED)
     if isinstance(error, requests.RequestException):

@@ -12,7 +12,7 @@ from spark_streaming.contract.file_lock import lock_until, open_lock_file
 
 
 def make_once(target: Path, make: Callable[[Path], Path], stop: threading.Event | None = None) -> Path:
-    """Have `target`: where it is missing, `make` is given a draft folder and says what in it becomes the target.
+    """Have `target`: where it is missing, `make` is given a draft folder and returns what in it becomes the target.
 
     It appears in one step, so what was interrupted is never taken for complete; what an earlier interruption left
     behind is removed. One process does it at a time, the others wait for it.

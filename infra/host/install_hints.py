@@ -39,7 +39,7 @@ def install_command(thing: str, system: str, *, as_root: bool) -> str:
 
 
 def system_name(release: Mapping[str, str], platform_name: str = sys.platform) -> str:
-    """The family of a system, from what /etc/os-release says."""
+    """The family of a system, from /etc/os-release."""
     if platform_name == "darwin":
         return "macos"
     names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]

@@ -55,7 +55,7 @@ class Progress:
     def step(self, what: str) -> Iterator[Step]:
         """Show `what` (such as "building InfluxDB 2.7.12") while the block runs, and a line that stays if it was long.
 
-        `detail` of the step may be set at any time, to say what it is doing just now.
+        `detail` of the step may be set at any time, to show the current work.
         """
         step, began, over = Step(what), time.monotonic(), threading.Event()
         shower = threading.Thread(target=self._show, args=(step, over), daemon=True)

@@ -1,4 +1,4 @@
-"""Dagster's three programs, each supervised by itself: the code server, the daemon and the webserver."""
+"""Dagster's three programs, each supervised separately: the code server, the daemon and the webserver."""
 
 import signal
 import sys

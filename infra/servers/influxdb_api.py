@@ -27,7 +27,7 @@ def is_healthy(url: str) -> bool:
 
 
 def session(token: str | None = None) -> requests.Session:
-    """For one server: what the environment says of proxies and a ~/.netrc holds is not meant for it."""
+    """For one server: without the environment's proxies and without a ~/.netrc."""
     made = requests.Session()
     made.trust_env = False
     if token is not None:

@@ -194,6 +194,6 @@ def _is_ready(port: int) -> bool:
     try:
         psycopg2.connect(host=HOST, port=port, user="nobody", dbname="postgres", connect_timeout=2).close()
     except psycopg2.OperationalError as error:
-        # It answers: only while it starts up or goes down, it says so, or nothing at all.
+        # It answers: it reports an error or nothing only while it starts or stops.
         return "password" in str(error)
     return True

@@ -15,7 +15,7 @@ from spark_streaming.contract.schema import Source
 class Servers:
     """Kafka, InfluxDB and PostgreSQL under one supervisor, and whatever `more` there is.
 
-    Each `bring_up_…` may be called from a thread of its own; it prepares, starts, waits and provisions.
+    Each `bring_up_…` may be called from a separate thread; it prepares, starts, waits and provisions.
     Make and start it in the main thread.
     """
 

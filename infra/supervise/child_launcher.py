@@ -128,7 +128,7 @@ def _on_stop_signals(handler: Callable[..., None] | signal.Handlers) -> None:
 
 
 def _keep(command: list[str], environment: dict[str, str], launcher: int, stop_signal: int, seconds: float) -> int:
-    """Run the program in a group of its own until it ends, or until a signal or the launcher's end stops it."""
+    """Run the program in its own process group until it ends, or until a signal or the launcher's end stops it."""
     keeper = os.getpid()
 
     def end(*_: object) -> None:

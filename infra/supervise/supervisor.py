@@ -64,7 +64,7 @@ class Supervisor:
         spec = launch_spec(command, service_environment(), self.home)
         with (self.home / "logs" / "supervisord.out").open("wb") as output:
             self._process = subprocess.Popen(
-                # A session of its own, so that Ctrl-C reaches `stocks up` alone, which then stops things in order.
+                # In its own session, so that Ctrl-C reaches `stocks up` alone, which then stops things in order.
                 launcher_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )  # fmt: skip
         end = time.monotonic() + 30

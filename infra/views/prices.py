@@ -52,7 +52,7 @@ class PriceReader:
         """Return series -> the starts of its oldest and of its newest bar, in UTC.
 
         Raises:
-            StackError: InfluxDB doesn't answer, or rejects the query; the message says what to do. The other methods
+            StackError: InfluxDB doesn't answer, or rejects the query; the message has the remedy. The other methods
                 raise the same.
         """
         close = self._field("close", *EVER)
@@ -151,7 +151,7 @@ def _explain_read_errors() -> Iterator[None]:
 
 @contextmanager
 def explain_postgres_errors(settings: CodeLocationSettings) -> Iterator[None]:
-    """Raise StackError, which says what to do, where PostgreSQL does not answer within the block."""
+    """Raise StackError with a remedy where PostgreSQL does not answer within the block."""
     try:
         yield
     except OperationalError as error:

@@ -22,7 +22,7 @@ def load_board(settings: CodeLocationSettings, symbols: Sequence[str], now: date
     """Return the board at `now` (UTC) of `symbols`, or of all watched symbols where there are none.
 
     Raises:
-        StackError: a server doesn't answer, or one of the symbols has no bars; the message says what to do.
+        StackError: a server doesn't answer, or one of the symbols has no bars; the message has the remedy.
     """
     prices = PriceReader.from_settings(settings)
     ranges = prices.stored_ranges()

@@ -214,7 +214,7 @@ def _symbol_reason(symbol: str) -> Reason:
 
 
 def check_time(text: str, pattern: str, now: datetime) -> None:
-    """Raise RejectedError where a time is not written as `pattern` says, before 1970 or a day after `now`."""
+    """Raise RejectedError where a time does not match `pattern`, is before 1970 or a day after `now`."""
     try:
         if not re.fullmatch(pattern, text):
             raise RejectedError(Reason.TIMESTAMP_MALFORMED)

@@ -52,7 +52,7 @@ def lines(measurement: str, columns: Mapping[str, pa.Array]) -> pa.Array:
     parts: list[str | pa.Array] = [_measurement(measurement)]
     for tag in TAGS:
         text = columns[tag]
-        if pc.any(pc.match_substring(text, "=")).as_py():  # of EURUSD=X, say
+        if pc.any(pc.match_substring(text, "=")).as_py():  # as in EURUSD=X
             text = pc.replace_substring(text, "=", "\\=")
         parts += [f",{tag}=", text]
     separator = " "

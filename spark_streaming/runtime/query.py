@@ -131,7 +131,7 @@ class _Batches:
                 raise StoppedError(f"batch {number} is left for the next start")
             try:
                 self._write(results, number)
-            except Exception as error:  # Spark would hide it in an error of its own
+            except Exception as error:  # Spark would wrap it in another error
                 self.error = error
                 raise
 

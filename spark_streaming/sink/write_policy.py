@@ -45,7 +45,7 @@ class WriteDecision:
 def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecision:
     """What to do with `lines` lines after `answer`, the outcome of try number `attempt` (from 0).
 
-    A line is rejected only where InfluxDB itself says that the data is invalid, and alone: a batch with such an answer
+    A line is rejected only where InfluxDB itself calls the data invalid, and alone: a batch with such an answer
     is halved until the invalid lines are alone. Writing a line again changes nothing. After any other answer the write
     is tried again later: a wrong token or a missing bucket can be corrected, and no line is lost.
     """

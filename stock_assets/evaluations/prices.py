@@ -55,13 +55,13 @@ def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
     series = influxdb.closes(_PLAUSIBLE_BARS)
     jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
     frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
-    said = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
-    said += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
+    findings = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
+    findings += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
     nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored"
-    summary = ", ".join(said) or nothing
+    summary = ", ".join(findings) or nothing
     table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
     figures = {"jumps": len(jumped), "standstills": len(frozen)}
-    return Evaluation("prices_are_plausible", not said, summary, table, figures, _WARN)
+    return Evaluation("prices_are_plausible", not findings, summary, table, figures, _WARN)
 
 
 def _standstill_row(stop: Standstill) -> dict[str, Cell]:

@@ -28,7 +28,7 @@ def quote_message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> i
 def evaluate_quote_freshness(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
 ) -> Evaluation:
-    """Whether a quote of each open exchange was stored lately; says how they come, too."""
+    """Whether a quote of each open exchange was stored lately; also reports whether they are streamed or polled."""
     check = "quotes_are_fresh"
     if not settings.source.has_quotes:
         return Evaluation(check, True, f"source {settings.source} has no quotes", [], {"late_exchanges": 0})
@@ -53,13 +53,13 @@ def evaluate_quote_freshness(
 
 
 def _how(settings: CodeLocationSettings) -> str:
-    """What the heartbeats of both programs say about the quotes."""
-    said = []
+    """The details about quotes in the heartbeats of both programs."""
+    details = []
     for program, name in (("ingest", "Producer"), ("stream", "stream")):
         heartbeat = read_heartbeat(settings.state_of(program))
         if heartbeat is not None and heartbeat.quotes is not None:
-            said.append(f"{name}: {heartbeat.quotes.detail}")
-    return "; ".join(said)
+            details.append(f"{name}: {heartbeat.quotes.detail}")
+    return "; ".join(details)
 
 
 def _row(row: QuoteFreshness) -> dict[str, Cell]:

@@ -1,4 +1,4 @@
-"""Delivers the notifications that are due: each address in a thread of its own, so that none waits for another."""
+"""Delivers the notifications that are due: each address in a separate thread, so that none waits for another."""
 
 import threading
 import time

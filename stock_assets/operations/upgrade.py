@@ -16,7 +16,7 @@ _NAMES_SINCE = "0008"  # the migration of the tables whose names go with those o
 def upgrade_home(settings: IngestSettings, dagster_home: Path) -> None:
     """Bring Dagster's records and the source's tables to what this build needs; nothing to do is fine.
 
-    Dagster's come first: where this is cut off, the tables' revision says that it has to be done again.
+    Dagster's come first: where this is cut off, the tables' revision shows that it has to be repeated.
 
     Raises:
         sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.

@@ -12,7 +12,7 @@ EXTENDED_HOURS = ", extended hours"  # how `origin` ends where they are covered,
 class Coverage:
     """One row of `ingest_coverage`. Every time is UTC.
 
-    `origin` says what the answers came from: a file and its version, a seed. Another origin starts anew, but for the
+    `origin` names what the answers came from: a file and its version, a seed. Another origin starts anew, but for the
     hours of the same source.
     `next_due` is when the source will have more to give; None once it has given all that it has.
     """

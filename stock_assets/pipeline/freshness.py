@@ -79,7 +79,7 @@ def expected_newest(
 
     With `extended`, bars before the open and after the close are expected, too.
 
-    The calendar says which bar is over. Where the source has already been asked up to there (`coverage`), what it
+    The calendar determines which bar is over. Where the source has already been asked up to there (`coverage`), what it
     gave counts instead: a halted or thin symbol, or a file at its end, is not late.
     """
     by_calendar = newest_final_bar(exchange, interval, delay, now, extended=extended)

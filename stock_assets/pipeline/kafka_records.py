@@ -24,7 +24,7 @@ class KafkaRecord:
 
 
 def symbol_of(message: KafkaRecord) -> str:
-    """The symbol that a message is about, as far as it says so."""
+    """The symbol that a message is about: of its value, else its key, else UNATTRIBUTED."""
     symbol = fields_of(message.value).get("symbol")
     if isinstance(symbol, str) and symbol:
         return symbol

@@ -25,7 +25,7 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """A message about a bar, and where it is now; `fate` says it in words."""
+    """A message about a bar, and where it is now; `fate` describes it."""
 
     start: datetime
     interval: str
@@ -57,18 +57,18 @@ def describe_coverage(coverage: Sequence[Coverage], span: TimeRange) -> list[str
     """What the source was asked and answered, a sentence an interval."""
     if not coverage:
         return ["the source has never been asked for this symbol"]
-    told = []
+    lines = []
     for row in coverage:
         asked = f"asked up to {row.covered_until:%Y-%m-%d %H:%MZ}, answer {row.last_answer!r}"
-        said = f"{row.interval} bars, {row.origin}: {asked}"
+        described = f"{row.interval} bars, {row.origin}: {asked}"
         newest = f", newest bar {row.newest_bar:%Y-%m-%d %H:%MZ}" if row.newest_bar else ", no bar"
         if row.covered_until >= span.begin:
-            told.append(said + newest)
+            lines.append(described + newest)
         elif row.next_due is None:
-            told.append(f"{said}{newest}; it has given all that it has, and nothing of that day")
+            lines.append(f"{described}{newest}; it has given all that it has, and nothing of that day")
         else:
-            told.append(f"{said}{newest}; not asked for that day yet, next due {row.next_due:%Y-%m-%d %H:%MZ}")
-    return told
+            lines.append(f"{described}{newest}; not asked for that day yet, next due {row.next_due:%Y-%m-%d %H:%MZ}")
+    return lines
 
 
 def trace_messages(
@@ -83,19 +83,19 @@ def trace_messages(
 
     `stored` is (interval, start) -> fields of the point; `done` is partition -> offset that the stream has yet to do.
     """
-    dead = {(letter.partition, letter.offset): letter for letter in dead_letters_in(dead_letters)}
-    ours = [
+    dead_lettered = {(one.partition, one.offset): one for one in dead_letters_in(dead_letters)}
+    of_symbol = [
         (start, m) for m in messages if symbol_of(m) == symbol and (start := _start(m)) is not None and start in span
     ]
-    good = [(start, m) for start, m in ours if (m.partition, m.offset) not in dead]
+    good = [(start, m) for start, m in of_symbol if (m.partition, m.offset) not in dead_lettered]
     newest = {(str(fields_of(m.value).get("interval")), start): (m.partition, m.offset) for start, m in good}
     found = []
-    for start, message in sorted(ours, key=lambda pair: (pair[0], pair[1].partition, pair[1].offset)):
+    for start, message in sorted(of_symbol, key=lambda pair: (pair[0], pair[1].partition, pair[1].offset)):
         interval = str(fields_of(message.value).get("interval"))
         at = (message.partition, message.offset)
         lost = False
-        if at in dead:
-            dead_letter = dead[at]
+        if at in dead_lettered:
+            dead_letter = dead_lettered[at]
             fate = f"dead-lettered: {dead_letter.reason}. {dead_letter.error}".strip()
             fate += f" It was {dead_letter.settlement}" if dead_letter.settlement else ""
         elif newest[interval, start] != at:

@@ -22,7 +22,7 @@ class NotificationTarget:
 
     @property
     def fingerprint(self) -> str:
-        """What the table `notice` identifies it by."""
+        """Its identifier in the table `notice`."""
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     @property

@@ -1,4 +1,4 @@
-"""Starts a program as a child of a Dagster run, with an environment of its own."""
+"""Starts a program as a child of a Dagster run, with a separate environment."""
 
 import signal
 import subprocess

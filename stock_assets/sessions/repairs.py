@@ -87,7 +87,7 @@ def refetch(
     """Publish what the source has of the missing bars; returns the repair with its outcome.
 
     Raises:
-        SourceError: the source can't say.
+        SourceError: the source can't be read.
     """
     parts = watched.parts_over(settings, one, now())
     stored = stored_bars(influxdb, parts)

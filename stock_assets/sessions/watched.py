@@ -61,7 +61,7 @@ def settled(
 ) -> list[SeriesSession]:
     """The sessions of the last days that are over and whose bars have arrived, or should have by now.
 
-    `stored` is whether all that was published is stored; `oldest` says where the stored bars of each series begin: what
+    `stored` is whether all that was published is stored; `oldest` has the begin of each series' stored bars: what
     was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once
     all is stored: its other ones are a backfill, for a person to ask for.
     """

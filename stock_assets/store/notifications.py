@@ -27,7 +27,7 @@ def write_notifications(engine: Engine, notifications: Sequence[Notification]) -
 
 
 def add_recipient(engine: Engine, notification: Notification, address: str) -> None:
-    """Record that an address (its fingerprint) has the notification; safe beside other writers of the row."""
+    """Record that an address (its fingerprint) has the notification; safe with concurrent writers of the row."""
     added = notice.c.told.op("||")(func.jsonb_build_array(address))
     with engine.begin() as connection:
         connection.execute(update(notice).where(_is(notification), ~notice.c.told.has_key(address)).values(told=added))

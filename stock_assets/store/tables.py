@@ -1,4 +1,4 @@
-"""The tables of a source's schema. Which schema that is says the connection's search path."""
+"""The tables of a source's schema. The connection's search path selects the schema."""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,4 +1,4 @@
-"""A code location on two days of minutes of a replay, with a topic and a bucket of its own on the real servers."""
+"""A code location on two days of minutes of a replay, with a separate topic and bucket on the real servers."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ FRIDAYS_BARS = bars_of(FRIDAY, HALT)
 
 
 class Platform:
-    """The code location of a replay of two days of minutes, on a topic and a bucket of its own."""
+    """The code location of a replay of two days of minutes, on a separate topic and bucket."""
 
     def __init__(self) -> None:
         self.settings = settings.code_location()
@@ -131,15 +131,15 @@ class Platform:
         return read_summaries(self.postgres.engine, THURSDAY, FRIDAY)
 
     def due(self) -> set[str]:
-        ours = dg.AssetSelection.assets(SUMMARY_KEY)
-        found = dg.evaluate_automation_conditions(definitions(), self.instance, asset_selection=ours)
+        selection = dg.AssetSelection.assets(SUMMARY_KEY)
+        found = dg.evaluate_automation_conditions(definitions(), self.instance, asset_selection=selection)
         return {day for day in found.get_requested_partitions(SUMMARY_KEY) if day}
 
     def evaluate(self) -> Evaluation:
-        """As the check does; Dagster records what it says."""
-        said = completeness.evaluate_sessions(self.settings, self.kafka, self.influxdb, self.postgres, clock.now())
-        self.instance.report_runless_asset_event(check_evaluation(said, SUMMARY_KEY))
-        return said
+        """As the check does; Dagster records its result."""
+        result = completeness.evaluate_sessions(self.settings, self.kafka, self.influxdb, self.postgres, clock.now())
+        self.instance.report_runless_asset_event(check_evaluation(result, SUMMARY_KEY))
+        return result
 
     def tick(self) -> dg.SensorResult:
         context = dg.build_sensor_context(instance=self.instance)

@@ -1,4 +1,4 @@
-"""What a run about companies says of itself."""
+"""The metadata of a run about companies."""
 
 from collections import Counter
 

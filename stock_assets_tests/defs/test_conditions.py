@@ -1,4 +1,4 @@
-"""When Dagster starts the company facts by itself."""
+"""When Dagster starts the company facts automatically."""
 
 from datetime import UTC, datetime
 

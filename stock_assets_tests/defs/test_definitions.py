@@ -1,4 +1,4 @@
-"""What Dagster is shown: the graph's names, and that the source is said everywhere and no secret anywhere."""
+"""What Dagster is shown: the graph's names, and that the source is result everywhere and no secret anywhere."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Replays beside the stream, on the real Kafka, InfluxDB and PostgreSQL."""
+"""Reprocessing while the stream runs, on the real Kafka, InfluxDB and PostgreSQL."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_part_of_the_topic_is_stored_again_while_a_stream_runs(with_jars: Plat
     platform.publish(FRIDAYS_BARS[:300])
     [partition] = [p for p, end in platform.kafka.end_offsets(platform.settings.names.topic).items() if end]
     stream = platform.settings.state_of("stream")
-    with process_lock.ProcessLock(stream):  # as a living stream does
+    with process_lock.ProcessLock(stream):  # as a running stream does
         before = sorted(path.name for path in stream.iterdir())
         result = run(platform, from_offsets={str(partition): 100})
         assert result.success
@@ -93,7 +93,7 @@ def test_an_interrupted_reprocessing_reports_a_remedy(
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "result"),
     [
         ({}, "Say which messages"),
         ({"session": "2026-11-20", "from_offsets": {"0": 1}}, "Say which messages"),
@@ -103,8 +103,8 @@ def test_an_interrupted_reprocessing_reports_a_remedy(
     ],
 )
 def test_what_can_not_be_reprocessed_is_an_error_with_the_alternatives(
-    platform: Platform, config: dict[str, object], said: str
+    platform: Platform, config: dict[str, object], result: str
 ) -> None:
     platform.publish(FRIDAYS_BARS[:10])
-    with pytest.raises(dg.Failure, match=said):
+    with pytest.raises(dg.Failure, match=result):
         run(platform, **config)

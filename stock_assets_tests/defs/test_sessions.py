@@ -57,9 +57,9 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     platform.publish(FRIDAYS_BARS)
     platform.store([bar for bar in FRIDAYS_BARS if bar not in lost])
     assert platform.summarise(FRIDAY, FRIDAY).success
-    said = platform.evaluate()
-    assert not said.passed
-    [row] = said.rows
+    result = platform.evaluate()
+    assert not result.passed
+    [row] = result.rows
     assert (row["expected"], row["given"], row["stored"]) == (390, 380, 372)
     assert "(10: the source has none)" in str(row["gaps"])
     assert "(8: given, and not stored)" in str(row["gaps"])
@@ -76,9 +76,9 @@ def test_what_is_missing_is_asked_for_once_and_the_summary_follows(platform: Pla
     assert platform.due() == {f"{FRIDAY}"}
     assert platform.summarise(FRIDAY, FRIDAY).success
     assert platform.summaries()[0].bars_missing == len(HALT)
-    said = platform.evaluate()
-    assert said.passed
-    assert "10 bars that the source has none of" in said.summary
+    result = platform.evaluate()
+    assert result.passed
+    assert "10 bars that the source has none of" in result.summary
 
 
 def test_a_failed_check_does_not_ask_forever(platform: Platform) -> None:

@@ -30,10 +30,10 @@ def test_a_symbol_that_was_added_a_moment_ago_fails_nothing_until_a_run_could_ha
 ) -> None:
     add_to_watchlist(postgres.engine, "BTC-USD")
     now = datetime.now(UTC)
-    said = evaluate_company_facts(["BTC-USD"], postgres, now - timedelta(hours=1), now)
-    assert said.passed
-    assert "BTC-USD: added lately" in said.summary
+    result = evaluate_company_facts(["BTC-USD"], postgres, now - timedelta(hours=1), now)
+    assert result.passed
+    assert "BTC-USD: added lately" in result.summary
     later = now + timedelta(minutes=5)
-    said = evaluate_company_facts(["BTC-USD"], postgres, later, later)
-    assert not said.passed
-    assert said.summary == "no row of BTC-USD"
+    result = evaluate_company_facts(["BTC-USD"], postgres, later, later)
+    assert not result.passed
+    assert result.summary == "no row of BTC-USD"

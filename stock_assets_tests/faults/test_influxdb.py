@@ -1,4 +1,4 @@
-"""InfluxDB is away for a while, or says to wait: nothing is lost, and nobody waits in a hot loop."""
+"""InfluxDB is unavailable for a while, or asks to wait: nothing is lost, and no hot loop retries."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.services
 
 
 def refused(launcher: Launcher) -> str:
-    """What the program says as it refuses to start, which takes no Spark."""
+    """The error with which the program refuses to start; takes no Spark."""
     return ended(launcher.start("--available-now"))
 
 

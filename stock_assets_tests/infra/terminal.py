@@ -1,4 +1,4 @@
-"""The command `stocks` as a person has it: a shell with a state folder and ports of its own."""
+"""The command `stocks` as a person has it: a shell with a separate state folder and ports."""
 
 import json
 import os
@@ -82,7 +82,7 @@ class Terminal:
         until(lambda: self.processes() == [])
 
     def status(self) -> dict[str, object]:
-        """What `stocks status` says."""
+        """The output of `stocks status`."""
         return dict(json.loads(self.run("status", "--json")[1]))
 
     def processes(self) -> list[psutil.Process]:
@@ -99,7 +99,7 @@ class Terminal:
 
 
 def stop(process: subprocess.Popen[str]) -> str:
-    """End a `stocks up` as Ctrl-C does, and return what it said on standard error."""
+    """End a `stocks up` as Ctrl-C does, and return its standard error."""
     process.send_signal(2)
     _, err = process.communicate(timeout=90)
     assert process.returncode == 0, err

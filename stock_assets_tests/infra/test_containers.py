@@ -103,8 +103,8 @@ def test_an_image_is_named_by_an_exact_version(name: str) -> None:
 def test_the_versions_are_those_of_the_stack_without_containers() -> None:
     assert version("influxdb") == influxdb_build.VERSION
     assert version("apache/kafka") == jars.BROKER.artifacts[0][2]
-    told = subprocess.run([postgres.program("postgres"), "--version"], capture_output=True, text=True, check=True)
-    assert version("postgres") == f"{told.stdout.split()[-1]}-bookworm"
+    shown = subprocess.run([postgres.program("postgres"), "--version"], capture_output=True, text=True, check=True)
+    assert version("postgres") == f"{shown.stdout.split()[-1]}-bookworm"
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

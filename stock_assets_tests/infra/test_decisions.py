@@ -1,4 +1,4 @@
-"""What the stack decides by itself: no server, no clock."""
+"""The stack's pure decisions: no server, no clock."""
 
 import configparser
 import errno

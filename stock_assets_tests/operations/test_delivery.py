@@ -1,4 +1,4 @@
-"""Addresses that never answer, beside one that does: real HTTP servers, PostgreSQL, and Apprise."""
+"""Addresses that never answer, and one that does: real HTTP servers, PostgreSQL, and Apprise."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A run of a program tells what the program has reported."""
+"""The run of a program shows what the program has reported."""
 
 from pathlib import Path
 

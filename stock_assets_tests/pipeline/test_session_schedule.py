@@ -105,7 +105,7 @@ def test_sessions_before_a_series_began_are_left_out() -> None:
     session, noon = session_on("XNYS", FRIDAY), CLOSE - timedelta(hours=4)
     assert has_begun(session, noon, None)
     assert not has_begun(session, CLOSE, None)
-    assert has_begun(session, None, covered("AMZN", noon))  # published, and nothing is stored: a dead stream
+    assert has_begun(session, None, covered("AMZN", noon))  # published, and nothing is stored: a stopped stream
     assert not has_begun(session, None, covered("AMZN", CLOSE + MINUTE))
     assert has_begun(session, noon, covered("AMZN", CLOSE + MINUTE))
     assert not has_begun(session, None, None)

@@ -23,5 +23,5 @@ def test_a_topic_that_ends_in_the_mark_of_a_transaction_is_read_to_its_end(
     producer.commit_transaction()
     producer.close()
     kafka = KafkaResource(bootstrap_servers=kafka_server.kafka_address)
-    assert kafka.end_offsets(fresh_topic.topic)[1] == 4, "the mark has an offset of its own"
+    assert kafka.end_offsets(fresh_topic.topic)[1] == 4, "the mark has its own offset"
     assert [message.value for message in kafka.messages(fresh_topic.topic)] == [b"0", b"1", b"2"]

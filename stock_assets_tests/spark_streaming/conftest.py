@@ -1,4 +1,4 @@
-"""The stream as a program of its own, against the test run's servers."""
+"""The stream as a separate program, against the test run's servers."""
 
 import os
 import signal
@@ -105,7 +105,7 @@ def environment_of(stack: StackSettings, names: SourceNames, bucket: Bucket, jar
 def launcher(
     stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket, connector_jars: Path, tmp_path: Path
 ) -> Iterator[Launcher]:
-    """Starts the program on a topic and a bucket of its own, as often as the test wants; all are gone after it."""
+    """Starts the program on a separate topic and bucket, as often as the test wants; all are ended after it."""
     state = tmp_path / "a stäte of 株"
     made = Launcher(environment_of(stack, fresh_topic, fresh_bucket, connector_jars, state), state, [])
     yield made

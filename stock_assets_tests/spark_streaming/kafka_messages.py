@@ -37,7 +37,7 @@ def send(broker: str, topic: str, messages: Iterable[Message], sent: datetime, p
 
 
 def bars(count: int) -> list[Message]:
-    """As many bars of 20 symbols, each at a minute of its own."""
+    """As many bars of 20 symbols, each at a different minute."""
     first = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
     messages: list[Message] = []
     for number in range(count):

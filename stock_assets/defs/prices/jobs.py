@@ -95,7 +95,7 @@ def _carry(
     except ProgramFailedError as error:
         raise dg.Failure(
             "The replay was cut off, and bars may have the value of an earlier message where a newer one corrects it. "
-            "Run it again with the same configuration, which puts that right; the log says why it ended."
+            "Run it again with the same configuration, which puts that right; the log has the reason."
         ) from error
     finally:
         shutil.rmtree(state, ignore_errors=True)

@@ -44,8 +44,8 @@ def test_an_address_of_the_environment_reaches_dagsters_programs_as_a_secret(mon
     assert Secrets(home).read(NOTIFY_URLS) == "json://127.0.0.1:9/a"
     assert "NOTIFY_URLS" not in dagster.environment(settings)
     with no_settings_around(home):
-        told = CodeLocationSettings(stocks_home=home)
-    assert told.notify_urls.get_secret_value() == "json://127.0.0.1:9/a"
+        shown = CodeLocationSettings(stocks_home=home)
+    assert shown.notify_urls.get_secret_value() == "json://127.0.0.1:9/a"
 
 
 def test_a_notification_without_an_address_is_not_called_delivered() -> None:

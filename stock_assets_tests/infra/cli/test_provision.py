@@ -170,11 +170,11 @@ def test_topics_buckets_tokens_roles_and_tables_are_made(provisioned: Containers
 
 def reader(containers: Containers) -> Any:
     folder = containers.folder / "handout" / "grafana"
-    told = subprocess.run(
+    shown = subprocess.run(
         ["sh", "-euc", f". {folder}/grafana.env && echo $STOCKS_POSTGRES_READER $STOCKS_POSTGRES_DATABASE"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    user, database = told.stdout.split()
+    user, database = shown.stdout.split()
     return psycopg2.connect(
         host="127.0.0.1", port=containers.settings.postgres_port, user=user, dbname=database,
         password=(folder / "postgres_read_password").read_text(),
@@ -186,9 +186,9 @@ def test_grafana_is_given_the_readers_accounts_and_no_others(provisioned: Contai
     names = {path.name for path in folder.iterdir()}
     assert names == {"grafana.env", "grafana_admin_password", "influx_read_token", "postgres_read_password"}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o440 for path in folder.iterdir())
-    told = (folder / "grafana.env").read_text()
-    assert "STOCKS_INFLUXDB_BUCKET=stock-prices-simulated\n" in told
-    assert not any((folder / name).read_text() in told for name in names - {"grafana.env"})
+    shown = (folder / "grafana.env").read_text()
+    assert "STOCKS_INFLUXDB_BUCKET=stock-prices-simulated\n" in shown
+    assert not any((folder / name).read_text() in shown for name in names - {"grafana.env"})
 
 
 def test_provisioning_again_changes_nothing(provisioned: Containers) -> None:

@@ -32,12 +32,12 @@ def test_start_status_and_stop_from_other_terminals(terminal: Terminal) -> None:
     assert set(services(terminal)) == {"kafka", "influxdb", "postgres"}
 
     log = terminal.home / "logs" / "up.log"
-    said = log.read_text()
+    logged = log.read_text()
     for again in ((), ("-d",)):
         code, _, err = terminal.run("up", "--source", "replay", "--no-dagster", *again)
         assert code == Exit.ALREADY_RUNNING
         assert f"process {pid}" in err
-    assert log.read_text() == said
+    assert log.read_text() == logged
     code, _, err = terminal.run("reset", "--yes")
     assert code == Exit.ALREADY_RUNNING
     assert "`stocks down` first" in err

@@ -1,4 +1,4 @@
-"""What a machine lacks or a folder can't do: named with its remedy, an exit code of its own, and nothing is left."""
+"""What a machine lacks or a folder can't do: named with its remedy, its own exit code, and nothing left behind."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What is stored and what room is left, as the dashboards are told."""
+"""What is stored and what room is left, as the dashboards are shown."""
 
 from pathlib import Path
 

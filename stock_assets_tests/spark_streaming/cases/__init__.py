@@ -39,7 +39,7 @@ class Case:
 
 
 def validity_cases() -> list[Case]:
-    """The cases of validity.json. Each tells how its message differs from BAR:
+    """The cases of validity.json. Each has the difference of its message from BAR:
 
     `set` and `drop` change fields, `edit` replaces a piece of the JSON text (a third element is how often REPEAT's next
     character is repeated), `wrap` and `pad` add around it, `value` or `hex` is the whole value; `key` is the
@@ -49,7 +49,7 @@ def validity_cases() -> list[Case]:
 
 
 def quote_cases() -> list[Case]:
-    """The cases of quotes.json, which tell how a message differs from QUOTE."""
+    """The cases of quotes.json, each with the difference of its message from QUOTE."""
     return _cases("quotes.json", QUOTE)
 
 

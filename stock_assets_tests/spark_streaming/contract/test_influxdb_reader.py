@@ -77,7 +77,7 @@ def test_a_server_that_stays_busy_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (401, b'{"message": "unauthorized access"}', "401 unauthorized access. Is SOURCE the running one"),
         (404, b'{"message": "no such bucket"}', "INFLUX_READ_TOKEN that of its bucket"),
@@ -86,9 +86,9 @@ def test_a_server_that_stays_busy_is_an_error() -> None:
         (500, b"[1]", r"500 \[1\]"),
     ],
 )
-def test_a_rejection_is_reported_with_its_reason_and_not_retried(status: int, body: bytes, said: str) -> None:
+def test_a_rejection_is_reported_with_its_reason_and_not_retried(status: int, body: bytes, expected: str) -> None:
     with server([(status, body)]) as (url, bodies):
-        with pytest.raises(InfluxDBReadError, match=f"^InfluxDB at {url} rejected the query: .*{said}") as failed:
+        with pytest.raises(InfluxDBReadError, match=f"^InfluxDB at {url} rejected the query: .*{expected}") as failed:
             InfluxDBReader(url, "stocks", "t").read("from()")
         assert failed.value.status == status
     assert len(bodies) == 1

@@ -89,7 +89,7 @@ def test_nothing_is_wrong(found: TopicState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "expected"),
     [
         (lambda: None, "the topic is gone from Kafka"),
         (lambda: topic(id="two"), "deleted and made anew"),
@@ -100,8 +100,8 @@ def test_nothing_is_wrong(found: TopicState) -> None:
     ],
     ids=["gone", "anew", "aged out", "shorter", "fewer partitions", "more partitions"],
 )
-def test_lost_messages_are_reported_with_a_remedy(found: Callable[[], TopicState | None], said: str) -> None:
+def test_lost_messages_are_reported_with_a_remedy(found: Callable[[], TopicState | None], expected: str) -> None:
     problem = topic_problem(DONE, "one", found(), Path("/state/checkpoint"))
     assert problem is not None
-    assert re.search(said, problem)
+    assert re.search(expected, problem)
     assert "remove /state/checkpoint and start again" in problem or "STOCK_PRICE_KAFKA_TOPIC" in problem

@@ -48,7 +48,7 @@ def test_each_case_has_the_reason_of_the_rule(case: Case, together: dict[str, tu
     line, reason = together[case.name]
     assert reason == case.reason
     assert (line is None) == (case.reason is not None)
-    assert line == line_of(case.key, case.value), "what comes beside it in a batch changes nothing"
+    assert line == line_of(case.key, case.value), "other messages of the batch change nothing"
 
 
 def case_named(name: str) -> Case:

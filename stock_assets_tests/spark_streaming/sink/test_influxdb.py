@@ -143,5 +143,5 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(target: WriteTarget) 
 
 def test_the_result_has_the_columns_of_the_declared_schema() -> None:
     types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
-    told = [column.split() for column in RESULT_DDL.split(", ")]
-    assert pa.schema([(name, types[kind]) for name, kind in told]) == RESULT
+    declared = [column.split() for column in RESULT_DDL.split(", ")]
+    assert pa.schema([(name, types[kind]) for name, kind in declared]) == RESULT
