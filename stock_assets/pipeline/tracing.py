@@ -105,9 +105,9 @@ def trace_messages(
             names = [name for name in (*PRICE_FIELDS, VOLUME_FIELD) if name in fields]
             fate = "stored: " + ", ".join(f"{name} {fields[name]:,}" for name in names)
         elif message.offset >= done.get(message.partition, 0):
-            fate = "on its way: the stream has not come to it yet"
+            fate = "pending: the stream has not read it yet"
         else:
-            fate, lost = "neither stored nor dead-lettered: replay the topic from its start", True
+            fate, lost = "neither stored nor dead-lettered: reprocess the topic from its start", True
         found.append(TracedMessage(start, interval, *at, message.sent_at, fate, lost))
     return found
 

@@ -102,7 +102,7 @@ def test_the_check_itself_requests_nothing(platform: Platform) -> None:
     assert read_repairs(platform.postgres.engine) == {}
 
 
-def test_a_repair_whose_run_was_killed_is_asked_for_again_and_not_beside_an_active_run(
+def test_a_repair_whose_run_was_killed_is_retried_but_not_while_a_run_is_active(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.publish(FRIDAYS_BARS)

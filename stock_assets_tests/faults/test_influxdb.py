@@ -106,7 +106,7 @@ def set_active(server: StackSettings, token: str, active: bool) -> None:
     assert operator.patch(f"{url}/{found}", json={"status": "active" if active else "inactive"}).ok
 
 
-def test_403_is_waited_for_loudly_and_gone_on_with_once_the_token_works(
+def test_403_is_retried_with_errors_in_the_log_until_the_token_works(
     fresh_bucket: Bucket, influxdb_server: StackSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = fresh_bucket.write_token
@@ -122,7 +122,7 @@ def test_403_is_waited_for_loudly_and_gone_on_with_once_the_token_works(
     assert token not in caplog.text
 
 
-def test_401_is_waited_for_and_gone_on_with(fresh_bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+def test_401_is_retried_until_the_token_works(fresh_bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
     with front_of(fresh_bucket.url, [(401, ""), (401, "")]) as url:
         task, others = written(target(fresh_bucket, url), batch([line(1)]))
     assert caplog.text.count("401") == 2

@@ -72,7 +72,7 @@ def test_every_variable_is_a_setting_and_has_its_default() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OURS - {"spark-master", "spark-worker"}))
-def test_our_programs_are_told_every_setting_and_no_other(name: str) -> None:
+def test_the_programs_get_every_setting_and_no_other(name: str) -> None:
     given = SERVICES[name]["environment"].keys() - {"DAGSTER_HOME"}
     assert given == SETTINGS.keys() - FOR_THE_HOST, (
         "list a new setting in infra/compose.yaml, or name it in FOR_THE_HOST"
@@ -145,7 +145,7 @@ def test_state_lies_in_named_volumes_and_secrets_are_read_only() -> None:
     assert {source for source in used if "/" not in source} == COMPOSE["volumes"].keys()
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_no_secret_is_in_the_file() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search(r"PASSWORD|TOKEN|SECRET", name):

@@ -119,7 +119,7 @@ def test_a_home_of_another_layout_is_not_used(tmp_path: Path, text: str | None, 
         assert (tmp_path / "version").read_text() == "1\n"
 
 
-def test_a_socket_that_does_not_fit_is_put_where_nobody_else_may_be(
+def test_a_socket_whose_path_is_too_long_is_put_into_a_private_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

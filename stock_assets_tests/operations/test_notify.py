@@ -95,7 +95,7 @@ def reports(
     settings.code_location.cache_clear()
 
 
-def test_the_newest_verdict_is_copied_with_its_numbers_and_since_when_it_holds(reports: Reports) -> None:
+def test_the_newest_evaluation_is_copied_with_its_numbers_and_its_begin(reports: Reports) -> None:
     reports.evaluate(False, ["AAPL"])
     first = reports.verdict()
     assert (first.asset, first.passed, first.summary) == ("influxdb/stock_price_v1", False, "1 late")

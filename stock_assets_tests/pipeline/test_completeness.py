@@ -58,7 +58,7 @@ def test_neighbouring_gaps_of_two_causes_are_named_apart() -> None:
     ]
 
 
-def test_a_bar_off_the_grid_stands_for_the_minute_that_it_begins_in_and_others_count_for_nothing() -> None:
+def test_a_bar_off_the_grid_counts_for_its_minute_and_others_are_ignored() -> None:
     late = [at + timedelta(seconds=7) for at in BARS]
     before_the_open = SESSION.session.opened - timedelta(minutes=30)
     assert missing_bars(SESSION, [*late, before_the_open, CLOSE]) == []

@@ -91,7 +91,7 @@ def test_coverage_is_replaced_and_read_back_as_it_was(engine: Engine) -> None:
     assert sorted(read_coverage(engine), key=lambda row: row.interval) == [other, last]
 
 
-def test_the_view_of_adjustment_factors_says_what_the_pure_function_says(engine: Engine) -> None:
+def test_the_view_of_adjustment_factors_agrees_with_the_pure_function(engine: Engine) -> None:
     actions = [
         CorporateAction("AAPL", date(2020, 2, 7), ActionKind.DIVIDEND, Decimal("0.77"), "USD", Decimal("325.21")),
         CorporateAction("AAPL", date(2020, 8, 7), ActionKind.DIVIDEND, Decimal("0.82"), "USD", Decimal("455.61")),

@@ -151,7 +151,7 @@ def test_databases_that_grafana_can_not_reach_are_reported(grafana: tuple[Server
     assert kept.dashboards  # everything was installed
 
 
-def test_before_the_first_start_the_message_says_what_to_do(
+def test_before_the_first_start_the_message_has_the_remedy(
     grafana: tuple[Server, str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKS_HOME", str(home / "other"))

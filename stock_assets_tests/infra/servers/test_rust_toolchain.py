@@ -51,7 +51,7 @@ def test_rustups_list_is_read() -> None:
     assert parse_toolchains("no installed toolchains\n") == ()
 
 
-def test_programs_on_path_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_on_path_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     program(tmp_path / "go", "echo go version go1.26.8 linux/amd64")
     program(tmp_path / "cc", "")

@@ -38,7 +38,7 @@ def test_a_port_in_use_is_named_with_its_holder(terminal: Terminal) -> None:
     assert "INFLUXDB_PORT" in err
 
 
-def test_without_java_it_says_how_to_install_it(terminal: Terminal, tmp_path: Path) -> None:
+def test_without_java_the_message_has_the_command_that_installs_it(terminal: Terminal, tmp_path: Path) -> None:
     code, err = terminal.refused(PATH=str(tmp_path), JAVA_HOME="")
     assert code == Exit.MISSING_TOOL
     assert "Java: not found" in err

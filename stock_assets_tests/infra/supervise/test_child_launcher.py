@@ -75,7 +75,7 @@ def test_a_group_ends_whichever_of_its_processes_is_killed(victim: str, place: s
 
 
 @pytest.mark.parametrize("victims", ["launcher", "launcher and keeper"])
-def test_a_restart_begins_when_the_former_group_is_gone(victims: str, tmp_path: Path) -> None:
+def test_a_restart_begins_when_the_former_group_has_ended(victims: str, tmp_path: Path) -> None:
     launcher, program, stubborn = started("group", tmp_path / "lock")
     keeper = psutil.Process(program.ppid())
     launcher.kill()

@@ -129,7 +129,7 @@ def test_a_wrong_argument_is_refused_with_a_hint(
 
 
 @pytest.mark.parametrize("words", [("watch",), ("chart", "AMZN"), ("export", "AMZN", "--out", "a.csv")])
-def test_without_servers_the_message_says_what_to_do(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_without_servers_the_message_has_the_remedy(tmp_path: Path, words: tuple[str, ...]) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "STOCKS_HOME": str(tmp_path / "home"),

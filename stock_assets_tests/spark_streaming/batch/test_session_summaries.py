@@ -55,7 +55,7 @@ def store_with(bucket: Bucket, bars: list[Bar]) -> BarStore:
     return BarStore(bucket.url, bucket.org, bucket.name, MEASUREMENT, bucket.read_token)
 
 
-def test_a_session_is_what_its_own_bars_come_to(spark: SparkSession, fresh_bucket: Bucket) -> None:
+def test_a_session_is_summarised_from_its_own_bars(spark: SparkSession, fresh_bucket: Bucket) -> None:
     store = store_with(
         fresh_bucket,
         [

@@ -62,7 +62,7 @@ def test_a_file_that_is_missing_is_named_with_the_remedy(folder: Path, name: str
         read_checkpoint(folder, TOPIC)
 
 
-def test_offsets_that_are_gone_are_not_begun_anew(folder: Path) -> None:
+def test_deleted_offset_files_are_an_error(folder: Path) -> None:
     for file in (folder / "offsets").iterdir():
         file.unlink()
     with pytest.raises(CheckpointError, match="its last batch is -1, and the last one that was done is 7"):

@@ -122,7 +122,7 @@ def test_a_point_that_influxdb_refuses_is_dead_lettered_with_its_message(outcome
     assert "field type conflict" in dead_letter.headers["error"]
 
 
-def test_nothing_that_was_stored_is_dead_lettered(outcome: Outcome) -> None:
+def test_no_stored_record_is_dead_lettered(outcome: Outcome) -> None:
     assert sorted(outcome.dead_letters) == [number for number, case in enumerate(CASES) if case.reason] + [OLD_OFFSET]
 
 

@@ -58,7 +58,7 @@ def test_a_stream_that_is_stopped_and_killed_stores_each_bar_once(
     assert everything_in(stack.kafka_address, fresh_topic.dead_letter_topic) == []
 
 
-def test_a_wrong_token_loses_nothing_and_is_loud(
+def test_a_wrong_token_loses_nothing_and_is_an_error(
     launcher: Launcher, stack: StackSettings, fresh_topic: SourceNames, fresh_bucket: Bucket
 ) -> None:
     send(stack.kafka_address, fresh_topic.topic, bars(10), SENT)

@@ -101,13 +101,13 @@ def test_422_costs_only_the_points_of_another_type(target: WriteTarget, fresh_bu
     assert len(points_in(fresh_bucket)) == 22
 
 
-def test_401_is_waited_for_and_then_loud(target: WriteTarget, fresh_bucket: Bucket) -> None:
+def test_401_is_retried_and_then_an_error(target: WriteTarget, fresh_bucket: Bucket) -> None:
     with pytest.raises(WriteFailedError, match=r"bucket .* in 0 s \(\d tries\), last with 401: unauthorized") as caught:
         written(replace(target, token="wrong-token"), batch([line(1)]))
     assert "wrong-token" not in str(caught.value) + repr(target)
 
 
-def test_404_of_a_missing_bucket_is_waited_for_and_then_loud(target: WriteTarget) -> None:
+def test_404_of_a_missing_bucket_is_retried_and_then_an_error(target: WriteTarget) -> None:
     with pytest.raises(WriteFailedError, match="404"):
         written(replace(target, organization="nobody"), batch([line(1)]))
 
