@@ -14,7 +14,7 @@ from shutil import rmtree
 
 import dagster as dg
 import pytest
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterRunStatus
 from sqlalchemy import Engine
 
 from infra.host.progress import Progress
@@ -25,6 +25,7 @@ from infra.supervise.service import Service
 from spark_streaming.contract import heartbeat, process_lock
 from spark_streaming.contract.heartbeat import ProgramState
 from spark_streaming.contract.schema import Source
+from stock_assets.defs.programs.jobs import purge_history
 from stock_assets.market.calendars import session_on
 from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
 from stock_assets.operations.run_records import failure_of
@@ -82,9 +83,24 @@ class Week:
         newest = heartbeat.read_heartbeat(self._state(Role.STREAM))
         return newest.newest_event if newest else None
 
-    def runs(self, role: Role | None = None) -> list[dg.DagsterRun]:
+    def set_clock(self, moment: datetime) -> None:
+        """Set the clock once no run is starting or ending: Dagster fails those that take long by its own clock."""
+
+        def are_steady() -> bool:
+            long_runs = set(self.running().values())
+            return all(run.is_finished or run.run_id in long_runs for run in self.all_runs())
+
+        until(are_steady, TIMEOUT_SECONDS)
+        self.clock.set(moment)
+
+    def all_runs(self) -> list[dg.DagsterRun]:
         """Return the runs, the newest first."""
-        return list(self.instance.get_runs(RunsFilter(job_name=JOB_OF[role]) if role else None))
+        return list(self.instance.get_runs())
+
+    def runs(self, role: Role | None = None) -> list[dg.DagsterRun]:
+        """Return the runs but those of the hourly purge, which has nothing to do with the market; the newest first."""
+        jobs = [JOB_OF[role]] if role else {run.job_name for run in self.all_runs()} - {purge_history.name}
+        return [run for run in self.all_runs() if run.job_name in jobs]
 
     def wait_until_running(self) -> None:
         until(lambda: set(self.running()) == set(Role), TIMEOUT_SECONDS)
@@ -95,14 +111,14 @@ class Week:
             assert run.status is DagsterRunStatus.STARTED
 
     def wait_until_ended(self) -> None:
-        until(lambda: not self.running() and all(run.is_finished for run in self.runs()), TIMEOUT_SECONDS)
+        until(lambda: not self.running() and all(run.is_finished for run in self.all_runs()), TIMEOUT_SECONDS)
         assert self.failed() == []
 
     def close(self, day: date) -> None:
         """Set the clock to the end of the session, and wait for the work that follows it."""
-        self.clock.set(session_on("XNYS", day).closed + LAST_REQUEST)
+        self.set_clock(session_on("XNYS", day).closed + LAST_REQUEST)
         self.wait_until_ended()
-        self.clock.set(at(f"{day:%m-%d}", "21:31"))
+        self.set_clock(at(f"{day:%m-%d}", "21:31"))
         self.wait_for_work_after_the_close(day)
 
     def wait_for_work_after_the_close(self, day: date) -> None:
@@ -111,13 +127,13 @@ class Week:
         def is_done() -> bool:
             newest = self.instance.get_latest_materialization_event(dg.AssetKey(["postgres", "company"]))
             fetched = newest is not None and newest.timestamp >= at(f"{day:%m-%d}", "21:30").timestamp()
-            return fetched and bool(self.bars_of(day)) and all(run.is_finished for run in self.runs())
+            return fetched and bool(self.bars_of(day)) and all(run.is_finished for run in self.all_runs())
 
         until(is_done, TIMEOUT_SECONDS)
 
     def failed(self) -> list[str]:
         """Return which runs have failed, and why."""
-        failed = [run for run in self.runs() if run.status is DagsterRunStatus.FAILURE]
+        failed = [run for run in self.all_runs() if run.status is DagsterRunStatus.FAILURE]
         return [f"{run.job_name} {run.asset_selection}: {failure_of(self.instance, run.run_id)}" for run in failed]
 
     def titles(self) -> list[str]:
@@ -215,30 +231,30 @@ def test_after_the_close_both_programs_drain_and_the_session_is_summarised(week:
 
 
 def test_nothing_runs_on_a_holiday(week: Week) -> None:
-    week.clock.set(at("11-27", "15:00"))
+    week.set_clock(at("11-27", "15:00"))
     week.check_that_nothing_happens()
 
 
 def test_both_programs_run_before_the_next_open(week: Week) -> None:
-    week.clock.set(at("11-28", "14:21:30"))
+    week.set_clock(at("11-28", "14:21:30"))
     week.wait_until_running()
     assert week.clock.now() < at("11-28", "14:30")
 
 
 def test_a_half_day_ends_at_13_in_new_york(week: Week) -> None:
-    week.clock.set(at("11-28", "17:58"))
+    week.set_clock(at("11-28", "17:58"))
     until(lambda: (newest := week.newest_stored()) is not None and newest >= at("11-28", "17:56"), TIMEOUT_SECONDS)
     week.close(FRIDAY)
     assert week.bars_of(FRIDAY) == dict.fromkeys(SYMBOLS, (210, 210))
 
 
 def test_nothing_runs_on_a_weekend(week: Week) -> None:
-    week.clock.set(at("11-29", "15:00"))
+    week.set_clock(at("11-29", "15:00"))
     week.check_that_nothing_happens()
 
 
 def test_both_programs_run_before_the_open_on_monday(week: Week) -> None:
-    week.clock.set(at("12-01", "14:21:30"))
+    week.set_clock(at("12-01", "14:21:30"))
     week.wait_until_running()
 
 
@@ -246,7 +262,7 @@ def test_with_a_cryptocurrency_both_programs_roll_over_at_midnight(week: Week) -
     week.market.trades = lambda bar: True
     add_to_watchlist(week.engine, "BTC-USD")
     before = week.running()
-    week.clock.set(at("12-02", "00:01"))
+    week.set_clock(at("12-02", "00:01"))
     until(
         lambda: week.running().keys() == before.keys() and not {*week.running().values()} & {*before.values()},
         TIMEOUT_SECONDS,
