@@ -49,7 +49,7 @@ def code_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
         settings.code_location.cache_clear()
 
 
-def environment_in(state: Path, asset: dg.AssetsDefinition) -> dict[str, str]:
+def environment_in(state: Path, asset: dg.AssetsDefinition, settings: CodeLocationSettings) -> dict[str, str]:
     """The environment of the program that a run of `asset` starts; `state` is where it writes its heartbeat."""
     found: list[bytes] = []
     ended = threading.Event()
@@ -64,7 +64,7 @@ def environment_in(state: Path, asset: dg.AssetsDefinition) -> dict[str, str]:
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        dg.materialize([asset], resources={"pipes": ProgramClient()}, raise_on_error=False)
+        dg.materialize([asset], resources={"pipes": ProgramClient(), "settings": settings}, raise_on_error=False)
     finally:
         ended.set()
         watching.join()
@@ -78,7 +78,7 @@ def secrets_in(environment: dict[str, str]) -> set[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_stream_gets_its_settings_and_the_writers_token_alone(code_location: CodeLocationSettings) -> None:
-    environment = environment_in(code_location.state_of("stream"), stream)
+    environment = environment_in(code_location.state_of("stream"), stream, code_location)
     assert secrets_in(environment) == {"INFLUX_TOKEN"}
     assert environment["WRITE_TASKS"] == "3"
     inherited = program_environment(environment, {}).keys()
@@ -92,7 +92,7 @@ def test_the_stream_gets_its_settings_and_the_writers_token_alone(code_location:
 def test_the_producer_gets_its_settings_and_the_password_of_its_tables_alone(
     code_location: CodeLocationSettings,
 ) -> None:
-    environment = environment_in(code_location.state_of("ingest"), producer)
+    environment = environment_in(code_location.state_of("ingest"), producer, code_location)
     assert secrets_in(environment) == {"POSTGRES_PASSWORD"}
     assert environment["SIMULATED_SEED"] == "8"
     own = {name.upper() for name in IngestSettings.model_fields}
