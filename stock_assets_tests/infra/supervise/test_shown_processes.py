@@ -9,7 +9,7 @@ import pytest
 from spark_streaming.contract.process_lock import is_locked
 from stock_assets_tests.infra.terminal import Terminal, all_gone, until
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1_500)]  # six services, each of which may take two minutes
 
 
 def test_a_killed_service_leaves_one_process_tree_and_one_listener(terminal: Terminal) -> None:
