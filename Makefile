@@ -6,13 +6,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DASHBOARDS := infra/grafana
 
-.PHONY: up test check dashboards lock clean
+.PHONY: up test faults check dashboards lock clean
 
 up: $(READY) ## start the whole platform in front; Ctrl-C stops it (SOURCE=replay, ARGS=--once)
 	@$(BIN)/stocks up --source $(SOURCE) $(ARGS)
 
 test: $(READY) ## every test, against real servers that the tests start themselves
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(READY) ## the long runs that kill processes
+	$(BIN)/python -m pytest -m faults $(ARGS)
 
 check: $(READY) ## format, lint, types, the imports between packages
 	$(BIN)/ruff format --check .
