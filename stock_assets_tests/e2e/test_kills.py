@@ -26,9 +26,10 @@ from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
 from stock_assets.operations.run_records import failure_of
 from stock_assets.pipeline.desired_state import Role
-from stock_assets_tests.infra.terminal import PORTS, until
+from stock_assets_tests.infra.terminal import PORTS
 from stock_assets_tests.services.fixtures import free_ports, open_folder
 from stock_assets_tests.services.inbox import Inbox
+from stock_assets_tests.services.waiting import until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 

@@ -35,12 +35,12 @@ from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.session_summaries import read_summaries
 from stock_assets.store.watchlist import add_to_watchlist
-from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.services import fake_clock
 from stock_assets_tests.services.fake_clock import FakeClock
 from stock_assets_tests.services.fixtures import no_settings_around, open_folder, settings_for
 from stock_assets_tests.services.inbox import Inbox
 from stock_assets_tests.services.proxy import ConnectProxy
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.services.yahoo import Market, YahooServer
 
 pytestmark = [

@@ -14,8 +14,8 @@ from infra.stack.servers import Servers
 from infra.supervise.supervisord import api
 from spark_streaming.contract.schema import SourceNames
 from spark_streaming.sink.influxdb import WriteTarget
-from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.services.fixtures import Bucket, free_ports
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
 from stock_assets_tests.spark_streaming.front import front_of

@@ -4,25 +4,16 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from stock_assets_tests.services.fixtures import free_ports
+from stock_assets_tests.services.waiting import until
 
 PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 _NOT_FROM_AROUND = ("INFLUXDB_URL", "INFLUX_TOKEN", "INFLUX_READ_TOKEN", "INFLUX_OPERATOR_TOKEN", "SOURCE")
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until it is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def all_gone(processes: list[psutil.Process], seconds: float = 40) -> None:

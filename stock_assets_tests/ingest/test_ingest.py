@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.servers import kafka
 from infra.settings import StackSettings, service_environment
-from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat
+from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 from spark_streaming.contract.process_lock import EXIT_LOCKED, is_locked
 from spark_streaming.contract.quote_validity import quote_rejection_reason
 from spark_streaming.contract.schema import Source, names_of
@@ -26,6 +25,7 @@ from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import read_coverage
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -79,14 +79,14 @@ class Producer:
     def state(self) -> Path:
         return self.settings.state_of("ingest")
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1))
-    def await_heartbeat(self, program: subprocess.Popen[str]) -> Heartbeat:
-        """The first heartbeat of `program` after it has published something."""
-        heartbeat = read_heartbeat(self.state)
-        assert heartbeat is not None
-        assert heartbeat.pid == program.pid
-        assert heartbeat.records > 0
-        return heartbeat
+    def wait_until_published(self, program: subprocess.Popen[str]) -> None:
+        """Wait for a heartbeat of `program` that counts something published."""
+
+        def has_published() -> bool:
+            heartbeat = read_heartbeat(self.state)
+            return heartbeat is not None and heartbeat.pid == program.pid and heartbeat.records > 0
+
+        until(has_published)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_second_producer_is_refused_and_after_sigterm_all_published_bars_are_c
 ) -> None:
     producer = producer_of(Source.SIMULATED)
     first = producer.start(STOCKS="AMZN,AAPL")
-    producer.await_heartbeat(first)
+    producer.wait_until_published(first)
     second = producer.start(STOCKS="AMZN,AAPL")
     _, log = second.communicate(timeout=60)
     assert second.returncode == EXIT_LOCKED
@@ -185,7 +185,7 @@ def test_after_a_kill_the_next_producer_leaves_no_gap(producer_of: MakeProducer)
     begin = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     environment = {"STOCKS": "AMZN", "STACK_STARTED_AT": begin, "SIMULATED_BARS": "8"}
     killed = producer.start(**environment)
-    producer.await_heartbeat(killed)
+    producer.wait_until_published(killed)
     killed.kill()
     killed.wait()
     last = producer.start(**environment)

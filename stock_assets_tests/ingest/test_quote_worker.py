@@ -16,7 +16,7 @@ from stock_assets.ingest.quote_worker import QuoteWorker
 from stock_assets.market.quotes import Quote
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.sources.base import QuoteStatus
-from stock_assets_tests.services.waiting import eventually
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -62,7 +62,7 @@ def test_a_failed_source_is_restarted_and_the_failure_is_in_the_heartbeat(
             details.add(worker.heartbeat.detail)
             return worker.heartbeat.records == len(QUOTES)
 
-        eventually(all_are_published)
+        until(all_are_published)
         assert worker.heartbeat.newest_event == QUOTES[-1].time
     assert "RuntimeError: the watchlist can't be read" in details
     assert worker.heartbeat.detail == "no failure"
@@ -82,6 +82,6 @@ def test_quotes_are_sent_again_until_kafka_acknowledges_them(kafka_server: Stack
             details.add(worker.heartbeat.detail)
             return worker.heartbeat.records == len(QUOTES)
 
-        eventually(all_are_published)
+        until(all_are_published)
     assert any("Timeout" in detail for detail in details), details
     assert published(kafka_server, topic) == [quote.value for quote in QUOTES]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.servers import kafka, postgres
 from infra.settings import StackSettings, service_environment
@@ -23,6 +22,7 @@ from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.watchlist import add_to_watchlist
 from stock_assets_tests.services.proxy import ConnectProxy
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.services.yahoo import YahooServer
 
 pytestmark = pytest.mark.services
@@ -103,6 +103,5 @@ def test_it_publishes_history_and_a_symbol_added_while_it_runs_and_counts_answer
     assert {path.name for path in (Path(stack.stocks_home) / "cache" / "yfinance").iterdir()} >= {"tkr-tz.db"}
 
 
-@retry(stop=stop_after_delay(90), wait=wait_fixed(0.2), reraise=True)
 def await_answers(engine: Engine, *symbols: str) -> None:
-    assert {row.symbol for row in read_coverage(engine)} >= set(symbols)
+    until(lambda: {row.symbol for row in read_coverage(engine)} >= set(symbols), 90)

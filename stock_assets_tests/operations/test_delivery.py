@@ -19,7 +19,7 @@ from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
 from stock_assets.store.notifications import read_notifications, write_notifications
 from stock_assets_tests.services.inbox import HangingInbox, Inbox
-from stock_assets_tests.services.waiting import eventually
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 
@@ -112,7 +112,7 @@ def test_a_message_that_arrives_after_the_time_is_over_is_not_sent_again(
         deliver(engine, seconds=4)
     for inbox in hanging:
         inbox.finish()
-    eventually(lambda: len(read_notifications(engine)[0].told) == 3)
+    until(lambda: len(read_notifications(engine)[0].told) == 3)
     assert deliver(engine, seconds=4, later=RETRY) == 1
     assert [inbox.requests for inbox in hanging] == [1, 1]
     assert len(live.messages) == 1
@@ -121,7 +121,7 @@ def test_a_message_that_arrives_after_the_time_is_over_is_not_sent_again(
 def test_a_kill_while_addresses_hang_repeats_nothing(engine: Engine, live: Inbox, hanging: list[HangingInbox]) -> None:
     write(engine, "first")
     with subprocess.Popen([sys.executable, "-c", DELIVER]) as process:
-        eventually(lambda: len(live.messages) == 1)
+        until(lambda: len(live.messages) == 1)
         time.sleep(1)  # the addresses that hang are still being tried
         assert process.poll() is None
         process.kill()

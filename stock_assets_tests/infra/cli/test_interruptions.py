@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from spark_streaming.contract.heartbeat import Heartbeat, read_heartbeat
-from stock_assets_tests.infra.terminal import Terminal, all_gone, until
+from stock_assets_tests.infra.terminal import Terminal, all_gone
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 

@@ -25,9 +25,9 @@ from infra.servers import influxdb, jars, kafka, postgres
 from infra.settings import StackSettings
 from infra.supervise.service import launch_spec, launcher_command
 from infra.supervise.supervisor import Supervisor
-from stock_assets_tests.infra.terminal import until
 from stock_assets_tests.infra.test_containers import COMPOSE, SERVICES
 from stock_assets_tests.services.fixtures import free_ports, no_settings_around, open_folder, settings_for
+from stock_assets_tests.services.waiting import until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 

@@ -9,7 +9,8 @@ import pytest
 from infra.host import home
 from infra.host.errors import Exit
 from infra.stack.activity import ProcessFacts, is_server_of
-from stock_assets_tests.infra.terminal import Terminal, all_gone, until
+from stock_assets_tests.infra.terminal import Terminal, all_gone
+from stock_assets_tests.services.waiting import until
 
 ENTRIES = ("kafka", "postgres", ".postgres-draft", "secrets", "logs", "run")
 

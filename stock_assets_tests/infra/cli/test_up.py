@@ -19,7 +19,8 @@ from infra.host import home
 from infra.host.errors import Exit
 from infra.stack import state
 from infra.supervise.supervisord import statuses
-from stock_assets_tests.infra.terminal import Terminal, all_gone, below, stop, until
+from stock_assets_tests.infra.terminal import Terminal, all_gone, below, stop
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 

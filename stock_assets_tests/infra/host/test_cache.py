@@ -13,7 +13,8 @@ from infra.host.cache import make_once
 from infra.host.errors import Exit, StackError, StoppedError
 from infra.host.progress import Progress
 from infra.servers import influxdb_build, jars
-from stock_assets_tests.infra.terminal import Terminal, all_gone, until
+from stock_assets_tests.infra.terminal import Terminal, all_gone
+from stock_assets_tests.services.waiting import until
 
 DOWNLOAD = """
 import sys
@@ -22,10 +23,11 @@ from infra.servers import jars
 from infra.host.progress import Progress
 jars.resolve(jars.CONNECTOR, Path(sys.argv[1]), Progress())
 """
-# Stands for Go: the first build of InfluxDB never ends, the next ones do. What it takes is tested by real starts.
+# Stands for Go and Cargo: the first build of InfluxDB never ends, the next ones do. Real starts test what it takes.
 GO = """\
 case "$1" in
   version) echo go version go1.26.1 linux/amd64 ;;
+  --version) echo cargo 1.90.0 ;;
   env) echo "$0.cache" ;;
   build)
     while [ "$1" != -o ]; do shift; done
@@ -49,8 +51,9 @@ def drafts(folder: Path) -> list[Path]:
 
 def kill_when(code: str, cache: Path, true: str) -> list[psutil.Process]:
     """Run code, kill it once the glob `true` finds something in the cache, and return what ran below it."""
-    process = subprocess.Popen([sys.executable, "-c", code, str(cache)], stderr=subprocess.DEVNULL)
-    until(lambda: any(cache.glob(true)))
+    process = subprocess.Popen([sys.executable, "-c", code, str(cache)])
+    until(lambda: any(cache.glob(true)) or process.poll() is not None)
+    assert process.returncode is None
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()

@@ -8,8 +8,9 @@ from infra.host import logs
 from infra.host.errors import Exit
 from infra.supervise.service import Service
 from infra.supervise.supervisor import Supervisor
-from stock_assets_tests.infra.terminal import Terminal, until
+from stock_assets_tests.infra.terminal import Terminal
 from stock_assets_tests.services.fixtures import open_folder
+from stock_assets_tests.services.waiting import until
 
 NOW = 1_800_000_000.0
 DAY = 86_400

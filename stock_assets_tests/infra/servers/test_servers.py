@@ -3,7 +3,6 @@
 import os
 import signal
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,16 +22,9 @@ from infra.stack.servers import Servers
 from infra.supervise.supervisor import Supervisor
 from spark_streaming.contract.schema import MAX_DEAD_LETTER_BYTES, PARTITIONS, Source, SourceNames
 from stock_assets_tests.services.fixtures import Bucket, settings_for
+from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until it is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def write(bucket: Bucket, token: str) -> int:

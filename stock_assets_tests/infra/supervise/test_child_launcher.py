@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from infra.supervise.service import launch_spec, launcher_command
-from stock_assets_tests.infra.terminal import all_gone, until
+from stock_assets_tests.infra.terminal import all_gone
+from stock_assets_tests.services.waiting import until
 
 PARENT = """
 import os, subprocess

@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from spark_streaming.contract.process_lock import is_locked
-from stock_assets_tests.infra.terminal import Terminal, all_gone, until
+from stock_assets_tests.infra.terminal import Terminal, all_gone
+from stock_assets_tests.services.waiting import until
 
 pytestmark = [pytest.mark.services, pytest.mark.faults, pytest.mark.timeout(2_400)]
 

@@ -18,7 +18,7 @@ from stock_assets.sources.yahoo.quote_messages import UnreadableFrameError, quot
 from stock_assets.sources.yahoo.quotes import NO_MARKET_OPEN, RetryTimes, YahooQuotes
 from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
-from stock_assets_tests.services.waiting import eventually
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.services.yahoo import YahooServer
 from stock_assets_tests.services.yahoo_stream import (
     StreamServer,
@@ -126,7 +126,7 @@ def test_an_unusable_frame_raises(frame: str | bytes) -> None:
 def test_an_unusable_frame_is_counted_and_the_next_one_is_read(stream: StreamServer, client: Client) -> None:
     stream.scripts = [send_and_wait(*GARBAGE.values(), '{"type": "welcome"}', frame_of("AMZN", MS, 217.1))]
     client.start()
-    eventually(lambda: client.prices() == [217.1])
+    until(lambda: client.prices() == [217.1])
     assert client.source.status.counts == {"unreadable": len(GARBAGE), "other_frames": 1}
     assert len(stream.connections) == 1
 
@@ -137,7 +137,7 @@ def test_two_ticks_of_a_millisecond_are_two_quotes_and_a_repeated_tick_is_droppe
     ticks = [frame_of("AMZN", MS, price) for price in (217.1, 217.2, 217.2)]
     stream.scripts = [send_and_wait(*ticks, frame_of("AAPL", MS, 5))]
     client.start()
-    eventually(lambda: client.prices() == [217.1, 217.2, 5.0])
+    until(lambda: client.prices() == [217.1, 217.2, 5.0])
     assert client.source.status.detail == "WebSocket"
 
 
@@ -151,7 +151,7 @@ def test_after_a_close_it_connects_and_subscribes_again(
         send_and_wait(frame_of("AMZN", MS, 3)),
     ]
     client.start()
-    eventually(lambda: client.prices() == [1, 2, 3])
+    until(lambda: client.prices() == [1, 2, 3])
     assert [connection.subscribed[0] for connection in stream.connections] == [["AAPL", "AMZN"]] * 3
     assert client.source.status.counts["connections_lost"] == 2
 
@@ -160,49 +160,49 @@ def test_a_connection_without_frames_is_replaced(stream: StreamServer, client: C
     client.source.stream.stall_seconds = 0.3
     stream.scripts = [send_and_wait(), send_and_wait(frame_of("AMZN", MS, 1))]
     client.start()
-    eventually(lambda: client.prices() == [1])
+    until(lambda: client.prices() == [1])
     assert client.source.status.counts["stalls"] >= 1
 
 
 def test_it_subscribes_again_at_regular_times(stream: StreamServer, client: Client) -> None:
     client.source.stream.resubscribe_seconds = 0.1
     client.start()
-    eventually(lambda: bool(stream.connections) and len(stream.connections[0].subscribed) >= 3)
+    until(lambda: bool(stream.connections) and len(stream.connections[0].subscribed) >= 3)
     assert len(stream.connections) == 1
 
 
 def test_a_change_of_the_watchlist_changes_the_subscription(stream: StreamServer, client: Client) -> None:
     client.start()
-    eventually(lambda: bool(stream.connections))
+    until(lambda: bool(stream.connections))
     client.watched[:] = ["AAPL", "BTC-USD"]
-    eventually(lambda: stream.connections[0].subscribed[-1] == ["AAPL", "BTC-USD"])
+    until(lambda: stream.connections[0].subscribed[-1] == ["AAPL", "BTC-USD"])
     assert stream.connections[0].unsubscribed == [["AMZN"]]
 
 
 def test_it_is_connected_only_while_a_market_is_open(stream: StreamServer, client: Client) -> None:
     client.time[0] = OPEN - timedelta(hours=2)
     client.start()
-    eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
+    until(lambda: client.source.status.detail == NO_MARKET_OPEN)
     assert stream.connections == []
     client.time[0] = OPEN
-    eventually(lambda: len(stream.connections) == 1)
+    until(lambda: len(stream.connections) == 1)
     client.time[0] = OPEN + timedelta(hours=8)
-    eventually(lambda: client.source.status.detail == NO_MARKET_OPEN)
-    eventually(lambda: stream.connections[0].socket.close_code == 1000)
+    until(lambda: client.source.status.detail == NO_MARKET_OPEN)
+    until(lambda: stream.connections[0].socket.close_code == 1000)
 
 
 def test_with_extended_hours_it_is_connected_before_the_open_too(stream: StreamServer, client: Client) -> None:
     client.source.extended = True
     client.time[0] = OPEN - timedelta(hours=2)
     client.start()
-    eventually(lambda: bool(stream.connections))
+    until(lambda: bool(stream.connections))
 
 
 def test_only_symbols_of_open_markets_are_subscribed(stream: StreamServer, client: Client) -> None:
     client.watched[:] = ["AMZN", "SAP.DE", "BTC-USD"]
     client.time[0] = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # Frankfurt is open, New York is closed
     client.start()
-    eventually(lambda: bool(stream.connections))
+    until(lambda: bool(stream.connections))
     assert stream.connections[0].subscribed[0] == ["BTC-USD", "SAP.DE"]
 
 
@@ -214,12 +214,12 @@ def test_while_the_websocket_is_rejected_it_polls_and_its_status_says_so(
     stream.handshakes_to_reject = 12
     stream.scripts = [send_and_wait(frame_of("AMZN", MS + 5, 218))]
     client.start()
-    eventually(lambda: "polled" in client.source.status.detail)
-    eventually(lambda: client.prices() == [217.5, 218])
+    until(lambda: "polled" in client.source.status.detail)
+    until(lambda: client.prices() == [217.5, 218])
     assert client.quotes[0] == Quote(
         "AMZN", OPEN, 217.5, bid=217.4, day_volume=48210, change_percent=0.1, market_phase=MarketPhase.REGULAR
     )
-    eventually(lambda: client.source.status.detail == "WebSocket")
+    until(lambda: client.source.status.detail == "WebSocket")
     assert client.source.status.counts["polls"] >= 1
 
 
@@ -231,13 +231,13 @@ def test_if_polling_fails_too_its_status_says_so_and_it_retries(
     stream.handshakes_to_reject = 1_000
     client.start()
     try:
-        eventually(lambda: "polling failed" in client.source.status.detail)
+        until(lambda: "polling failed" in client.source.status.detail)
         assert client.source.status.counts["polls_failed"] >= 1
     finally:
         server.market.rate_limit_quotes = False
     stream.scripts = [send_and_wait(frame_of("AMZN", MS, 1))]
     stream.handshakes_to_reject = 0
-    eventually(lambda: client.prices() == [1])
+    until(lambda: client.prices() == [1])
 
 
 def test_a_row_after_the_close_has_the_price_of_that_time() -> None:
@@ -279,5 +279,5 @@ def test_broken_rows_are_counted_and_the_rows_of_other_symbols_are_read(
     server.market.quotes = {"BROKEN": broken, "AMZN": ROW | {"bid": float("inf")}}
     stream.handshakes_to_reject = 1_000
     client.start()
-    eventually(lambda: client.quotes == [Quote("AMZN", OPEN, 217.5, market_phase=MarketPhase.REGULAR)])
+    until(lambda: client.quotes == [Quote("AMZN", OPEN, 217.5, market_phase=MarketPhase.REGULAR)])
     assert client.source.status.counts["unreadable"] >= 1

@@ -7,7 +7,7 @@ import pytest
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat
 from spark_streaming.contract.heartbeat_writer import HeartbeatWriter
 from spark_streaming.contract.program_control import request_drain
-from stock_assets_tests.infra.terminal import until
+from stock_assets_tests.services.waiting import until
 
 
 def heartbeat_in(folder: Path) -> Heartbeat:

@@ -20,7 +20,7 @@ from stock_assets.sources.yahoo.quotes import RetryTimes, YahooQuotes
 from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 from stock_assets.sources.yahoo.websocket import YahooWebSocket
 from stock_assets_tests.services.fixtures import Bucket
-from stock_assets_tests.services.waiting import eventually
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.services.yahoo_stream import StreamServer, frame_of, send_and_disconnect, send_and_wait
 from stock_assets_tests.spark_streaming.cases import SENT, quote_cases
 from stock_assets_tests.spark_streaming.conftest import Launcher, Program, environment_of
@@ -67,7 +67,7 @@ def publish_from(yahoo: StreamServer, broker: str, topic: str, count: int, cache
         now=lambda: OPEN,
     )
     with QuoteWorker(source, partial(Publisher, broker, topic)) as worker:
-        eventually(lambda: worker.heartbeat.records == count)
+        until(lambda: worker.heartbeat.records == count)
 
 
 def test_ticks_of_a_broken_connection_are_points_and_a_replay_changes_none(

@@ -13,7 +13,7 @@ from spark_streaming.kafka.topics import TopicReader, TopicState
 from spark_streaming.runtime import topic_watcher
 from spark_streaming.runtime.progress import Totals
 from spark_streaming.settings import StreamSettings
-from stock_assets_tests.infra.terminal import until
+from stock_assets_tests.services.waiting import until
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.kafka_messages import bars, send
 
