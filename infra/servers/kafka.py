@@ -19,6 +19,7 @@ from infra.supervise.tools import java, run_tool
 from spark_streaming.contract.schema import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, PARTITIONS, SourceNames
 
 NAME = "kafka"
+_BOOTSTRAP_TIMEOUT_MS = 30_000
 
 # 46 classes log at INFO on each start; what an operator needs is there all the same.
 _LOG4J = """\
@@ -105,7 +106,7 @@ def create_topics(settings: StackSettings, names: SourceNames) -> None:
     """
     wanted = dict.fromkeys((names.topic, names.quote_topic), MAX_MESSAGE_BYTES)
     wanted |= dict.fromkeys((names.dead_letter_topic, names.quote_dead_letter_topic), MAX_DEAD_LETTER_BYTES)
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_address)
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_address, bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS)
     try:
         there = set(admin.list_topics())
         for topic, limit in wanted.items():

@@ -27,7 +27,10 @@ class TopicReader:
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self._topic = topic
         self._admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers.split(","), request_timeout_ms=_TIMEOUT_MS, client_id="stream-watch"
+            bootstrap_servers=bootstrap_servers.split(","),
+            bootstrap_timeout_ms=_TIMEOUT_MS,
+            request_timeout_ms=_TIMEOUT_MS,
+            client_id="stream-watch",
         )
 
     def read_state(self) -> TopicState | None:

@@ -118,6 +118,7 @@ class KafkaResource(dg.ConfigurableResource):
         return KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers.split(","),
             enable_auto_commit=False,
+            bootstrap_timeout_ms=_TIMEOUT_MS,
             request_timeout_ms=_TIMEOUT_MS,
             max_partition_fetch_bytes=fetch_bytes,
         )

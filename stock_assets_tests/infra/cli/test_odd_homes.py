@@ -78,6 +78,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SOURCE", "yahoo")
     monkeypatch.delenv("SOURCE")
+    # Nobody listens at these addresses: half a second of waiting for Kafka is as good as ten.
+    monkeypatch.setattr("stock_assets.resources.kafka._TIMEOUT_MS", 500)
+    monkeypatch.setattr("infra.servers.kafka._BOOTSTRAP_TIMEOUT_MS", 500)
     code_location.cache_clear()
     yield
     code_location.cache_clear()
