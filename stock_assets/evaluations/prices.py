@@ -5,7 +5,7 @@ from datetime import datetime
 from stock_assets.evaluations.evaluation import Cell, CheckSeverity, Evaluation, format_time
 from stock_assets.evaluations.freshness import bar_exchange, evaluation_clock, freshness_rows
 from stock_assets.market.calendars import is_open
-from stock_assets.market.plausibility import FROZEN_BARS, Jump, Standstill, jumps, standstills
+from stock_assets.market.plausibility import FROZEN_BARS, LARGEST_CHANGE, Jump, Standstill, jumps, standstills
 from stock_assets.pipeline.freshness import Freshness
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.postgres import PostgresResource
@@ -14,6 +14,7 @@ from stock_assets.sources.factory import make_source
 from stock_assets.store.coverage import read_coverage
 
 _WARN = CheckSeverity.WARN
+_CHANGE_LIMIT = f"{LARGEST_CHANGE * 100:.0f} %"
 _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2-minute bars
 
 
@@ -55,9 +56,9 @@ def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
     series = influxdb.closes(_PLAUSIBLE_BARS)
     jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
     frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]
-    findings = [f"{len(jumped)} jumps of more than 25 % from close to close"] if jumped else []
+    findings = [f"{len(jumped)} jumps of more than {_CHANGE_LIMIT} from close to close"] if jumped else []
     findings += [f"{len(frozen)} prices that stood still for {FROZEN_BARS} bars or more"] if frozen else []
-    nothing = "no jump of more than 25 %, and no price that stands still" if series else "no bar is stored"
+    nothing = f"no jump of more than {_CHANGE_LIMIT}, and no price that stands still" if series else "no bar is stored"
     summary = ", ".join(findings) or nothing
     table = [_jump_row(jump) for jump in jumped] + [_standstill_row(stop) for stop in frozen]
     figures = {"jumps": len(jumped), "standstills": len(frozen)}

@@ -7,6 +7,7 @@ from stock_assets.defs.prices.assets import MEASUREMENT_KEY
 from stock_assets.evaluations import accounting, prices, stream_lag
 from stock_assets.evaluations.dagster_results import check_result
 from stock_assets.evaluations.dead_letters import bar_dead_letters, evaluate_dead_letters
+from stock_assets.market.plausibility import FROZEN_BARS, LARGEST_CHANGE
 from stock_assets.resources.influxdb import InfluxDBResource
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.resources.postgres import PostgresResource
@@ -54,8 +55,8 @@ def stored_equals_published(
 @dg.asset_check(
     asset=MEASUREMENT_KEY,
     description=(
-        "No close is more than 25 % away from the one before, and none comes twenty times in a row. A split or a halt "
-        "can cause either, so it only warns."
+        f"No close is more than {LARGEST_CHANGE * 100:.0f} % away from the one before, and none comes {FROZEN_BARS} "
+        "times in a row. A split or a halt can cause either, so it only warns."
     ),
     automation_condition=_AFTER_EACH_STREAM,
 )
