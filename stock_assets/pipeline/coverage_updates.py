@@ -10,9 +10,9 @@ from stock_assets.market.symbols import delay_of, exchange_of
 from stock_assets.pipeline.coverage import MORE_TO_COME, Coverage, PermanentGap
 from stock_assets.pipeline.fetch_planner import CORRECTION_PERIOD, BarRequest, next_final_time
 
-LONGEST_REST = timedelta(days=1)  # of a symbol that the source doesn't know
-_FIRST_REST = timedelta(minutes=10)
-_LONGEST_PAUSE = timedelta(hours=1)  # after any other refusal
+_LONGEST_PAUSE_UNKNOWN = timedelta(days=1)  # for a symbol that the source doesn't know
+_FIRST_PAUSE_UNKNOWN = timedelta(minutes=10)
+_LONGEST_PAUSE = timedelta(hours=1)  # after any other failure
 _FIRST_PAUSE = timedelta(seconds=10)
 _EMPTY_PARTS = 3  # so often an empty part of a history is asked for again: the share may not have been listed yet
 
@@ -36,7 +36,7 @@ def after_answer(
     newest = max([bar.start for bar in bars] + known, default=None)
     answer = f"{len(bars)} bars"
     if request.unavailable_since is not None:
-        answer += f"; not sold any more: since {request.unavailable_since:%Y-%m-%d %H:%MZ}"
+        answer += f"; no longer available: since {request.unavailable_since:%Y-%m-%d %H:%MZ}"
     length = interval_length(request.interval) or timedelta(days=1)
     if request.end <= request.target:  # a part of a long history: the next one at once
         answer += f"; {MORE_TO_COME}"
@@ -53,11 +53,15 @@ def after_answer(
 
 
 def permanent_gap(request: BarRequest) -> PermanentGap | None:
-    """The bars that that are not available any more, of the time for which the source was not asked."""
+    """Return the bars that the source no longer offers, which were not requested; None where there are none."""
     if request.unavailable_since is None:
         return None
     return PermanentGap(
-        request.symbol, request.interval, request.unavailable_since, request.begin, "the source no longer sold them"
+        request.symbol,
+        request.interval,
+        request.unavailable_since,
+        request.begin,
+        "no longer available from the source",
     )
 
 
@@ -78,5 +82,5 @@ def after_failure(
 
 def retry_delay(failures: int, *, is_unknown: bool) -> timedelta:
     """How long a symbol is not asked for after so many failures in a row, this one counted; doubles up to a limit."""
-    first, longest = (_FIRST_REST, LONGEST_REST) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
+    first, longest = (_FIRST_PAUSE_UNKNOWN, _LONGEST_PAUSE_UNKNOWN) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
     return timedelta(seconds=delay_seconds(failures, first.total_seconds(), longest.total_seconds()))

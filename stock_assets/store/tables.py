@@ -120,7 +120,7 @@ ingest_gap = Table(
     Column("ends_at", DateTime(timezone=True), nullable=False),
     Column("why", Text, nullable=False),
     PrimaryKeyConstraint("symbol", "interval", "begins_at"),
-    comment="Bars that are missing for good: when they were asked for, the source no longer sold them.",
+    comment="Bars that are missing for good: when they were requested, the source no longer had them.",
 )
 
 source_answer = Table(

@@ -136,7 +136,9 @@ def test_answers_are_counted_by_hour_and_kind(engine: Engine) -> None:
 
 def test_a_gap_is_written_down_once(engine: Engine) -> None:
     for end in (13, 14):
-        write_gaps(engine, [PermanentGap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer sold")])
+        write_gaps(
+            engine, [PermanentGap("AMZN", "2m", NOON, NOON.replace(hour=end), "no longer available from the source")]
+        )
     with engine.connect() as connection:
         assert connection.execute(text("SELECT ends_at FROM ingest_gap")).scalars().all() == [NOON.replace(hour=14)]
 

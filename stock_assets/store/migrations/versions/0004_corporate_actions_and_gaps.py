@@ -1,4 +1,4 @@
-"""Splits and dividends, what is no longer sold, answers by kind, and more facts about companies."""
+"""Splits and dividends, permanent gaps, answers of the source by kind, and more facts about companies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,7 +70,7 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("why", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("symbol", "interval", "begins_at"),
-        comment="Bars that are missing for good: when they were asked for, the source no longer sold them.",
+        comment="Bars that are missing for good: when they were requested, the source no longer had them.",
     )
     op.create_table(
         "source_answer",
