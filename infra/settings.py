@@ -7,7 +7,7 @@ from typing import ClassVar
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
 
-from spark_streaming.contract.schema import Source, SourceNames, names_of
+from spark_streaming.contract.schema import Source, SourceNames, source_names
 from stock_assets.settings import SharedSettings, require_name
 
 HOST = "127.0.0.1"  # the servers of the stack are for this machine alone
@@ -95,9 +95,9 @@ class StackSettings(SharedSettings):
         """Host and port of Dagster's code server."""
         return HOST, self.dagster_code_port
 
-    def names_of(self, source: Source) -> SourceNames:
-        """Topic, bucket and schema of any source."""
-        return names_of(source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
+    def source_names(self, source: Source) -> SourceNames:
+        """Return the topics, bucket and schema of `source`."""
+        return source_names(source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
 
 
 class RunningStackSettings(StackSettings):

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, source_names
 from spark_streaming.sink.influxdb import WriteTarget
 
 
@@ -65,7 +65,7 @@ class StreamSettings(BaseSettings):
     def names(self) -> SourceNames:
         """Topics, dead-letter topics and bucket of this source."""
         quotes = self.stock_quote_kafka_topic or QUOTE_TOPIC
-        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, quotes)
+        return source_names(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, quotes)
 
     @property
     def program(self) -> str:

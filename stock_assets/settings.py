@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 from sqlalchemy import URL
 
-from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, names_of
+from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, source_names
 
 SECRETS_DIR = Path("/run/secrets")  # where containers have them
 
@@ -126,7 +126,9 @@ class SharedSettings(BaseSettings):
     @cached_property
     def names(self) -> SourceNames:
         """Topic, bucket and schema of the source in use."""
-        return names_of(self.source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic)
+        return source_names(
+            self.source, self.stock_price_kafka_topic, self.influxdb_bucket, self.stock_quote_kafka_topic
+        )
 
     def state_of(self, program: str) -> Path:
         """The folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""

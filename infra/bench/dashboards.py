@@ -165,6 +165,6 @@ def _engine(bench: BenchEnvironment) -> Engine:
 def _databases(bench: BenchEnvironment, bucket: Bucket) -> Databases:
     settings = bench.settings
     password = Secrets(settings.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
-    reader = postgres.reader_of(settings.names_of(Source.YAHOO))
+    reader = postgres.reader_of(settings.source_names(Source.YAHOO))
     where = f"host={HOST} port={settings.postgres_port} dbname={settings.postgres_dbname} user={reader}"
     return Databases(bucket.url, bucket.org, bucket.read_token, f"{where} password={password}")

@@ -20,7 +20,7 @@ from infra.host.progress import Progress
 from infra.servers import influxdb, jars, kafka
 from infra.settings import HOST, StackSettings, service_environment
 from infra.stack.servers import Servers
-from spark_streaming.contract.schema import Source, SourceNames, names_of
+from spark_streaming.contract.schema import Source, SourceNames, source_names
 
 _PUBLISH_SECONDS = 900
 _SHARD_SECONDS = 365 * 24 * 3600
@@ -68,7 +68,7 @@ class BenchEnvironment:
 
     def topic(self) -> SourceNames:
         """Create a new topic, as the stack does, and return its names."""
-        names = names_of(Source.YAHOO, f"bench-{uuid.uuid4().hex[:8]}")
+        names = source_names(Source.YAHOO, f"bench-{uuid.uuid4().hex[:8]}")
         kafka.create_topics(self.settings, names)
         return names
 

@@ -43,8 +43,8 @@ def make_secrets(
         settings = ProvidedServersSettings()
         _claim(settings)
         keep = Secrets(settings.stocks_home)
-        keep.made(secrets.POSTGRES_SUPERUSER_PASSWORD)
-        keep.hand_out(secrets.POSTGRES_SUPERUSER_PASSWORD, postgres)
+        keep.get_or_create(secrets.POSTGRES_SUPERUSER_PASSWORD)
+        keep.copy_to(secrets.POSTGRES_SUPERUSER_PASSWORD, postgres)
         errors.print(f"Secrets are in {settings.stocks_home / 'secrets'}.", markup=False)
 
 
@@ -77,7 +77,7 @@ def servers(
             prepare(settings)
             _migrate(settings)
         if grafana is not None:
-            _hand_out(grafana)
+            _write_grafana_files(grafana)
         state.mark_provisioned(settings.stocks_home)
         errors.print(f"Kafka, InfluxDB and PostgreSQL are ready for {settings.source}.", markup=False)
 
@@ -98,10 +98,10 @@ def _migrate(settings: ProvidedServersSettings) -> None:
     upgrade_home(IngestSettings(stocks_home=settings.stocks_home, source=settings.source), folder(settings))
 
 
-def _hand_out(folder: Path) -> None:
-    from infra.grafana.values import hand_out
+def _write_grafana_files(folder: Path) -> None:
+    from infra.grafana.values import write_container_files
 
-    hand_out(ProvidedServersSettings(), folder)
+    write_container_files(ProvidedServersSettings(), folder)
 
 
 @contextmanager

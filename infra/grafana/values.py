@@ -44,13 +44,17 @@ def secrets_of(settings: StackSettings) -> dict[str, str]:
     return {name: str(value) for name, value in found.items()}
 
 
-def hand_out(settings: StackSettings, folder: Path) -> None:
-    """Write the secrets of a Grafana in a container, and `grafana.env` with its variables, into `folder`."""
+def write_container_files(settings: StackSettings, folder: Path) -> None:
+    """Write the secrets of a Grafana in a container, and `grafana.env` with its variables, into `folder`.
+
+    Raises:
+        LookupError: a secret does not exist yet.
+    """
     keep = Secrets(settings.stocks_home)
-    keep.made(secrets.GRAFANA_ADMIN_PASSWORD)
-    keep.hand_out(secrets.GRAFANA_ADMIN_PASSWORD, folder)
-    keep.hand_out(secrets.POSTGRES_READ_PASSWORD, folder)
-    keep.hand_out(secrets.INFLUX_READ_TOKEN, folder, settings.source)
+    keep.get_or_create(secrets.GRAFANA_ADMIN_PASSWORD)
+    keep.copy_to(secrets.GRAFANA_ADMIN_PASSWORD, folder)
+    keep.copy_to(secrets.POSTGRES_READ_PASSWORD, folder)
+    keep.copy_to(secrets.INFLUX_READ_TOKEN, folder, settings.source)
     lines = (f"{name}={shlex.quote(value)}\n" for name, value in variables_of(settings).items())
     write_private(folder / "grafana.env", "".join(lines))
     (folder / "grafana.env").chmod(0o440)

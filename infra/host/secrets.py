@@ -41,15 +41,19 @@ class Secrets:
         write_private(path, value)
         return value
 
-    def made(self, name: str, given: str | None = None) -> str:
-        """The value that the user gave, else the one that is kept, else a new one; kept from now on."""
+    def get_or_create(self, name: str, given: str | None = None) -> str:
+        """Return `given`, else the stored value, else a new random one; store it where it is not stored yet."""
         kept = self.read(name)
         if kept is not None and given in (None, "", kept):
             return kept
         return self.write(name, given or secrets.token_urlsafe(32))
 
-    def hand_out(self, name: str, folder: Path, source: Source | None = None) -> None:
-        """Put a copy of a secret into `folder`, readable by its owner and its group: the container that needs it."""
+    def copy_to(self, name: str, folder: Path, source: Source | None = None) -> None:
+        """Copy a secret into `folder`, readable by its owner and its group, for the container that needs it.
+
+        Raises:
+            LookupError: the secret does not exist yet.
+        """
         value = self.read(name, source)
         if value is None:
             raise LookupError(f"there is no secret {name} yet")

@@ -96,7 +96,7 @@ def prepare(settings: StackSettings) -> None:
     if settings.notify_urls is not None:
         Secrets(settings.stocks_home).write(secrets.NOTIFY_URLS, settings.notify_urls.get_secret_value())
     home = private_folder(folder(settings))
-    password = Secrets(settings.stocks_home).made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password)
+    password = Secrets(settings.stocks_home).get_or_create(secrets.POSTGRES_PASSWORD, settings.given_postgres_password)
     values = {
         "POSTGRES_HOST": settings.postgres_address[0],
         "POSTGRES_PORT": settings.postgres_address[1],

@@ -63,7 +63,7 @@ def provision(settings: StackSettings, source: Source) -> None:
             "INFLUX_TOKEN or INFLUX_READ_TOKEN is set, but the stack's own InfluxDB makes its own tokens. Take them "
             "out of the environment and of .env, or name the server that they belong to by INFLUXDB_URL."
         )
-    bucket = settings.names_of(source).bucket
+    bucket = settings.source_names(source).bucket
     problem = None if settings.runs_influxdb else _problem(settings, bucket, *given)
     if settings.runs_influxdb or (problem and settings.influx_operator_token is not None):
         made = operator(settings).tokens_of(bucket, _shard_seconds(source), kept)
@@ -118,8 +118,8 @@ def set_up(settings: StackSettings) -> str:
     """
     url, keep = settings.effective_influxdb_url, Secrets(settings.stocks_home)
     given = None if settings.runs_influxdb else settings.influx_operator_token
-    token = keep.made(secrets.INFLUX_OPERATOR_TOKEN, given.get_secret_value() if given else None)
-    password = keep.made(secrets.INFLUX_ADMIN_PASSWORD)
+    token = keep.get_or_create(secrets.INFLUX_OPERATOR_TOKEN, given.get_secret_value() if given else None)
+    password = keep.get_or_create(secrets.INFLUX_ADMIN_PASSWORD)
     client = session()
     if client.get(f"{url}/api/v2/setup", timeout=_SECONDS).json()["allowed"]:
         # The token was stored before, so that an interruption right after this loses nothing.

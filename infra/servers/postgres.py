@@ -103,7 +103,7 @@ def prepare(settings: StackSettings) -> None:
         work = Path(name)
         passwords, draft = work / "superuser", work / "data"
         passwords.touch(0o600)
-        passwords.write_text(Secrets(settings.stocks_home).made(secrets.POSTGRES_SUPERUSER_PASSWORD))
+        passwords.write_text(Secrets(settings.stocks_home).get_or_create(secrets.POSTGRES_SUPERUSER_PASSWORD))
         draft.mkdir(0o700)
         if user:
             for path in (work, passwords, draft):
@@ -143,8 +143,8 @@ def provision(settings: StackSettings, names: SourceNames) -> None:
     keep = Secrets(settings.stocks_home)
     owner, database = settings.postgres_user, settings.postgres_dbname
     with closing(_connect(settings, "postgres")) as server:
-        _role(server, owner, keep.made(secrets.POSTGRES_PASSWORD, settings.given_postgres_password))
-        _role(server, reader_of(names), keep.made(secrets.POSTGRES_READ_PASSWORD))
+        _role(server, owner, keep.get_or_create(secrets.POSTGRES_PASSWORD, settings.given_postgres_password))
+        _role(server, reader_of(names), keep.get_or_create(secrets.POSTGRES_READ_PASSWORD))
         for name in (database, names.dagster_database):
             if not _ask(server, "SELECT 1 FROM pg_database WHERE datname = %s", name):
                 _do(server, "CREATE DATABASE {} OWNER {}", name, owner)

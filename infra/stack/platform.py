@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import FrameType
 
-from infra.grafana.values import hand_out
+from infra.grafana.values import write_container_files
 from infra.host import disk, logs, secrets
 from infra.host.clock import Clock, steady_time
 from infra.host.errors import Exit, StackError, StoppedError, last_lines
@@ -107,7 +107,7 @@ class Platform:
         if self.with_dagster:
             with ThreadPoolExecutor(1) as pool:
                 self._finish([pool.submit(self._start_the_rest_of_dagster)])
-        hand_out(self.settings, private_folder(self.settings.stocks_home / "grafana"))
+        write_container_files(self.settings, private_folder(self.settings.stocks_home / "grafana"))
         self.write_state(state.Phase.READY)
 
     def watch(self, done: Callable[[], bool] = lambda: False) -> None:
@@ -194,10 +194,10 @@ class Platform:
         if not self._supervisor.is_alive:
             raise StackError("supervisord was killed, and the services with it", Exit.SERVICE_FAILED)
         home, free = self.settings.stocks_home, disk.free_bytes(self.settings.stocks_home)
-        if free < disk.TOO_LITTLE:  # in order, before the servers die of it
+        if free < disk.STOP_BELOW:  # in order, before the servers die of it
             raise StackError(
                 f"the disk of {home} has {disk.format_size(free)} left, so everything was stopped; nothing is lost. "
-                f"Make room ({disk.format_size(disk.TO_START)} at least) and start again.", Exit.DISK_FULL,
+                f"Make room ({disk.format_size(disk.NEEDED_TO_START)} at least) and start again.", Exit.DISK_FULL,
             )  # fmt: skip
         statuses, now = self._supervisor.statuses(), time.monotonic()
         died = self._watchdog.update(statuses, now)

@@ -88,8 +88,10 @@ def check_home(settings: StackSettings) -> Finding:
         except OSError as error:
             remedy = f"Set {name} to a folder that you may write to."
             return Finding(name, False, f"{wanted} can't be written to: {error.strerror}", remedy, Exit.HOME_UNUSABLE)
-        if free < disk.TO_START:
-            detail = f"{wanted} has {disk.format_size(free)} free, and {disk.format_size(disk.TO_START)} are needed"
+        if free < disk.NEEDED_TO_START:
+            detail = (
+                f"{wanted} has {disk.format_size(free)} free, and {disk.format_size(disk.NEEDED_TO_START)} are needed"
+            )
             return Finding(name, False, detail, f"Make room, or set {name} to another disk.", Exit.DISK_FULL)
     if problem := home.layout_problem(folder):
         remedy = "Use the version that wrote it, or name another folder by STOCKS_HOME."

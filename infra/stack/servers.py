@@ -38,7 +38,7 @@ class Servers:
             kafka.prepare(self.settings, self.stop_requested)
             self.supervisor.start_service(kafka.NAME)
             for source in sources:
-                kafka.create_topics(self.settings, self.settings.names_of(source))
+                kafka.create_topics(self.settings, self.settings.source_names(source))
 
     def bring_up_influxdb(self, sources: Iterable[Source]) -> None:
         """Have InfluxDB, with a bucket and two tokens for each source."""
@@ -56,7 +56,7 @@ class Servers:
             postgres.prepare(self.settings)
             self.supervisor.start_service(postgres.NAME)
             for source in sources:
-                postgres.provision(self.settings, self.settings.names_of(source))
+                postgres.provision(self.settings, self.settings.source_names(source))
 
 
 def effective_settings(settings: StackSettings) -> dict[str, str]:

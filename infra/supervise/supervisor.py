@@ -105,9 +105,9 @@ class Supervisor:
                 raise StoppedError(f"{name} was stopped")
             info = rpc.getProcessInfo(name)
             if info["statename"] in ("FATAL", "EXITED", "STOPPED") or time.monotonic() > end:
-                why = info["spawnerr"] or info["description"] or f"not ready after {service.ready_seconds} s"
-                raise StackError(f"{name} did not start ({why}); the end of {service.log}:\n{last_lines(service.log)}",
-                                 Exit.SERVICE_FAILED)  # fmt: skip
+                reason = info["spawnerr"] or info["description"] or f"not ready after {service.ready_seconds} s"
+                end_of_log = f"the end of {service.log}:\n{last_lines(service.log)}"
+                raise StackError(f"{name} did not start ({reason}); {end_of_log}", Exit.SERVICE_FAILED)
             time.sleep(0.1)
 
     def statuses(self) -> list[Status]:

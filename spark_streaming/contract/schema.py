@@ -81,7 +81,7 @@ class MarketPhase(StrEnum):
 
 @dataclass(frozen=True)
 class SourceNames:
-    """Every name that belongs to one source and to no other."""
+    """The topics, bucket, schema and database that belong to one source and to no other."""
 
     topic: str
     dead_letter_topic: str
@@ -92,8 +92,10 @@ class SourceNames:
     dagster_database: str
 
 
-def names_of(source: Source, topic: str = TOPIC, bucket: str = BUCKET, quote_topic: str = QUOTE_TOPIC) -> SourceNames:
-    """The names of `source`, built on the plain topics and bucket of the settings."""
+def source_names(
+    source: Source, topic: str = TOPIC, bucket: str = BUCKET, quote_topic: str = QUOTE_TOPIC
+) -> SourceNames:
+    """Return the names of `source`, made from the plain topics and bucket of the settings."""
     underscored = source.suffix.replace("-", "_")
     return SourceNames(
         topic=f"{topic}{source.suffix}",

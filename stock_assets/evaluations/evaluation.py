@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-STARTUP_GRACE = timedelta(minutes=3)  # until the first bar of all is stored: Spark alone takes up to a minute
+STACK_STARTUP_GRACE = timedelta(minutes=3)  # from the stack's start to its first stored bar; Spark takes up to a minute
 
 Cell = str | int | float | bool | None
 

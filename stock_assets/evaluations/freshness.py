@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE
+from stock_assets.evaluations.evaluation import STACK_STARTUP_GRACE
 from stock_assets.market.symbols import delay_of, exchange_for
 from stock_assets.pipeline.coverage import UNKNOWN_SYMBOL, Coverage, covers_extended_hours
 from stock_assets.pipeline.freshness import Freshness, evaluate_freshness, expected_newest
@@ -26,7 +26,7 @@ def freshness_rows(
 ) -> list[Freshness]:
     """The freshness of each row of `coverage`, by symbol; `newest` is the start of each series' newest stored bar."""
     clock = evaluation_clock(settings, coverage, now)
-    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < STARTUP_GRACE
+    starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < STACK_STARTUP_GRACE
     rows = []
     for row in sorted(coverage, key=lambda row: (row.symbol, row.interval)):
         stored = newest.get((row.symbol, row.interval))

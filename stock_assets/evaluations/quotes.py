@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from spark_streaming.contract.heartbeat import behind, read_heartbeat
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, Evaluation
+from stock_assets.evaluations.evaluation import STACK_STARTUP_GRACE, Cell, Evaluation
 from stock_assets.market.symbols import ALWAYS_OPEN
 from stock_assets.pipeline.quote_freshness import QuoteFreshness, by_exchange, evaluate_quotes
 from stock_assets.resources.influxdb import InfluxDBResource
@@ -33,7 +33,7 @@ def evaluate_quote_freshness(
     if not settings.source.has_quotes:
         return Evaluation(check, True, f"source {settings.source} has no quotes", [], {"late_exchanges": 0})
     source, grace = make_source(settings), timedelta(seconds=settings.quote_grace_seconds)
-    if now - settings.stack_started_at < STARTUP_GRACE or not source.is_due(read_coverage(postgres.engine), now):
+    if now - settings.stack_started_at < STACK_STARTUP_GRACE or not source.is_due(read_coverage(postgres.engine), now):
         return Evaluation(check, True, "no quote is expected now", [], {"late_exchanges": 0})
     simulated = settings.source is Source.SIMULATED
     exchanges = {ALWAYS_OPEN: list(source.symbols)} if simulated else by_exchange(source.symbols)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from spark_streaming.contract.heartbeat import behind, read_heartbeat
 from spark_streaming.contract.process_lock import is_locked
 from spark_streaming.contract.schema import Source
-from stock_assets.evaluations.evaluation import STARTUP_GRACE, Cell, CheckSeverity, Evaluation, format_time
+from stock_assets.evaluations.evaluation import STACK_STARTUP_GRACE, Cell, CheckSeverity, Evaluation, format_time
 from stock_assets.pipeline.lag import SEVERE_FACTOR, PartitionLag, lag_time
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import CodeLocationSettings
@@ -22,7 +22,7 @@ def evaluate_stream_lag(settings: CodeLocationSettings, found: Sequence[Partitio
     """Whether no message has been waiting to be stored for longer than a bar may take."""
     behind, messages = lag_time(found, now), sum(partition.messages for partition in found)
     allowed = timedelta(seconds=settings.freshness_grace_seconds)
-    starting = now - settings.stack_started_at < STARTUP_GRACE
+    starting = now - settings.stack_started_at < STACK_STARTUP_GRACE
     severity = CheckSeverity.ERROR if behind > SEVERE_FACTOR * allowed else CheckSeverity.WARN
     if messages:
         summary = f"{messages:,} messages wait to be stored, the oldest for {behind.total_seconds():,.0f} s"

@@ -9,10 +9,10 @@ from itertools import pairwise
 from stock_assets.incidents.notifications import Incident, Severity
 from stock_assets.pipeline.run_records import ACTIVE, FAILED, CheckVerdict, PipelineRun
 
-HEALTHY = timedelta(minutes=2)  # a run that lasts so long no longer has the error of the run before
-CRASH_LOOP = 3  # so many crashes in a row are a crash loop
-CALM = timedelta(minutes=30)  # a crash loop ends after so long without a crash; the longest back-off is ten minutes
-LASTING = timedelta(minutes=1)  # ticks that fail for less are no incident: a server has been restarted
+HEALTHY_AFTER = timedelta(minutes=2)  # a run that lasts so long no longer has the error of the run before
+CRASH_LOOP_LENGTH = 3  # crashes in a row
+CRASH_LOOP_END = timedelta(minutes=30)  # without a crash; above the longest back-off, which is ten minutes
+SHORTEST_TICK_FAILURE = timedelta(minutes=1)  # ticks that fail for less are no incident: a server was restarted
 _SHOWN_ROWS = 10  # of a check's table in a notification
 
 
@@ -77,8 +77,8 @@ def _run_incident(job: str, runs: Sequence[PipelineRun], ui: str, now: datetime)
     crashes = _crashes(runs)
     if not crashes:
         return None
-    last, is_loop = crashes[-1], len(crashes) >= CRASH_LOOP
-    healthy_after = CALM if is_loop else HEALTHY
+    last, is_loop = crashes[-1], len(crashes) >= CRASH_LOOP_LENGTH
+    healthy_after = CRASH_LOOP_END if is_loop else HEALTHY_AFTER
     # An older run counts as well: the one that failed was then a second one, which the process lock refused.
     if any(run.status in ACTIVE and run.started_at and now - run.started_at >= healthy_after for run in runs):
         return None
@@ -103,7 +103,7 @@ def _crashes(runs: Sequence[PipelineRun]) -> list[PipelineRun]:
         if run.status == "SUCCESS":
             crashes = []
         elif run.status == FAILED:
-            crashes = [*crashes, run] if crashes and not _lasted(run, CALM) else [run]
+            crashes = [*crashes, run] if crashes and not _lasted(run, CRASH_LOOP_END) else [run]
     return crashes
 
 
@@ -111,7 +111,7 @@ def _since_healthy(crashes: Sequence[PipelineRun]) -> Sequence[PipelineRun]:
     """The newest of the crashes, from the end of the last run that was healthy before it crashed."""
     begin = 0
     for number, (_, after) in enumerate(pairwise(crashes), start=1):
-        if _lasted(after, HEALTHY):
+        if _lasted(after, HEALTHY_AFTER):
             begin = number
     return crashes[begin:]
 
@@ -126,7 +126,7 @@ def _tick_incident(subject: str, ticks: Sequence[Tick], ui: str) -> Incident | N
         if not tick.error:
             break
         failed.append(tick)
-    if len(failed) < 2 or failed[0].at - failed[-1].at < LASTING:
+    if len(failed) < 2 or failed[0].at - failed[-1].at < SHORTEST_TICK_FAILURE:
         return None
     return Incident(
         subject=subject,

@@ -14,7 +14,7 @@ from stock_assets.dagster_internals import allow_unreported_assets
 from stock_assets.operations.program_environment import program_environment
 from stock_assets.resources.program_client import ProgramClient, ProgramFailedError
 
-SENT_AWAY = "stocks/sent_away"  # tag of a run that has failed for no fault of its program's
+ALREADY_RUNNING_TAG = "stocks/sent_away"  # of a run that ended because another process held the lock
 
 
 def run_program(
@@ -38,7 +38,7 @@ def run_program(
         results = run_subprocess(context.op_execution_context, pipes, module, settings)
     except ProgramFailedError as error:
         if error.code == EXIT_LOCKED:
-            context.instance.add_run_tags(context.run.run_id, {SENT_AWAY: "true"})
+            context.instance.add_run_tags(context.run.run_id, {ALREADY_RUNNING_TAG: "true"})
             raise dg.Failure(
                 f"{module} was not needed: another process is at work, and holds {state / 'lock'}"
             ) from error

@@ -8,12 +8,13 @@ from enum import StrEnum
 from spark_streaming.contract.backoff import delay_seconds
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
 
-STARTUP_GRACE = timedelta(seconds=120)  # from a run's launch to its program's first heartbeat; Spark needs 15-40 s
-SILENCE = timedelta(seconds=60)  # without a heartbeat, before a program counts as gone
+FIRST_HEARTBEAT_TIMEOUT = timedelta(seconds=120)  # from a run's launch; Spark needs 15-40 s
+HEARTBEAT_TIMEOUT = timedelta(seconds=60)  # from the newest heartbeat, before a program counts as gone
+RUN_END_TIMEOUT = timedelta(seconds=120)  # from a program's last heartbeat: its run still writes its last events
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
 FORGET_FAILURES = timedelta(hours=1)
-_GATHERING = timedelta(seconds=60)  # what a tick may take: a run may have failed since `now`
+_LONGEST_TICK = timedelta(seconds=60)  # a run may have failed since the tick read `now`
 ROLL_OVER_AGE = timedelta(hours=1)  # a run that has just begun doesn't end at midnight
 
 
@@ -80,8 +81,8 @@ def desired_state(due: bool, producer_lives: bool, lag: int) -> dict[Role, Desir
         stream = DesiredState(True, f"{lag:,} messages are not stored yet")
     else:
         stream = DesiredState(False, "everything published is stored")
-    why = "the source has bars that are not published" if due else "all that the source has is published"
-    return {Role.PRODUCER: DesiredState(due, why), Role.STREAM: stream}
+    reason = "the source has bars that are not published" if due else "all that the source has is published"
+    return {Role.PRODUCER: DesiredState(due, reason), Role.STREAM: stream}
 
 
 def reconcile(
@@ -102,7 +103,7 @@ def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
 
 def _recent(failures: Sequence[datetime], now: datetime) -> list[datetime]:
     """Those of the last hour. Where the clock was set back some lie in the future: these do not count."""
-    return [failed for failed in failures if -_GATHERING < now - failed < FORGET_FAILURES]
+    return [failed for failed in failures if -_LONGEST_TICK < now - failed < FORGET_FAILURES]
 
 
 def _decide(role: Role, desired_state: DesiredState, actual: ObservedState, now: datetime) -> list[RunDecision]:
@@ -148,14 +149,13 @@ def _rolls_over(run: ActiveRun, now: datetime) -> bool:
 def _has_ended(run: ActiveRun, actual: ObservedState, now: datetime) -> bool:
     """Whether no process belongs to a run any more. The lock decides: the kernel releases it with the process."""
     if actual.locked:
-        return _is_heartbeat_of(run, actual.heartbeat) is False and now - run.launched_at > STARTUP_GRACE
+        return _is_heartbeat_of(run, actual.heartbeat) is False and now - run.launched_at > FIRST_HEARTBEAT_TIMEOUT
     if run.worker_is_gone:
         return True
     if _is_heartbeat_of(run, actual.heartbeat) and actual.heartbeat is not None:
         is_over = actual.heartbeat.state in (ProgramState.DONE, ProgramState.FAILED)
-        # Its run still has to write its last events.
-        return now - actual.heartbeat.written_at > (STARTUP_GRACE if is_over else SILENCE)
-    return now - run.launched_at > STARTUP_GRACE
+        return now - actual.heartbeat.written_at > (RUN_END_TIMEOUT if is_over else HEARTBEAT_TIMEOUT)
+    return now - run.launched_at > FIRST_HEARTBEAT_TIMEOUT
 
 
 def _is_heartbeat_of(run: ActiveRun, heartbeat: Heartbeat | None) -> bool:

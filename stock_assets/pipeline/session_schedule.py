@@ -7,12 +7,10 @@ from stock_assets.market.calendars import Session, session_at, sessions_between
 from stock_assets.market.sessions import Key, SeriesSession, expected_bars
 from stock_assets.pipeline.coverage import Coverage
 
-SETTLE = timedelta(minutes=15)  # after the close: the last bars are final, and have been asked for once more
-
-
-PATIENCE = timedelta(hours=1)  # after the close: what hasn't come by now is missing
-
-
+# After the close. By the first the last bars are final and were requested once more; by the second what hasn't
+# arrived is missing.
+SETTLING_TIME = timedelta(minutes=15)
+ARRIVAL_DEADLINE = timedelta(hours=1)
 LOOK_BACK = timedelta(days=7)  # sessions that ended while the machine was off; older ones need a backfill
 
 
@@ -33,7 +31,7 @@ def settled_sessions(
 ) -> list[SeriesSession]:
     """The sessions of the last days whose bars have come, or have had the time to; oldest first.
 
-    It never waits longer than that: `PATIENCE` after the close a session is settled as it is.
+    `ARRIVAL_DEADLINE` after its close a session counts as settled, whatever has arrived.
 
     Args:
         row: the coverage of the symbol and interval.
@@ -52,10 +50,10 @@ def is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -
 
     `stored` is whether all that was published is stored.
     """
-    if now >= one.session.closed + PATIENCE:
+    if now >= one.session.closed + ARRIVAL_DEADLINE:
         return True
     asked = row.next_due is None or row.covered_until >= expected_bars(one.session, one.interval)[-1]
-    return asked and stored and now >= one.session.closed + SETTLE
+    return asked and stored and now >= one.session.closed + SETTLING_TIME
 
 
 def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> list[SeriesSession]:

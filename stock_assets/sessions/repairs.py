@@ -49,7 +49,7 @@ def session_of(settings: CodeLocationSettings, repair: SessionRepair) -> SeriesS
     Raises:
         ValueError: its exchange is not known, or was closed on that day by the calendar of today.
     """
-    exchange = watched.calendar_of(settings, repair.symbol)
+    exchange = watched.known_exchange(settings, repair.symbol)
     if exchange is None:
         raise ValueError(f"no exchange of {repair.symbol} is known")
     return SeriesSession(repair.symbol, repair.interval, session_on(exchange, repair.session_date))

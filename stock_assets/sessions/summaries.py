@@ -15,7 +15,7 @@ from stock_assets.pipeline.session_schedule import has_begun
 from stock_assets.resources.influxdb import InfluxDBResource, Stored
 from stock_assets.sessions.dates import DATE
 from stock_assets.sessions.pictures import CANDLES, PANELS, Panel, draw, keep, metadata_of
-from stock_assets.sessions.watched import calendar_of
+from stock_assets.sessions.watched import known_exchange
 from stock_assets.settings import CodeLocationSettings
 
 if TYPE_CHECKING:  # Spark takes a second to import, and only a run needs it
@@ -40,7 +40,7 @@ def sessions_to_summarise(
     series, wanted = rows.keys() | stored.keys(), set(dates)
     found = []
     for symbol, interval in sorted(series):
-        exchange = calendar_of(settings, symbol)
+        exchange = known_exchange(settings, symbol)
         if exchange is None or not has_sessions(interval) or not dates:
             continue
         bars = stored.get((symbol, interval))
@@ -167,4 +167,4 @@ def _panel(settings: CodeLocationSettings, one: SeriesSession, candles: "pd.Data
 
 
 def _exchange(settings: CodeLocationSettings, one: SeriesSession) -> str:
-    return calendar_of(settings, one.symbol) or ALWAYS_OPEN
+    return known_exchange(settings, one.symbol) or ALWAYS_OPEN

@@ -23,11 +23,11 @@ from stock_assets.store.coverage import read_coverage
 def watched_coverage(settings: CodeLocationSettings, postgres: PostgresResource, now: datetime) -> list[Coverage]:
     """The coverage of the symbols in use, of those whose bars lie in sessions."""
     rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
-    return [row for row in rows if has_sessions(row.interval) and calendar_of(settings, row.symbol)]
+    return [row for row in rows if has_sessions(row.interval) and known_exchange(settings, row.symbol)]
 
 
-def calendar_of(settings: CodeLocationSettings, symbol: str) -> str | None:
-    """The exchange of a symbol; None of one whose exchange is not known: it has no sessions here."""
+def known_exchange(settings: CodeLocationSettings, symbol: str) -> str | None:
+    """Return the exchange of a symbol; None where it is not known: such a symbol has no sessions here."""
     try:
         return bar_exchange(settings, symbol)
     except ValueError:
@@ -39,7 +39,7 @@ def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime
 
     With EXTENDED_HOURS these are also the hours since the session before it closed, and those after its own close.
     """
-    exchange = calendar_of(settings, one.symbol)
+    exchange = known_exchange(settings, one.symbol)
     if exchange is None:
         return [one]
     extended = settings.covers_extended_hours(one.interval)
@@ -65,7 +65,7 @@ def settled(
     was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once
     all is stored: its other ones are a backfill, for a person to ask for.
     """
-    exchanges = {row.symbol: exchange for row in rows if (exchange := calendar_of(settings, row.symbol))}
+    exchanges = {row.symbol: exchange for row in rows if (exchange := known_exchange(settings, row.symbol))}
     if settings.source is Source.REPLAY:
         ended = all(row.next_due is None for row in rows) and not is_locked(settings.state_of("ingest"))
         return newest_replayed(rows, exchanges) if ended and stored else []

@@ -37,7 +37,7 @@ class FetchFailure:
 
     symbol: str
     kind: str
-    why: str
+    reason: str
     is_final: bool = False
 
 

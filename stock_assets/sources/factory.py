@@ -61,7 +61,7 @@ def make_rate_limiter(settings: IngestSettings) -> "RateLimiter":
 def make_yahoo_client(settings: IngestSettings) -> "YahooClient":
     """A client for Yahoo, whose caches are in the home."""
     from stock_assets.sources.yahoo.client import YahooClient, cache_folder
-    from stock_assets.sources.yahoo.session import YahooSession
+    from stock_assets.sources.yahoo.http_session import YahooSession
 
     connect = partial(YahooSession, settings.yahoo_proxy, settings.yahoo_ca_file)
     return YahooClient(cache_folder(settings.stocks_home), connect)

@@ -15,7 +15,7 @@ from infra.servers import influxdb, kafka
 from infra.settings import StackSettings
 from spark_streaming.contract import clock, heartbeat
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState
-from spark_streaming.contract.schema import MEASUREMENT, Source, names_of
+from spark_streaming.contract.schema import MEASUREMENT, Source, source_names
 from stock_assets import settings
 from stock_assets.definitions import definitions
 from stock_assets.defs.sessions.assets import make_session_summary
@@ -165,7 +165,7 @@ def platform(stack: StackSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     ]
     file.write_text("symbol,interval,timestamp,open,high,low,close,volume\n" + "".join(rows))
     name = f"test-{uuid.uuid4().hex[:12]}"
-    names = names_of(Source.REPLAY, name, name)
+    names = source_names(Source.REPLAY, name, name)
     kafka.create_topics(stack, names)
     tokens = influxdb.operator(stack).tokens_of(names.bucket, 20 * 365 * 24 * 3600)
     for key, value in {

@@ -16,7 +16,7 @@ SLOW = FetchFailure("AMZN", "timed out", "AMZN timed out")
 def test_a_symbol_that_the_source_does_not_know_is_named_and_fails_nothing() -> None:
     result = _result(FetchResult(["AAPL"], [GONE], Counter({"ok": 1, "unknown symbol": 1})), {"dagster/row_count": 1})
     assert result.metadata is not None
-    assert result.metadata["refused"] == dg.MetadataValue.json({"GONE": GONE.why})
+    assert result.metadata["refused"] == dg.MetadataValue.json({"GONE": GONE.reason})
     assert result.metadata["answers"] == dg.MetadataValue.json({"ok": 1, "unknown symbol": 1})
 
 

@@ -203,9 +203,9 @@ def test_every_name_of_the_dagster_file_needs_a_value() -> None:
 
 def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     keep = Secrets(tmp_path)
-    value = keep.made(secrets.POSTGRES_PASSWORD)
-    assert keep.made(secrets.POSTGRES_PASSWORD) == value
-    assert keep.made(secrets.POSTGRES_PASSWORD, "the user's own") == "the user's own"
+    value = keep.get_or_create(secrets.POSTGRES_PASSWORD)
+    assert keep.get_or_create(secrets.POSTGRES_PASSWORD) == value
+    assert keep.get_or_create(secrets.POSTGRES_PASSWORD, "the user's own") == "the user's own"
     file = tmp_path / "secrets" / secrets.POSTGRES_PASSWORD
     assert [stat.S_IMODE(p.stat().st_mode) for p in (file, file.parent)] == [0o600, 0o700]
     assert list(file.parent.iterdir()) == [file]

@@ -18,7 +18,7 @@ from infra.settings import StackSettings, service_environment
 from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 from spark_streaming.contract.process_lock import EXIT_LOCKED, is_locked
 from spark_streaming.contract.quote_validity import quote_rejection_reason
-from spark_streaming.contract.schema import Source, names_of
+from spark_streaming.contract.schema import Source, source_names
 from stock_assets.pipeline.kafka_records import KafkaRecord
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import IngestSettings
@@ -44,7 +44,7 @@ class Producer:
 
     def __post_init__(self) -> None:
         quotes = f"{self.topic}-quotes"
-        kafka.create_topics(self.stack, names_of(self.source, self.topic, quote_topic=quotes))
+        kafka.create_topics(self.stack, source_names(self.source, self.topic, quote_topic=quotes))
         self.settings = IngestSettings(
             stocks_home=self.stack.stocks_home,
             source=self.source,

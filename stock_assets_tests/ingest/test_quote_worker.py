@@ -10,7 +10,7 @@ import pytest
 
 from infra.servers import kafka
 from infra.settings import StackSettings
-from spark_streaming.contract.schema import Source, names_of
+from spark_streaming.contract.schema import Source, source_names
 from stock_assets.ingest.publisher import Publisher
 from stock_assets.ingest.quote_worker import QuoteWorker
 from stock_assets.market.quotes import Quote
@@ -43,7 +43,7 @@ class FailingSource:
 
 @pytest.fixture
 def topic(kafka_server: StackSettings) -> str:
-    names = names_of(Source.YAHOO, quote_topic=f"quotes-{uuid.uuid4().hex[:12]}")
+    names = source_names(Source.YAHOO, quote_topic=f"quotes-{uuid.uuid4().hex[:12]}")
     kafka.create_topics(kafka_server, names)
     return names.quote_topic
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from infra.servers import kafka, postgres
 from infra.settings import StackSettings, service_environment
-from spark_streaming.contract.schema import Source, SourceNames, names_of
+from spark_streaming.contract.schema import Source, SourceNames, source_names
 from stock_assets.resources.kafka import KafkaResource
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import read_coverage
@@ -41,7 +41,7 @@ def yahoo() -> Iterator[YahooServer]:
 
 @pytest.fixture
 def names(stack: StackSettings) -> SourceNames:
-    made = names_of(Source.YAHOO, f"test-{uuid.uuid4().hex[:12]}")
+    made = source_names(Source.YAHOO, f"test-{uuid.uuid4().hex[:12]}")
     kafka.create_topics(stack, made)
     postgres.provision(stack, made)
     return made

@@ -7,8 +7,8 @@ from stock_assets.market.sessions import SeriesSession, expected_bars
 from stock_assets.market.symbols import ALWAYS_OPEN
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.session_schedule import (
-    PATIENCE,
-    SETTLE,
+    ARRIVAL_DEADLINE,
+    SETTLING_TIME,
     has_begun,
     newest_replayed,
     sessions_due,
@@ -47,15 +47,15 @@ def test_the_calendar_decides_how_many_bars_a_session_has(exchange: str, day: da
 
 def test_a_session_is_settled_once_its_bars_have_been_asked_for_and_are_stored() -> None:
     row = covered("AMZN", CLOSE - MINUTE)
-    assert FRIDAY not in days(settled_sessions(row, "XNYS", True, CLOSE + SETTLE - MINUTE))
-    assert days(settled_sessions(row, "XNYS", True, CLOSE + SETTLE))[-1] == FRIDAY
+    assert FRIDAY not in days(settled_sessions(row, "XNYS", True, CLOSE + SETTLING_TIME - MINUTE))
+    assert days(settled_sessions(row, "XNYS", True, CLOSE + SETTLING_TIME))[-1] == FRIDAY
 
 
 @pytest.mark.parametrize(("until", "stored"), [(CLOSE - 2 * MINUTE, True), (CLOSE - MINUTE, False)])
 def test_a_stopped_producer_or_stream_is_waited_for_no_longer_than_an_hour(until: datetime, stored: bool) -> None:
     row = covered("AMZN", until)
-    assert FRIDAY not in days(settled_sessions(row, "XNYS", stored, CLOSE + PATIENCE - MINUTE))
-    assert days(settled_sessions(row, "XNYS", stored, CLOSE + PATIENCE))[-1] == FRIDAY
+    assert FRIDAY not in days(settled_sessions(row, "XNYS", stored, CLOSE + ARRIVAL_DEADLINE - MINUTE))
+    assert days(settled_sessions(row, "XNYS", stored, CLOSE + ARRIVAL_DEADLINE))[-1] == FRIDAY
 
 
 def test_holidays_and_weekends_have_no_session_and_a_machine_that_was_off_makes_up_for_a_week() -> None:
@@ -76,7 +76,7 @@ def test_each_exchange_ends_its_session_by_its_own_clock() -> None:
 
 def test_a_session_is_due_until_it_is_summarised_and_again_after_its_repair() -> None:
     one = SeriesSession("AMZN", "1m", session_on("XNYS", FRIDAY))
-    made = CLOSE + SETTLE
+    made = CLOSE + SETTLING_TIME
     assert sessions_due([one], {}, {}) == {one.key}
     assert sessions_due([one], {one.key: CLOSE - MINUTE}, {}) == {one.key}  # by hand, before the close
     assert sessions_due([one], {one.key: made}, {}) == set()

@@ -95,7 +95,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def kafka_server(servers: Servers) -> StackSettings:
-    """Kafka runs at `settings.kafka_address`, with the topics of `settings.names_of(source)`."""
+    """Kafka runs at `settings.kafka_address`, with the topics of `settings.source_names(source)`."""
     servers.bring_up_kafka(SOURCES)
     return servers.settings
 

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import trustme
 from curl_cffi import CurlOpt
 
-from stock_assets.sources.yahoo.session import YahooSession
+from stock_assets.sources.yahoo.http_session import YahooSession
 
 HOSTS = ("fc.yahoo.com", "query1.finance.yahoo.com", "query2.finance.yahoo.com", "finance.yahoo.com", "guce.yahoo.com")
 COOKIE = "A3=d=made-up; Max-Age=31557600; Domain=.yahoo.com; Path=/; Secure; HttpOnly"

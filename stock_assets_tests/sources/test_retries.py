@@ -36,7 +36,7 @@ def test_a_symbol_that_fails_each_time_is_reported_and_affects_no_other() -> Non
     kept = list[str]()
     result = fetch_with_retries(Source(AMZN=9), ["AMZN", "AAPL"], kept.append, lambda _: None, pauses=(1, 2))
     assert kept == ["AAPL"]
-    assert [failure.why for failure in result.failures] == ["AMZN timed out"]
+    assert [failure.reason for failure in result.failures] == ["AMZN timed out"]
     assert result.answers == {"ok": 1, "timed out": 3}
 
 

@@ -107,10 +107,10 @@ def _result(asked: FetchResult[T], metadata: dict[str, Any]) -> dg.MaterializeRe
     """
     outcome = {"answers": dg.MetadataValue.json(dict(asked.answers))}
     if asked.failures:
-        outcome["refused"] = dg.MetadataValue.json({refusal.symbol: refusal.why for refusal in asked.failures})
-    failed = [refusal for refusal in asked.failures if not refusal.is_final]
+        outcome["refused"] = dg.MetadataValue.json({failure.symbol: failure.reason for failure in asked.failures})
+    failed = [failure for failure in asked.failures if not failure.is_final]
     if failed:
-        described = "could not be fetched: " + "; ".join(refusal.why for refusal in failed)
+        described = "could not be fetched: " + "; ".join(failure.reason for failure in failed)
         raise dg.Failure(described, metadata=metadata | outcome, allow_retries=False)
     return dg.MaterializeResult(metadata=metadata | outcome)
 

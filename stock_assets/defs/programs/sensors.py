@@ -13,7 +13,7 @@ from stock_assets.evaluations.quotes import quote_message_lag
 from stock_assets.evaluations.stream_lag import message_lag
 from stock_assets.operations.delivery import deliver_due_notifications
 from stock_assets.operations.notify import SENSOR, write_new_notifications
-from stock_assets.operations.program_runs import SENT_AWAY
+from stock_assets.operations.program_runs import ALREADY_RUNNING_TAG
 from stock_assets.operations.roles import JOB_OF, PROGRAM_OF
 from stock_assets.operations.run_records import copy_runs, copy_verdicts
 from stock_assets.operations.workers import worker_is_gone
@@ -103,7 +103,9 @@ def _started(record: dg.RunRecord) -> datetime:
 def _crash_times(records: Sequence[dg.RunRecord]) -> list[datetime]:
     """When runs have crashed, without those that a running program's lock has refused."""
     return [
-        datetime.fromtimestamp(r.end_time, UTC) for r in records if r.end_time and not r.dagster_run.tags.get(SENT_AWAY)
+        datetime.fromtimestamp(r.end_time, UTC)
+        for r in records
+        if r.end_time and not r.dagster_run.tags.get(ALREADY_RUNNING_TAG)
     ]
 
 

@@ -19,7 +19,7 @@ from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.session_repairs import read_repairs
 from stock_assets.store.session_summaries import read_summarised
 
-_REST = timedelta(minutes=1)
+_QUIET_TIME = timedelta(minutes=1)  # since the last heartbeat of the stream, before a replay's session is due
 
 SUMMARY_KEY = dg.AssetKey(["postgres", "session_summary"])
 
@@ -63,7 +63,7 @@ class SessionIsDue(dg.AutomationCondition[dg.AssetKey]):
 
 
 def _due_dates(settings: CodeLocationSettings, moment: datetime) -> set[str]:
-    if settings.source is Source.REPLAY and not _has_rested(settings, moment):
+    if settings.source is Source.REPLAY and not _is_quiet(settings, moment):
         return set()
     postgres = PostgresResource.from_settings(settings)
     rows = watched.watched_coverage(settings, postgres, moment)
@@ -74,11 +74,14 @@ def _due_dates(settings: CodeLocationSettings, moment: datetime) -> set[str]:
     return _due_of(postgres, watched.settled(settings, rows, stored, oldest, moment), moment)
 
 
-def _has_rested(settings: CodeLocationSettings, moment: datetime) -> bool:
-    """Whether nothing has moved for a while: `stocks up --once` ends as soon as all is stored, and a run with it."""
+def _is_quiet(settings: CodeLocationSettings, moment: datetime) -> bool:
+    """Whether the stream has written no heartbeat for a while.
+
+    `stocks up --once` ends as soon as all is stored; a summary that began before would be killed with it.
+    """
     heartbeat = read_heartbeat(settings.state_of("stream"))
     moved = [settings.stack_started_at] + ([heartbeat.written_at] if heartbeat else [])
-    return moment - max(moved) >= _REST
+    return moment - max(moved) >= _QUIET_TIME
 
 
 def _due_of(postgres: PostgresResource, settled: Sequence[SeriesSession], moment: datetime) -> set[str]:

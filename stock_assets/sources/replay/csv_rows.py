@@ -61,11 +61,11 @@ def _wrong_cell_count(line: int, cells: Sequence[str], names: Sequence[str], wid
     of the header's columns up to the last one with a name."""
     surplus = [cell for cell in cells[len(names) :] if cell]
     if surplus:
-        why = (
+        reason = (
             f"is followed by {', '.join(map(repr, surplus))}, for which the header has no column; "
             "put a number with commas in quotes"
         )
-        return InvalidLine(line, names[-1], cells[len(names) - 1], why)
+        return InvalidLine(line, names[-1], cells[len(names) - 1], reason)
     if len(cells) < width:
         return InvalidLine(line, names[len(cells)], "", f"is missing: {len(cells)} cells, and the header has {width}")
     return None

@@ -27,10 +27,10 @@ class InvalidLine:
     line: int
     column: str
     value: str
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.column} {self.value!r} {self.why}"
+        return f"line {self.line}: {self.column} {self.value!r} {self.reason}"
 
 
 class LineChecks:
@@ -60,12 +60,12 @@ class LineChecks:
         """The bars of the valid lines."""
         return self.bars.drop(index=list(self.invalid)).astype({VOLUME_FIELD: "int64"})
 
-    def mark_invalid(self, is_invalid: "pd.Series[bool]", name: str, why: str) -> None:
+    def mark_invalid(self, is_invalid: "pd.Series[bool]", name: str, reason: str) -> None:
         """Mark the lines where `is_invalid` is true; the first problem of a line is kept."""
         column = self._names.get(name, name)
         for line in is_invalid.index[is_invalid]:
             value = self._cells.at[line, column] if column in self._cells else self.bars.at[line, name]
-            self.invalid.setdefault(line, InvalidLine(line, column, str(value), why))
+            self.invalid.setdefault(line, InvalidLine(line, column, str(value), reason))
 
     def check_numbers(self) -> None:
         """Check that prices are above zero, that high and low enclose the other prices, and that the volume is a whole
@@ -138,9 +138,9 @@ class LineChecks:
             self._name_duplicates(group)
             newest[key] = max(starts.max(), newest.get(key, starts.max()))
 
-    def mark_invalid_times(self, lines: Iterable[int], why: str) -> None:
+    def mark_invalid_times(self, lines: Iterable[int], reason: str) -> None:
         """Mark lines whose time is invalid."""
-        self.mark_invalid(self.bars.index.to_series().isin(list(lines)), "timestamp", why)
+        self.mark_invalid(self.bars.index.to_series().isin(list(lines)), "timestamp", reason)
 
     def _name_duplicates(self, group: pd.DataFrame) -> None:
         """Describe duplicates by the line that has the same time, and by whether its values are the same."""
@@ -148,8 +148,8 @@ class LineChecks:
         for line in group.index[group.duplicated("start")]:
             other = first[group.at[line, "start"]]
             same = bool((group.loc[line, list(NUMBERS)] == group.loc[other, list(NUMBERS)]).all())
-            why = f"is a duplicate of line {other}{'' if same else ', with other values'}; keep one of them"
-            self.invalid[line] = replace(self.invalid[line], why=why)
+            reason = f"is a duplicate of line {other}{'' if same else ', with other values'}; keep one of them"
+            self.invalid[line] = replace(self.invalid[line], reason=reason)
 
     def _session_opens(self, days: "pd.Series[str]") -> "pd.Series[Any]":
         pairs = list(zip(self.bars["symbol"][days.index], days, strict=True))
@@ -190,10 +190,10 @@ class LineChecks:
             self._mark_invalid_times(~has_offset, "has no time zone; give --timezone, as America/New_York")
             return times
         local = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-        why = f"is ambiguous in {timezone}: the clock changed then; write it with its UTC offset"
-        self._mark_invalid_times(local.isna() & ~has_offset, why)
+        reason = f"is ambiguous in {timezone}: the clock changed then; write it with its UTC offset"
+        self._mark_invalid_times(local.isna() & ~has_offset, reason)
         return times.where(has_offset, local.dt.tz_convert("UTC"))
 
-    def _mark_invalid_times(self, is_invalid: "pd.Series[bool]", why: str) -> None:
+    def _mark_invalid_times(self, is_invalid: "pd.Series[bool]", reason: str) -> None:
         """Mark lines whose time is invalid; `is_invalid` may cover a part of the chunk."""
-        self.mark_invalid(is_invalid.reindex(self.bars.index, fill_value=False), "timestamp", why)
+        self.mark_invalid(is_invalid.reindex(self.bars.index, fill_value=False), "timestamp", reason)

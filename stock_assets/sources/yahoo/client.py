@@ -21,7 +21,7 @@ from stock_assets.pipeline.fetch_planner import BarRequest
 from stock_assets.sources.yahoo.charts import Chart, chart_from_frame
 from stock_assets.sources.yahoo.company_facts import company_from_info
 from stock_assets.sources.yahoo.errors import classify_error, unknown_symbol
-from stock_assets.sources.yahoo.session import YahooSession
+from stock_assets.sources.yahoo.http_session import YahooSession
 
 REQUESTS_A_COMPANY = 3  # of yfinance for `info`: quoteSummary, quote and a time series
 

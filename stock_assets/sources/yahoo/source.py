@@ -29,7 +29,7 @@ log = logging.getLogger("ingest")
 
 ORIGIN = "Yahoo Finance"
 # How long before a due time the producer runs. It is longer than the time from a close to the session's last request.
-LEAD = CORRECTION_PERIOD + timedelta(minutes=2)
+START_LEAD = CORRECTION_PERIOD + timedelta(minutes=2)
 _BEFORE_THE_OPEN = timedelta(minutes=5)  # the producer runs from then on, also where bars are delayed, as in Frankfurt
 _WATCHLIST_SECONDS = 5.0  # the longest wait before the watchlist is read again
 _ACTIONS_BACK = timedelta(days=400)  # Yahoo may add or correct a split or dividend late
@@ -94,12 +94,12 @@ class YahooSource:
         return self.pause(self._rows_by_symbol(coverage), now) is not None
 
     def pause(self, rows: Mapping[str, Coverage], now: datetime) -> timedelta | None:
-        """The time until a request is due; None if no exchange is open and none is due within `LEAD`."""
+        """The time until a request is due; None if no exchange is open and none is due within `START_LEAD`."""
         symbols = self.symbols
         soonest = min((_next_due(rows.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
             return None
-        if soonest - now > LEAD and not any(self._trades(e, now) for e in set(map(exchange_of, symbols))):
+        if soonest - now > START_LEAD and not any(self._trades(e, now) for e in set(map(exchange_of, symbols))):
             return None
         return max(soonest - now, timedelta(milliseconds=50))
 
@@ -122,7 +122,7 @@ class YahooSource:
 
         bars = self._fetch(symbol, requests_for(request), fetch)
         if isinstance(bars, FetchFailure):
-            raise SourceError(bars.why)
+            raise SourceError(bars.reason)
         return bars
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo | FetchFailure]:

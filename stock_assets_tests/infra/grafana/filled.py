@@ -24,7 +24,7 @@ from infra.host.secrets import Secrets
 from infra.servers import influxdb, kafka, postgres
 from infra.settings import StackSettings, service_environment
 from infra.stack.storage_metrics import metrics_line
-from spark_streaming.contract.schema import MEASUREMENT, MarketPhase, Source, names_of
+from spark_streaming.contract.schema import MEASUREMENT, MarketPhase, Source, source_names
 from stock_assets.market.adjustment import ActionKind, CorporateAction
 from stock_assets.market.calendars import sessions_between
 from stock_assets.market.companies import CompanyInfo
@@ -108,7 +108,7 @@ def _bucket(stack: StackSettings) -> Bucket:
 def databases_of(stack: StackSettings, source: Source, bucket: Bucket) -> Databases:
     """Return the databases with the accounts of the shipped datasources."""
     password = Secrets(stack.stocks_home).read(secrets.POSTGRES_READ_PASSWORD)
-    reader = postgres.reader_of(stack.names_of(source))
+    reader = postgres.reader_of(stack.source_names(source))
     where = (
         f"host=127.0.0.1 port={stack.postgres_port} dbname={stack.postgres_dbname} user={reader} password={password}"
     )
@@ -116,7 +116,7 @@ def databases_of(stack: StackSettings, source: Source, bucket: Bucket) -> Databa
 
 
 def _replay(stack: StackSettings, bucket: Bucket, topic: str, connector_jars: Path, folder: Path) -> None:
-    names = names_of(Source.REPLAY, topic, quote_topic=f"{topic}-quotes")
+    names = source_names(Source.REPLAY, topic, quote_topic=f"{topic}-quotes")
     kafka.create_topics(stack, names)
     quotes = [(quote.key, quote.value) for quote in _quotes()]
     send(stack.kafka_address, names.quote_topic, quotes, datetime.now(UTC))

@@ -109,7 +109,7 @@ def test_the_reader_of_postgres_reads_and_does_not_write(postgres_server: StackS
 
 
 def test_the_reader_of_one_source_sees_no_other(postgres_server: StackSettings) -> None:
-    keep, other = Secrets(postgres_server.stocks_home), postgres_server.names_of(Source.SIMULATED)
+    keep, other = Secrets(postgres_server.stocks_home), postgres_server.source_names(Source.SIMULATED)
     mine = postgres.reader_of(postgres_server.names)
     with connect(postgres_server, mine, keep.read(secrets.POSTGRES_READ_PASSWORD)) as reader:
         cursor = reader.cursor()

@@ -71,8 +71,8 @@ def filled_market(stack: StackSettings) -> Market:
     """Return a market on the servers of `stack`, with two sessions of AMZN and one of MSFT."""
     name = f"views-{uuid.uuid4().hex[:8]}"
     own = stack.model_copy(update={"postgres_dbname": name.replace("-", "_"), "source": Source.YAHOO})
-    postgres.provision(own, own.names_of(Source.YAHOO))
-    kafka.create_topics(own, own.names_of(Source.YAHOO))
+    postgres.provision(own, own.source_names(Source.YAHOO))
+    kafka.create_topics(own, own.source_names(Source.YAHOO))
     tokens = influxdb.operator(stack).tokens_of(name, 365 * 24 * 3600)
     values = {
         "STOCKS_HOME": str(stack.stocks_home),

@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from stock_assets.sources.yahoo.recent_bars import RecentBars
-from stock_assets.sources.yahoo.source import LEAD, YahooSource
+from stock_assets.sources.yahoo.source import START_LEAD, YahooSource
 from stock_assets_tests.services.yahoo import Market, YahooServer
 from stock_assets_tests.sources.yahoo.harness import FRIDAY_EVENING, LAST_BAR, SourceHarness
 
@@ -30,8 +30,8 @@ def test_no_request_is_sent_until_monday_and_the_producer_is_not_due(harness: So
     assert len(market.charts()) == requests
     rows = list(harness.coverage.values())
     monday = datetime(2026, 11, 23, 14, 32, 15, tzinfo=UTC)
-    assert not harness.source.is_due(rows, monday - LEAD - timedelta(seconds=1))
-    assert harness.source.is_due(rows, monday - LEAD)
+    assert not harness.source.is_due(rows, monday - START_LEAD - timedelta(seconds=1))
+    assert harness.source.is_due(rows, monday - START_LEAD)
 
 
 def test_each_bar_of_an_open_market_is_given_once_it_is_final(harness: SourceHarness, market: Market) -> None:
@@ -160,7 +160,7 @@ def test_extended_hours_switched_off_cause_no_request_and_nothing_is_due_before_
     rows = list(harness.coverage.values())
     monday = datetime(2026, 11, 23, 14, 32, 15, tzinfo=UTC)
     assert not harness.source.is_due(rows, datetime(2026, 11, 23, 10, tzinfo=UTC))
-    assert harness.source.is_due(rows, monday - LEAD)
+    assert harness.source.is_due(rows, monday - START_LEAD)
     assert harness.run_until_idle() == []
     assert len(market.charts()) == requests
     assert {bar.start.minute for bar in harness.run_once(monday + timedelta(seconds=1))} == {30}

@@ -15,7 +15,7 @@ import urllib3
 from infra.servers import influxdb, kafka
 from infra.settings import StackSettings
 from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat
-from spark_streaming.contract.schema import Source, names_of
+from spark_streaming.contract.schema import Source, source_names
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import BAR, SENT, Case, validity_cases
 from stock_assets_tests.spark_streaming.conftest import environment_of
@@ -46,7 +46,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def outcome(stack: StackSettings, connector_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """All cases and one bar that the database refuses, in one partition, each at the offset of its number."""
-    names = names_of(Source.YAHOO, f"messages-{uuid.uuid4().hex[:12]}", f"messages-{uuid.uuid4().hex[:12]}")
+    names = source_names(Source.YAHOO, f"messages-{uuid.uuid4().hex[:12]}", f"messages-{uuid.uuid4().hex[:12]}")
     kafka.create_topics(stack, names)
     tokens = influxdb.operator(stack).tokens_of(names.bucket, SHARD_SECONDS)
     bucket = Bucket(stack.effective_influxdb_url, stack.influx_org, names.bucket, tokens.write, tokens.read)
