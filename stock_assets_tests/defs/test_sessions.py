@@ -95,6 +95,14 @@ def test_a_failed_check_does_not_ask_forever(platform: Platform) -> None:
     assert not platform.tick().run_requests
 
 
+def test_a_verdict_is_acted_on_while_the_next_evaluation_is_planned(platform: Platform) -> None:
+    platform.publish(FRIDAYS_BARS)
+    platform.store(FRIDAYS_BARS[:-1])
+    assert not platform.evaluate().passed
+    platform.plan_evaluation()
+    assert platform.tick().run_requests
+
+
 def test_the_check_itself_requests_nothing(platform: Platform) -> None:
     platform.publish(FRIDAYS_BARS)
     platform.store(FRIDAYS_BARS[:-1])

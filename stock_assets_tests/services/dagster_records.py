@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.sensor_definition import SensorType
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import EngineEventData
+from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -16,6 +17,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
 _REPOSITORY = RemoteRepositoryOrigin(
@@ -84,6 +86,14 @@ def instigator_records(instance: dg.DagsterInstance) -> dict[str, tuple[str, str
 def record_worker(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
     """As a run's worker does when it begins."""
     instance.report_engine_event("Started process for run", run, EngineEventData.in_process(pid))
+
+
+def record_planned_check(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> None:
+    """As Dagster does when it makes a run that is going to evaluate the check."""
+    planned = AssetCheckEvaluationPlanned(asset_key=key.asset_key, check_name=key.name)
+    kind = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value
+    event = DagsterEvent(event_type_value=kind, job_name="evaluate", event_specific_data=planned)
+    instance.report_dagster_event(event, make_new_run_id())
 
 
 def raise_interruption() -> None:

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from spark_streaming.contract.clock import now
+from stock_assets.dagster_internals import newest_evaluations
 from stock_assets.defs.sessions.conditions import SUMMARY_KEY
 from stock_assets.defs.sessions.jobs import repair_gaps
 from stock_assets.pipeline.completeness import SessionRepair
@@ -67,13 +68,17 @@ def request_repairs(
 
 
 def _requested(instance: DagsterInstance) -> list[SessionRepair]:
-    """The repairs that the newest evaluation of the check requires; one that was requested before keeps its row."""
-    record = instance.get_latest_asset_check_evaluation_record(_CHECK)
-    if record is None or record.evaluation is None or record.evaluation.passed:
+    """The repairs that the newest completed evaluation requires; one that was requested before keeps its row.
+
+    While a run is about to evaluate the check, Dagster's newest record of it is that plan, without a result.
+    """
+    completed = newest_evaluations(instance, [_CHECK])
+    if not completed or completed[0][0].passed:
         return []
-    details = record.evaluation.metadata.get("details")
+    evaluation, evaluated_at = completed[0]
+    details = evaluation.metadata.get("details")
     rows = [row.data for row in details.records] if isinstance(details, dg.TableMetadataValue) else []
-    return requested_repairs(rows, datetime.fromtimestamp(record.create_timestamp, UTC))
+    return requested_repairs(rows, evaluated_at)
 
 
 def _runs(instance: DagsterInstance, since: datetime) -> tuple[bool, Sequence[datetime]]:
