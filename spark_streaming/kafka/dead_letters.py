@@ -44,14 +44,7 @@ def publish(
     Raises:
         LostRecordsError: another number than `expected` was found.
     """
-    records = (
-        spark.read.format("kafka")
-        .options(**kafka)
-        .option("assign", json.dumps({feed.topic: sorted(ranges)}))
-        .option("startingOffsets", json.dumps({feed.topic: {str(p): first for p, (first, _) in ranges.items()}}))
-        .option("endingOffsets", json.dumps({feed.topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
-        .load()
-    )
+    records = _records(spark, kafka, feed.topic, ranges)
     dead_letters = _dead_letters(_rejected(spark, records, feed, refused)).persist()
     try:
         found = dead_letters.count()
@@ -60,18 +53,36 @@ def publish(
                 f"{expected} records of {feed.topic} are to go to {feed.dead_letter_topic}, and {found} were found "
                 f"between the offsets {dict(ranges)}. Has the topic been cut, or made anew?"
             )
-        dead_letters.write.format("kafka").options(
-            **{
-                "kafka.bootstrap.servers": kafka["kafka.bootstrap.servers"],
-                # Kafka's limit holds for what is compressed: what came compressed may be larger, and has to go so.
-                "kafka.compression.type": "gzip",
-                "kafka.max.request.size": str(_LARGEST_BYTES),
-                "kafka.buffer.memory": str(_LARGEST_BYTES),
-                "topic": feed.dead_letter_topic,
-            }
-        ).save()
+        _write(dead_letters, kafka["kafka.bootstrap.servers"], feed.dead_letter_topic)
     finally:
         dead_letters.unpersist()
+
+
+def _records(
+    spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: Mapping[int, tuple[int, int]]
+) -> DataFrame:
+    """Read the records of `topic` from the first to the last offset of each partition."""
+    return (
+        spark.read.format("kafka")
+        .options(**kafka)
+        .option("assign", json.dumps({topic: sorted(ranges)}))
+        .option("startingOffsets", json.dumps({topic: {str(p): first for p, (first, _) in ranges.items()}}))
+        .option("endingOffsets", json.dumps({topic: {str(p): last + 1 for p, (_, last) in ranges.items()}}))
+        .load()
+    )
+
+
+def _write(dead_letters: DataFrame, bootstrap_servers: str, topic: str) -> None:
+    dead_letters.write.format("kafka").options(
+        **{
+            "kafka.bootstrap.servers": bootstrap_servers,
+            # Kafka limits the compressed size: a record that came compressed is larger now, and needs compression too.
+            "kafka.compression.type": "gzip",
+            "kafka.max.request.size": str(_LARGEST_BYTES),
+            "kafka.buffer.memory": str(_LARGEST_BYTES),
+            "topic": topic,
+        }
+    ).save()
 
 
 def _rejected(spark: SparkSession, records: DataFrame, feed: Feed, refused: Sequence[RejectedRecord]) -> DataFrame:

@@ -57,30 +57,10 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
             end_with_parent(settings.parent_pid)
         clear_drain_request(folder)
         # Spark takes a second to import: the lock and the heartbeat are first.
-        from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-
         from spark_streaming.feed import bar_feed
-        from spark_streaming.runtime.metrics import MetricsWriter
-        from spark_streaming.runtime.spark_session import open_session
 
         feed = bar_feed(settings)
-        run = StreamRun(settings, available_now, feed, totals, heartbeat_writer, signals)
-        with watch_topic(settings, feed, totals) as watch:
-            spark = open_session(settings)
-            signals.listen()
-            try:
-                with (
-                    MetricsWriter(settings.target, totals, settings.program) as metrics,
-                    _open_quotes_query(spark, settings, available_now) as quotes,
-                ):
-                    heartbeat_writer.quotes = lambda: quotes.heartbeat if quotes else None
-                    _stream(run, spark, watch, metrics, quotes)
-            except (Py4JError, OSError) as error:
-                if signals.received is None:
-                    raise
-                log.warning("a signal has ended Spark itself; the next start repeats the running batch: %s", error)
-            finally:
-                _close(spark)
+        quotes = _run_queries(StreamRun(settings, available_now, feed, totals, heartbeat_writer, signals))
         log.info("ended after %d batches: %d stored, %d rejected", totals.batches, totals.points, totals.rejected)
         if pipes is not None:
             seconds = time.monotonic() - started
@@ -96,6 +76,40 @@ def _report_failures(heartbeat_writer: HeartbeatWriter) -> Iterator[None]:
     except StreamFailedError as error:  # its message is complete
         heartbeat_writer.set_state(ProgramState.FAILED, str(error))
         raise
+
+
+def _run_queries(run: StreamRun) -> "QuotesQuery | None":
+    """Run the queries of bars and quotes in one Spark session until they end.
+
+    Returns:
+        The quotes' query, with its totals; None where the source has no quotes, or a signal ended Spark before it.
+
+    Raises:
+        StreamFailedError: as `run`.
+    """
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+    from spark_streaming.runtime.metrics import MetricsWriter
+    from spark_streaming.runtime.spark_session import open_session
+
+    settings, quotes = run.settings, None
+    with watch_topic(settings, run.feed, run.totals) as watch:
+        spark = open_session(settings)
+        run.signals.listen()  # again: pyspark has replaced the handler of SIGINT
+        try:
+            with (
+                MetricsWriter(settings.target, run.totals, settings.program) as metrics,
+                _open_quotes_query(spark, settings, run.available_now) as quotes,
+            ):
+                run.heartbeat_writer.quotes = lambda: quotes.heartbeat if quotes else None
+                _stream(run, spark, watch, metrics, quotes)
+        except (Py4JError, OSError) as error:
+            if run.signals.received is None:
+                raise
+            log.warning("a signal has ended Spark itself; the next start repeats the running batch: %s", error)
+        finally:
+            _close(spark)
+    return quotes
 
 
 def _stream(
