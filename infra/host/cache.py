@@ -1,4 +1,4 @@
-"""What is made once and kept for all state folders of a user: jars, and the program of InfluxDB."""
+"""The cache of a user, which all homes share: jars, and the program of InfluxDB."""
 
 import shutil
 import tempfile
@@ -12,10 +12,12 @@ from spark_streaming.contract.file_lock import lock_until, open_lock_file
 
 
 def make_once(target: Path, make: Callable[[Path], Path], stop: threading.Event | None = None) -> Path:
-    """Have `target`: where it is missing, `make` is given a draft folder and returns what in it becomes the target.
+    """Return `target`, and make it first if it does not exist.
 
-    It appears in one step, so what was interrupted is never taken for complete; what an earlier interruption left
-    behind is removed. One process does it at a time, the others wait for it.
+    `make` gets the path of a new draft folder, and returns the file or folder in it that becomes the target.
+
+    The target appears in one step, so an interrupted draft is never taken for a complete target; drafts of earlier
+    interruptions are removed. One process makes it at a time, the others wait.
 
     Raises:
         StoppedError: `stop` was set while another process was at work.

@@ -14,13 +14,16 @@ REMEDY = (
 
 
 def newest_write(home: Path) -> float:
-    """When the stack last wrote one of its small files, in seconds since 1970 by the clock of then; 0 for never."""
+    """Return when the stack last wrote one of its small files, in seconds since 1970; 0 if it never did."""
     files = [file for folder in ("run", "logs", ".") for file in (home / folder).glob("*")]
     return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
 
 
 def clock_problem(newest: float, now: float) -> str | None:
-    """Why a clock that shows `now` is doubtful where a file was written at `newest`; None where it isn't."""
+    """Return why a clock that shows `now` is doubtful, if a file was written at `newest`; None if it is not.
+
+    Both are in seconds since 1970.
+    """
     if newest - now < _TOLERANCE_SECONDS:
         return None
     return f"it says {_text(now)}, and the last run wrote at {_text(newest)}, {_human(newest - now)} later"
@@ -33,7 +36,12 @@ class Clock:
     offset: float | None = None
 
     def update(self, wall: float, steady: float) -> str | None:
-        """A sentence if the clock was set since the last call; both in seconds, `steady` from `steady_time`."""
+        """Return a sentence if the clock was set since the last call, else None.
+
+        Args:
+            wall: the machine's clock, in seconds since 1970.
+            steady: the value of `steady_time` at the same moment.
+        """
         before, self.offset = self.offset, wall - steady
         if before is None or abs(jump := self.offset - before) < _TOLERANCE_SECONDS:
             return None
@@ -42,7 +50,7 @@ class Clock:
 
 
 def steady_time() -> float:
-    """Seconds of a clock that counts sleep and can't be set."""
+    """Return the seconds of a clock that also counts while the machine sleeps, and that nobody can set."""
     # macOS's monotonic clock stops while the machine sleeps, and macOS has no better one.
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 

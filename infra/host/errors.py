@@ -35,7 +35,7 @@ _UNUSABLE = (
 
 
 def file_problem(error: OSError) -> StackError | None:
-    """What the failure of a file means for a person; None where it isn't about the disk, a path or a permission."""
+    """Convert an error of a file to one with a remedy; None if it is not about the disk, a path or a permission."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "STOCKS_HOME"
         return StackError(f"{name}: {error.strerror}. Make room and start again.", Exit.DISK_FULL)
@@ -46,7 +46,7 @@ def file_problem(error: OSError) -> StackError | None:
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log, indented; a sentence where there is none."""
+    """Return the last `count` lines of a log, indented; a sentence if there is no log."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-count:]
     except FileNotFoundError:

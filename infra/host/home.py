@@ -21,7 +21,7 @@ _OWN = (
 
 
 def layout_problem(home: Path) -> str | None:
-    """What keeps this version from using `home`; None where it may."""
+    """Return why this version can't use `home`; None if it can."""
     try:
         found = (home / "version").read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:  # a new one
@@ -33,14 +33,17 @@ def layout_problem(home: Path) -> str | None:
 
 
 def is_marked(home: Path) -> bool:
-    """Whether the folder has the marker, without which nothing in it is deleted."""
+    """Return whether the folder has the marker, without which nothing in it is deleted."""
     return (home / MARKER).is_file()
 
 
 def ownership_problem(home: Path) -> str | None:
-    """What keeps a start from writing into `home`: entries of the stack's names that someone else made; None for none.
+    """Return why the stack must not write into `home`; None if it may.
 
-    A home of a version without a marker is recognised by its `version` and by what only the stack writes.
+    The reason is an entry with a name that the stack uses, made by someone else.
+
+    A home that an older version made without a marker is recognised by its layout and by files that only the stack
+    writes.
     """
     entries = stack_entries(home)
     if not entries or is_marked(home) or _is_unmarked_home(home):
@@ -79,17 +82,17 @@ def claim(home: Path) -> None:
 
 
 def length_problem(home: Path) -> str | None:
-    """What is wrong with the length of its path; None where nothing is."""
+    """Return why the path of `home` is too long; None if it is not."""
     length = len(os.fsencode(home))
     return f"its path has {length} bytes, and no more than {LONGEST} are possible" if length > LONGEST else None
 
 
 def stack_entries(home: Path) -> list[Path]:
-    """The stack's own entries in `home`, in the order in which they are to be deleted."""
+    """Return the stack's own entries in `home`, in the order in which they must be deleted."""
     return [path for pattern in _OWN for path in sorted(home.glob(pattern))] if home.is_dir() else []
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Return the size in bytes of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.lstat().st_size for file in files if file.is_file())

@@ -30,7 +30,13 @@ _WHERE = {"java": "adoptium.net", "influxd": "docs.influxdata.com/influxdb/v2/in
 
 
 def install_command(thing: str, system: str, *, as_root: bool) -> str:
-    """How `thing` (java, influxd, build) is installed on a system (debian, ubuntu, fedora, macos, or another)."""
+    """Return a sentence on how to install `thing` on a system.
+
+    Args:
+        thing: java, influxd or build.
+        system: debian, ubuntu, fedora, macos, or any other name.
+        as_root: whether the user is root, who needs no sudo.
+    """
     command = _INSTALL[thing].get(system)
     if command is None:
         return f"See {_WHERE[thing]}."
@@ -39,7 +45,10 @@ def install_command(thing: str, system: str, *, as_root: bool) -> str:
 
 
 def system_name(release: Mapping[str, str], platform_name: str = sys.platform) -> str:
-    """The family of a system, from /etc/os-release."""
+    """Return the family of a system (debian, ubuntu, fedora, macos, other).
+
+    `release` holds the fields of /etc/os-release.
+    """
     if platform_name == "darwin":
         return "macos"
     names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
@@ -47,7 +56,7 @@ def system_name(release: Mapping[str, str], platform_name: str = sys.platform) -
 
 
 def install_hint(thing: str) -> str:
-    """How `thing` (java, influxd, build) is installed on this machine."""
+    """Return a sentence on how to install `thing` (java, influxd, build) on this machine."""
     try:
         release = platform.freedesktop_os_release() if sys.platform == "linux" else {}
     except OSError:

@@ -17,7 +17,7 @@ _PROGRAMS = {"producer": "ingest", "stream": "stream"}
 
 
 def keep_last(log: Path) -> None:
-    """Rename a log to `….1`, replacing the former one."""
+    """Rename a log to the same name with `.1` added, and replace the file that has that name."""
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
 
@@ -29,14 +29,17 @@ class LogCleanup:
     done_at: float = 0.0
 
     def do(self, home: Path, now: float) -> None:
-        """`now` is in seconds since 1970."""
+        """Delete old logs of `home` if an hour has passed since the last time; `now` is in seconds since 1970."""
         if now - self.done_at >= _HOUR:
             self.done_at = now
             delete_old_logs(home / "dagster" / "logs", now)
 
 
 def delete_old_logs(folder: Path, now: float) -> None:
-    """Delete the logs of Dagster's runs after two weeks, and those of its sensors' ticks after two days."""
+    """Delete the logs of Dagster's runs after two weeks, and those of its sensors' ticks after two days.
+
+    `now` is in seconds since 1970.
+    """
     for place, _, names in os.walk(folder, topdown=False):
         kept = _KEPT_TICKS if "__repository__" in Path(place).parts else _KEPT_RUNS
         for name in names:
@@ -48,7 +51,7 @@ def delete_old_logs(folder: Path, now: float) -> None:
 
 
 def rotate_large_logs(folder: Path) -> None:
-    """Rotate those logs, of the ones that each start appends to, that have become large; none of them is open."""
+    """Rotate the logs to which each start appends once they are larger than 5 MiB; no program may have them open."""
     for name in ("kafka-format.log", "influxdb-build.log"):
         log = folder / name
         if log.exists() and log.stat().st_size > _LARGE:
@@ -56,9 +59,9 @@ def rotate_large_logs(folder: Path) -> None:
 
 
 def found(home: Path, state: Path) -> dict[str, Path]:
-    """The logs of a home by the names of those who write them: services, programs and the supervisor.
+    """Return name -> log of each service, of supervisord, and of the newest run of each program.
 
-    `state` is the folder of the programs' state. Of a program it is the newest run's.
+    `state` is the folder that holds the state folders of the programs.
     """
     logs = {file.stem: file for file in sorted((home / "logs").glob("*.log"))}
     for name, folder in _PROGRAMS.items():
@@ -70,7 +73,7 @@ def found(home: Path, state: Path) -> dict[str, Path]:
 
 
 class Tail:
-    """The lines that are added to a log, also across its rotation; of what it has already, the `past` last ones."""
+    """Follows a log, also across its rotation; begins with the last `past` lines that the log has already."""
 
     def __init__(self, past: int) -> None:
         self._past = past
@@ -79,7 +82,7 @@ class Tail:
         self._rest = b""
 
     def read(self, path: Path) -> list[str]:
-        """What was added since the last call, whole lines; a file that took the place of the one before from its start.
+        """Return the complete lines that were added since the last call; after a rotation also those of the new file.
 
         Raises:
             FileNotFoundError: there is no such log any more.

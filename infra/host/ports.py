@@ -1,4 +1,4 @@
-"""Ports of this machine: which are free, and who has the others."""
+"""Ports of this machine: which are free, and which program uses the others."""
 
 import socket
 from pathlib import Path
@@ -9,7 +9,7 @@ from infra.settings import HOST
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server of the stack could listen there."""
+    """Return whether a server of the stack could listen on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -20,7 +20,7 @@ def port_is_free(port: int) -> bool:
 
 
 def port_owner(port: int) -> str:
-    """Who has it, as far as this user may know: "influxd (pid 4711)"."""
+    """Return the program that uses a port, as "influxd (pid 4711)"; "another program" if this user can't see it."""
     holder = _holder(port)
     try:
         return f"{holder.name()} (pid {holder.pid})" if holder else "another program"
@@ -29,7 +29,7 @@ def port_owner(port: int) -> str:
 
 
 def is_held_for(home: Path, port: int) -> bool:
-    """Whether the one who has it is a server of the state folder `home`."""
+    """Return whether the program that uses the port is a server of `home`; False if this user can't see it."""
     holder = _holder(port)
     try:
         return holder is not None and any(str(home) in part for part in holder.cmdline())
@@ -48,7 +48,7 @@ def _holder(port: int) -> psutil.Process | None:
 
 
 def accepts_connections(host: str, port: int) -> bool:
-    """Whether something listens there."""
+    """Return whether something listens on that port; waits a second at most."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -16,7 +16,7 @@ QUIET_SECONDS = 2.0
 
 
 class Step:
-    """One thing that takes its time."""
+    """An operation that is shown while it runs."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -47,15 +47,15 @@ class Progress:
         self._show_bars(-self._shown)
 
     def line(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays; a closed terminal is ignored."""
         with suppress(OSError):  # the terminal may be closed, which must not keep anything from being stopped
             self._console.print(escape(text))
 
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:
-        """Show `what` (such as "building InfluxDB 2.7.12") while the block runs, and a line that stays if it was long.
+        """Show `what` (such as "building InfluxDB 2.7.12") while the block runs; after a long block also print a line.
 
-        `detail` of the step may be set at any time, to show the current work.
+        Set `detail` of the step at any time to show the current work.
         """
         step, began, over = Step(what), time.monotonic(), threading.Event()
         shower = threading.Thread(target=self._show, args=(step, over), daemon=True)

@@ -1,4 +1,4 @@
-"""Secrets as files under `$STOCKS_HOME/secrets`: one value a file, for its owner's eyes only.
+"""Secrets as files under `$STOCKS_HOME/secrets`: one value a file, which only its owner can read.
 
 A file's name is the lower-case name of the setting, so pydantic-settings reads the folder as it is.
 """
@@ -27,14 +27,14 @@ class Secrets:
         self._folder = home / "secrets"
 
     def read(self, name: str, source: Source | None = None) -> str | None:
-        """The value, None where there is none yet."""
+        """Return the value of a secret; None if it does not exist yet."""
         try:
             return self._path(name, source).read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
 
     def write(self, name: str, value: str, source: Source | None = None) -> str:
-        """Keep a value, and return it."""
+        """Store the value of a secret, and return it."""
         path = self._path(name, source)
         private_folder(self._folder)
         private_folder(path.parent)

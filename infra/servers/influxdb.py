@@ -19,7 +19,7 @@ _SECONDS = 30
 
 
 def service(settings: StackSettings) -> Service:
-    """The stack's own server; `prepare` must have been there before it starts."""
+    """Return the service of the stack's own server; call `prepare` before it starts."""
     folder = settings.stocks_home / "influxdb"
     url = settings.effective_influxdb_url
     return Service(
@@ -44,16 +44,20 @@ def service(settings: StackSettings) -> Service:
 
 
 def prepare(settings: StackSettings, progress: Progress, stop: threading.Event | None = None) -> None:
-    """Have the server program, which may take minutes once, and the folder of its data."""
+    """Build the server program if it is missing, which takes minutes, and create the folder of its data.
+
+    Raises:
+        StackError: the program is missing and can't be built.
+    """
     influxdb_build.ensure(settings.stocks_cache, settings.stocks_home / "logs" / "influxdb-build.log", progress, stop)
     private_folder(settings.stocks_home / "influxdb")
 
 
 def provision(settings: StackSettings, source: Source) -> None:
-    """Make the source's bucket, and keep the two tokens for it; what is there and works stays as it is.
+    """Create the source's bucket and its two tokens, and store the tokens; existing ones that work are kept.
 
     Raises:
-        StackError: the server refused, or one that was named needs a token that was not given.
+        StackError: the server rejects a request, or the server of INFLUXDB_URL needs a token that was not given.
     """
     keep = Secrets(settings.stocks_home)
     kept = (keep.read(secrets.INFLUX_TOKEN, source), keep.read(secrets.INFLUX_READ_TOKEN, source))
@@ -97,7 +101,11 @@ def _problem(settings: StackSettings, bucket: str, write: str | None, read: str 
 
 
 def operator(settings: StackSettings) -> Operator:
-    """The server by its operator token; the stack's own server is set up where that has not happened yet."""
+    """Return a client with the operator token; the stack's own server is set up first if it is not yet.
+
+    Raises:
+        StackError: the server does not answer, or rejects the token or the setup.
+    """
     url = settings.effective_influxdb_url
     if not settings.runs_influxdb and settings.influx_operator_token is not None:
         token = settings.influx_operator_token.get_secret_value()
@@ -111,10 +119,10 @@ def operator(settings: StackSettings) -> Operator:
 
 
 def set_up(settings: StackSettings) -> str:
-    """Set up a server that is not set up yet; returns the operator token, which is stored in any case.
+    """Set up a server that is not set up yet; store and return the operator token.
 
     Raises:
-        StackError: the server refused.
+        StackError: the server rejects its setup.
     """
     url, keep = settings.effective_influxdb_url, Secrets(settings.stocks_home)
     given = None if settings.runs_influxdb else settings.influx_operator_token

@@ -12,14 +12,14 @@ _SECONDS = 30
 
 @dataclass(frozen=True)
 class Tokens:
-    """What may be done with one bucket."""
+    """The tokens that can write and read one bucket."""
 
     write: str
     read: str
 
 
 def is_healthy(url: str) -> bool:
-    """Whether an InfluxDB answers there."""
+    """Return whether an InfluxDB at `url` is healthy."""
     try:
         return session().get(f"{url}/health", timeout=2).ok
     except requests.RequestException:
@@ -27,7 +27,7 @@ def is_healthy(url: str) -> bool:
 
 
 def session(token: str | None = None) -> requests.Session:
-    """For one server: without the environment's proxies and without a ~/.netrc."""
+    """Return an HTTP session that uses neither the environment's proxies nor ~/.netrc."""
     made = requests.Session()
     made.trust_env = False
     if token is not None:
@@ -36,7 +36,11 @@ def session(token: str | None = None) -> requests.Session:
 
 
 def token_problem(url: str, org: str, bucket: str, tokens: Tokens) -> str | None:
-    """Why one of these can't do its part; None where both can. Nothing is written."""
+    """Return why one of the tokens can't write or read the bucket; None if both work. Nothing is written.
+
+    Raises:
+        requests.RequestException: the server does not answer.
+    """
     where = {"org": org, "bucket": bucket, "precision": "s"}
     written = session(tokens.write).post(f"{url}/api/v2/write", params=where, data=b"", timeout=_SECONDS)
     if not written.ok:
@@ -48,10 +52,10 @@ def token_problem(url: str, org: str, bucket: str, tokens: Tokens) -> str | None
 
 
 class Operator:
-    """The few calls of InfluxDB's API that make buckets and tokens."""
+    """The calls of InfluxDB's API that create buckets and tokens; each raises StackError if the server rejects it."""
 
     def __init__(self, url: str, org: str, token: str, remedy: str = "") -> None:
-        """`remedy` is what a person can do about a refusal."""
+        """Find the organization; `remedy` ends the message of a rejected token."""
         self._url, self._org, self._remedy = url, org, remedy
         self._session = session(token)
         orgs = self._ask("GET", "orgs", params={"org": org}, missing={"orgs": []})["orgs"]
@@ -63,9 +67,9 @@ class Operator:
         self._org_id: str = orgs[0]["id"]
 
     def tokens_of(self, bucket: str, shard_seconds: int, kept: tuple[str | None, str | None] = (None, None)) -> Tokens:
-        """The bucket's two tokens: those of `kept` (write, read) that still hold, else new ones.
+        """Return the bucket's two tokens: those of `kept` (write, read) that are still valid, else new ones.
 
-        The bucket is made where it is missing: it keeps for ever, in shards of `shard_seconds`.
+        A missing bucket is created: it keeps points for ever, in shards of `shard_seconds`.
         """
         bucket_id = self._bucket(bucket, shard_seconds)
         live = {a["token"]: a for a in self._ask("GET", "authorizations", params={"org": self._org})["authorizations"]}

@@ -31,23 +31,23 @@ _RUSTC_WRAPPER = '#!/bin/sh\nexec "$@" --cap-lints allow\n'
 
 
 def installed() -> str | None:
-    """The path of an InfluxDB 2 server on PATH; None where there is none, or one of another major version."""
+    """Return the path of an InfluxDB 2 server on PATH; None if there is none, or one of another major version."""
     path = shutil.which("influxd", path=tool_environment().get("PATH"))
     return path if path and re.match(r"InfluxDB v?2\.", output_of([path, "version"])) else None
 
 
 def cached(cache: Path) -> Path:
-    """Where the program is, once it has been built."""
+    """Return the path in the cache at which `ensure` puts the program that it builds."""
     return cache / "influxd" / VERSION / "influxd"
 
 
 def program(cache: Path) -> str:
-    """The server program that `ensure` leaves behind."""
+    """Return the path of the server program, which `ensure` provides."""
     return installed() or str(cached(cache))
 
 
 def missing_tools() -> list[str]:
-    """What the build needs and this machine lacks, for people; empty where it can be built."""
+    """Return the names of the tools that the build needs and this machine lacks."""
     path = tool_environment().get("PATH")
     missing = [tool for tool in _NEEDED if shutil.which(tool, path=path) is None]
     if "go" not in missing and (version := go_version(output_of(["go", "version"]))) < _GO_AT_LEAST:
@@ -58,13 +58,13 @@ def missing_tools() -> list[str]:
 
 
 def go_version(text: str) -> tuple[int, ...]:
-    """(1, 26) of `go version go1.26.8 linux/amd64`; (0,) of anything else."""
+    """Parse the output of `go version`: (1, 26) for `go version go1.26.8 linux/amd64`, (0,) for anything else."""
     found = re.search(r"go(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0,)
 
 
 def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | None = None) -> str:
-    """The path of the server program; builds it, which takes minutes, where it is neither installed nor cached.
+    """Return the path of the server program; build it, which takes minutes, if it is neither installed nor cached.
 
     Raises:
         StackError: a tool for the build is missing, or the build failed; the message has its last lines.
@@ -91,7 +91,7 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
 
 
 def failure(log: Path) -> StackError:
-    """The error of a failed build: the end of its log, and what can be done about it."""
+    """Make the error of a failed build: the end of its log, and a remedy."""
     end = last_lines(log)
     text = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"
     if any(words in end.lower() for words in _OF_THE_NETWORK):

