@@ -1,4 +1,4 @@
-"""The one place of `infra` that reads the environment: what `stocks up` runs, where, and under which names."""
+"""The settings of the commands of `infra`; nothing else in it reads the environment."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ _INHERITED_BY_TOOLS = (
 
 
 class StackSettings(SharedSettings):
-    """What `stocks up` has to know."""
+    """The settings of `stocks up`."""
 
     reads_running_stack: ClassVar[bool] = False
 
@@ -67,17 +67,17 @@ class StackSettings(SharedSettings):
 
     @property
     def runs_influxdb(self) -> bool:
-        """Whether the stack runs an InfluxDB itself: the case unless INFLUXDB_URL names one."""
+        """Whether the stack runs its own InfluxDB: true unless INFLUXDB_URL names one."""
         return "influxdb_url" not in self.model_fields_set
 
     @property
     def effective_influxdb_url(self) -> str:
-        """Where InfluxDB is: the one that was named, or the stack's own."""
+        """The address of InfluxDB: INFLUXDB_URL, or that of the stack's own."""
         return f"http://{HOST}:{self.influxdb_port}" if self.runs_influxdb else self.influxdb_url
 
     @property
     def given_postgres_password(self) -> str | None:
-        """The owner's password, where it was named or is kept already."""
+        """The owner's password, if the user has set one or it is stored already; else None."""
         return self.postgres_password.get_secret_value() if self.postgres_password else None
 
     @property
@@ -101,39 +101,39 @@ class StackSettings(SharedSettings):
 
 
 class RunningStackSettings(StackSettings):
-    """What other commands have to know: the same, with what the running stack wrote down."""
+    """The settings of the other commands: those of `stocks up`, and what the running stack has written to stack.env."""
 
     reads_running_stack: ClassVar[bool] = True
 
 
 class ProvidedServersSettings(StackSettings):
-    """What `stocks provision` has to know: others run the servers, as containers do; each has its own address."""
+    """The settings of `stocks provision`: containers, or others, run the servers, and each has its own address."""
 
     dagster_code_host: str = Field(HOST, description="host of Dagster's code server")
 
     @property
     def runs_influxdb(self) -> bool:
-        """Never: it is there."""
+        """Always False: others run the server."""
         return False
 
     @property
     def kafka_address(self) -> str:
-        """The brokers that the clients know."""
+        """`host:port` of the brokers, as clients use them."""
         return self.kafka_bootstrap_servers
 
     @property
     def postgres_address(self) -> tuple[str, int]:
-        """Where the clients find PostgreSQL."""
+        """Host and port of PostgreSQL, as clients use them."""
         return self.postgres_host, self.postgres_port
 
     @property
     def code_server_address(self) -> tuple[str, int]:
-        """Where the daemon and the webserver find the code server."""
+        """Host and port of the code server, as the daemon and the webserver use them."""
         return self.dagster_code_host, self.dagster_code_port
 
 
 def service_environment() -> dict[str, str]:
-    """The part of the caller's environment that a service gets."""
+    """Return the part of the caller's environment that a service gets."""
     values = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     # Java reads file names in the locale's encoding: without one, STOCKS_HOME may hold ASCII only.
     if not any(values.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):
@@ -142,5 +142,5 @@ def service_environment() -> dict[str, str]:
 
 
 def tool_environment() -> dict[str, str]:
-    """The part of the caller's environment that a build or a download gets."""
+    """Return the part of the caller's environment that a build or a download gets."""
     return service_environment() | {name: os.environ[name] for name in _INHERITED_BY_TOOLS if name in os.environ}

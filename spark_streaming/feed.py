@@ -18,7 +18,7 @@ RejectionReasons = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
 
 @dataclass(frozen=True)
 class Feed:
-    """What distinguishes one query from another."""
+    """One of the two kinds of data, bars or quotes: its topics, its target and its rules."""
 
     name: str  # of its query, and in the log
     asset: str  # Dagster's key of what it makes
@@ -39,12 +39,12 @@ class Feed:
 
     @property
     def description(self) -> str:
-        """From where to where, for people."""
+        """The topic and the bucket, for people."""
         return f"{self.topic} into {self.target.bucket}"
 
 
 def bar_feed(settings: StreamSettings) -> Feed:
-    """The feed of the bars."""
+    """Return the feed of the bars."""
     return Feed(
         name="bars",
         asset="influxdb/stock_price_v1",
@@ -61,7 +61,7 @@ def bar_feed(settings: StreamSettings) -> Feed:
 
 
 def quote_feed(settings: StreamSettings) -> Feed | None:
-    """The feed of the quotes; None where there are none.
+    """Return the feed of the quotes; None where there are none.
 
     It has one task and a slower trigger, so that it takes little from the bars.
     """

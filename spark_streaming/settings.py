@@ -69,12 +69,12 @@ class StreamSettings(BaseSettings):
 
     @property
     def program(self) -> str:
-        """The tag of its metrics: a replay runs at the same time as the stream."""
+        """The tag of its metrics, which tells a reprocess from the stream that runs at the same time."""
         return "replay" if self.starting_offsets else "stream"
 
     @property
     def target(self) -> WriteTarget:
-        """Where points go."""
+        """The bucket and measurement to which points are written."""
         return WriteTarget(
             url=self.influxdb_url.rstrip("/"),
             organization=self.influx_org,

@@ -29,7 +29,7 @@ SECRETS_DIR = Path("/run/secrets")  # where containers have them
 
 
 def require_name(folder: object) -> object:
-    """The folder as it is named; an empty name, which would mean the working directory, is an error."""
+    """Return the folder as it is named; an empty name, which would mean the working directory, is an error."""
     if isinstance(folder, str) and not folder.strip():
         raise ValueError("the name of the folder is empty: name one, or unset it for the default")
     return folder
@@ -131,13 +131,13 @@ class SharedSettings(BaseSettings):
         )
 
     def state_of(self, program: str) -> Path:
-        """The folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""
+        """Return the folder of the lock, the heartbeat and the checkpoint of `ingest` or `stream`."""
         if program == "stream" and self.stream_state is not None:
             return self.stream_state
         return self.stocks_home / "state" / self.source.value / program
 
     def postgres_url(self, user: str, password: SecretStr, database: str | None = None) -> URL:
-        """Where SQLAlchemy finds the source's own schema, as `user`."""
+        """Return the address of the source's schema for SQLAlchemy, as `user`."""
         return URL.create(
             "postgresql+psycopg2",
             username=user,
@@ -181,7 +181,7 @@ class IngestSettings(SharedSettings):
     simulated_seed: int = Field(7, description="the same seed gives the same prices")
 
     def covers_extended_hours(self, interval: str) -> bool:
-        """Whether the source is asked for bars of `interval` before the open and after the close."""
+        """Return whether the source is asked for bars of `interval` before the open and after the close."""
         return self.extended_hours and self.source is Source.YAHOO and interval != "1d"
 
     @property
@@ -247,7 +247,7 @@ class CodeLocationSettings(IngestSettings):
     )
 
     def stream_environment(self) -> dict[str, str]:
-        """The settings of `python -m spark_streaming` by their names in its environment; it reads no files."""
+        """Return the settings of `python -m spark_streaming` by their names in its environment; it reads no files."""
         values = {name: getattr(self, name) for name in _STREAM_SETTINGS} | {
             "source": self.source.value,
             "stock_quote_kafka_topic": self.stock_quote_kafka_topic if self.source.has_quotes else "",
@@ -257,7 +257,7 @@ class CodeLocationSettings(IngestSettings):
         return {name.upper(): str(value) for name, value in values.items() if value is not None}
 
     def ingest_environment(self) -> dict[str, str]:
-        """Those settings of `python -m stock_assets.ingest` that this process's environment names, and the home.
+        """Return the settings of `python -m stock_assets.ingest` that this process's environment names, and the home.
 
         The others it reads from where this process has them, too: `.env`, the running stack's file, the secrets.
         """
@@ -273,12 +273,12 @@ _STREAM_SETTINGS = (
 
 
 def named_settings(fields: Iterable[str]) -> dict[str, str]:
-    """Those of the settings' fields that this process's environment names, under the names it uses."""
+    """Return name -> value of the settings' fields that this process's environment names."""
     wanted = {field.upper() for field in fields}
     return {name: value for name, value in os.environ.items() if name.upper() in wanted}
 
 
 @lru_cache(maxsize=1)
 def code_location() -> CodeLocationSettings:
-    """The settings of this Dagster process, read once."""
+    """Return the settings of this Dagster process, read once."""
     return CodeLocationSettings()

@@ -50,7 +50,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def as_stack_error(error: Exception) -> StackError | None:
-    """What an exception means for a person; None for a fault of the program."""
+    """Convert an exception to an error with a message for people; None for a fault of the program."""
     if isinstance(error, StackError):
         return error
     if isinstance(error, SettingsError):
@@ -69,7 +69,7 @@ def as_stack_error(error: Exception) -> StackError | None:
 
 
 def service_table(running: RunningStack, statuses: list[Status]) -> Table:
-    """A row a service: name, address, state, process."""
+    """Return a table with a row for each service: name, address, state, process."""
     found = {status.name: status for status in statuses}
     whole = (Column("service", no_wrap=True), Column("address", no_wrap=True))
     table = Table(*whole, "state", Column("pid", justify="right", no_wrap=True))
@@ -113,7 +113,7 @@ def print_fitted(
 
 
 def columns_that_fit(widths: Mapping[str, int], optional: Sequence[str], room: int) -> list[str]:
-    """The columns, by name and width, that fit into `room` characters once enough of the `optional` ones are gone."""
+    """Return the names of the columns that fit into `room` characters; `optional` ones are left out until they do."""
     kept = list(widths)
     for name in optional:
         if sum(widths[one] + _BORDER for one in kept) + 1 <= room:
@@ -123,13 +123,13 @@ def columns_that_fit(widths: Mapping[str, int], optional: Sequence[str], room: i
 
 
 def short_path(path: Path) -> str:
-    """A path as a person would type it here."""
+    """Return a path below the working directory as relative to it, and any other path as it is."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
 def print_table(running: RunningStack, found: list[Status], console: Console) -> None:
-    """The table, where the UI and the logs are, and whose prices these are."""
+    """Print the table of services, where the UI and the logs are, and the source of the prices."""
     console.print(service_table(running, found))
     if running.ui:
         console.print(f"Dagster: {running.ui}")
@@ -140,7 +140,7 @@ def print_table(running: RunningStack, found: list[Status], console: Console) ->
 
 
 def report(running: RunningStack, statuses: list[Status]) -> list[dict[str, object]]:
-    """The table, for programs."""
+    """Return the table of services as JSON, for programs."""
     states = {status.name: status for status in statuses}
     return [
         {

@@ -34,7 +34,7 @@ def watch_first_history(platform: Platform, settings: StackSettings, progress: P
 
 
 def describe_history(rows: Sequence[Coverage]) -> str:
-    """How many symbols have their history, and the last error of the first one that lacks it."""
+    """Return how many symbols have their history, and the last error of the first one that lacks it."""
     left = [row for row in rows if not has_history(row)]
     progress = f"{len(rows) - len(left)} of {len(rows)} symbols"
     refused = next((row for row in left if row.failures), None)

@@ -51,7 +51,7 @@ def _chosen(logs: dict[str, Path], service: str | None, home: Path) -> dict[str,
 
 
 def without_colours(line: str) -> str:
-    """The line without the control sequences with which programs colour their terminal (ECMA-48)."""
+    """Return the line without the control sequences with which programs colour their terminal (ECMA-48)."""
     return _SEQUENCE.sub("", line)
 
 

@@ -77,7 +77,7 @@ def _list(as_json: bool) -> None:
 
 
 def delivery_of(notification: "Notification") -> str:
-    """When a notification was delivered, or why it was not, for people."""
+    """Return when a notification was delivered, or why it was not, for people."""
     if notification.delivered_at is None:
         return f"no: {notification.error or 'not tried yet'}"
     if not notification.told:

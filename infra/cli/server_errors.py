@@ -12,7 +12,7 @@ _UNDEFINED = ("42P01", "42703", "3F000")  # PostgreSQL's codes for a missing tab
 
 
 def server_error(error: Exception) -> StackError | None:
-    """The message and exit code for an exception of a client; None for one that no user can do anything about."""
+    """Convert an exception of a client to an error with an exit code; None if users can do nothing about it."""
     if isinstance(error, CommandError) and "Can't locate revision" in str(error):
         return StackError(
             f"The tables in PostgreSQL were made by a newer version of stocks ({error}). Use that version, or name "

@@ -79,7 +79,7 @@ def down() -> None:
 
 
 def quotes_of(settings: RunningStackSettings) -> dict[str, str]:
-    """What each running program reports of its quotes; nothing of one without quotes."""
+    """Return what each running program with quotes reports of them."""
     details = {}
     for program in ("ingest", "stream"):
         folder = settings.state_of(program)

@@ -16,7 +16,7 @@ _UP = "infra.cli.main"  # how `stocks up` starts itself in the background; else 
 
 @dataclass(frozen=True)
 class ProcessFacts:
-    """What decides whether a process works for a state folder."""
+    """The facts about a process that show whether it works for a state folder."""
 
     command: tuple[str, ...]
     directory: str
@@ -25,7 +25,7 @@ class ProcessFacts:
 
 
 def is_server_of(process: ProcessFacts, home: str) -> bool:
-    """Whether the process is a server of the state folder `home`, an absolute path.
+    """Return whether the process is a server of the state folder `home`, an absolute path.
 
     A program that only reads there, as an editor or `tail`, listens nowhere.
     """
@@ -36,19 +36,19 @@ def is_server_of(process: ProcessFacts, home: str) -> bool:
 
 
 def is_running(home: Path) -> bool:
-    """Whether a `stocks up` runs for `home`, with or without its lock file."""
+    """Return whether a `stocks up` runs for `home`, with or without its lock file."""
     return is_locked(state.run_folder(home)) or up_process(home) is not None
 
 
 def running_parts(home: Path) -> list[str]:
-    """The programs that hold their locks and the servers that run for `home`, a phrase each."""
+    """Return a phrase for each program that holds its lock, and each server that runs for `home`."""
     locked = [lock.parent for lock in sorted((home / "state").glob("*/*/lock")) if is_locked(lock.parent)]
     programs = [f"{folder.name} of {folder.parent.name}" for folder in locked]
     return programs + [f"{process.name()} (pid {process.pid})" for process in servers_of(home)]
 
 
 def up_process(home: Path) -> psutil.Process | None:
-    """The `stocks up` that described itself last, if it still runs, with or without its lock file."""
+    """Return the process of the newest `stocks up`, if it still runs, with or without its lock file."""
     try:
         description = state.run_folder(home) / "up.json"
         running = state.read(home)
@@ -65,7 +65,7 @@ def up_process(home: Path) -> psutil.Process | None:
 
 
 def servers_of(home: Path) -> list[psutil.Process]:
-    """The servers that run for `home`, supervisord included."""
+    """Return the servers that run for `home`, supervisord included."""
     listening = _listening()
     names = {str(home), str(home.resolve())}
     return [

@@ -57,7 +57,7 @@ class Platform:
 
     @property
     def running(self) -> state.RunningStack:
-        """The state that other terminals read."""
+        """The state of this `stocks up`, which other commands read."""
         services = self._supervisor.services.values()
         return state.RunningStack(
             pid=os.getpid(),
@@ -139,7 +139,7 @@ class Platform:
             return process.wait()
 
     def statuses(self) -> list[Status]:
-        """The state of every service, in the order in which they are started."""
+        """Return the state of every service, in the order in which they are started."""
         return self._supervisor.statuses()
 
     def stop(self) -> None:

@@ -27,7 +27,7 @@ class Finding:
 
 
 def check_machine(settings: StackSettings, *, with_dagster: bool = True) -> list[Finding]:
-    """A finding for all that `stocks up` needs of the machine, in the order in which it needs it."""
+    """Return a finding for each thing that `stocks up` needs of the machine, in the order in which it needs them."""
     return [check_home(settings), _clock(settings), _java(), _influxdb(settings), *_ports(settings, with_dagster)]
 
 
@@ -76,7 +76,7 @@ def _influxdb(settings: StackSettings) -> Finding:
 
 
 def check_home(settings: StackSettings) -> Finding:
-    """Whether the folders of state and of downloads can be used; makes them where they are missing."""
+    """Check that the folders of state and of downloads can be used; create them where they are missing."""
     folder = settings.stocks_home
     if problem := home.length_problem(folder):
         return Finding("STOCKS_HOME", False, problem, "Set it to a shorter path.", Exit.HOME_UNUSABLE)
@@ -122,7 +122,7 @@ def _ports(settings: StackSettings, with_dagster: bool) -> list[Finding]:
 def check_ports(
     wanted: Mapping[str, int], is_free: Callable[[int], bool], owner_of: Callable[[int], str]
 ) -> list[Finding]:
-    """A finding for each port (setting -> port): free, in use and by whom, or named by two settings."""
+    """Return a finding for each port (setting -> port): free, in use and by whom, or named by two settings."""
     found, seen = [], dict[int, str]()
     for setting, port in wanted.items():
         name, remedy = f"port {port}", f"End that, or set {setting} to another port."

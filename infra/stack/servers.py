@@ -60,7 +60,7 @@ class Servers:
 
 
 def effective_settings(settings: StackSettings) -> dict[str, str]:
-    """What the other programs have to know of a running stack, under the names of the environment; no secrets."""
+    """Return the settings that other programs need of a running stack, by environment variable; no secrets."""
     state = {"STREAM_STATE": str(settings.stream_state)} if settings.stream_state is not None else {}
     return state | {
         "SOURCE": settings.source.value,

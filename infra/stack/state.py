@@ -11,7 +11,7 @@ from spark_streaming.contract.state_file import UnreadableStateError, read_state
 
 
 class Phase(StrEnum):
-    """Where `stocks up` is."""
+    """The phase of a `stocks up`."""
 
     STARTING = "starting"
     READY = "ready"
@@ -31,7 +31,7 @@ class ListedService:
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A `stocks up`, as it described itself last."""
+    """The newest state that a `stocks up` has written."""
 
     pid: int
     phase: Phase
@@ -44,12 +44,12 @@ class RunningStack:
 
 
 def run_folder(home: Path) -> Path:
-    """The folder of the lock and of the state file."""
+    """Return the folder of the lock and of the state file."""
     return home / "run"
 
 
 def is_up(home: Path) -> bool:
-    """Whether a platform is up for `home`: a `stocks up` runs, or others run the servers that were provisioned."""
+    """Return whether a platform is up for `home`: a `stocks up` runs, or containers run the provisioned servers."""
     return is_locked(run_folder(home)) or _mark(home).exists()
 
 
@@ -69,7 +69,7 @@ def write(home: Path, running: RunningStack) -> None:
 
 
 def read(home: Path) -> RunningStack | None:
-    """What a `stocks up` wrote last; None where nothing can be read. The lock shows whether it runs."""
+    """Return what the newest `stocks up` wrote; None if nothing can be read. The lock shows whether it runs."""
     return read_state(run_folder(home) / "up.json", RunningStack, _check)
 
 

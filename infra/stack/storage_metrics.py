@@ -41,14 +41,14 @@ class StorageMetrics:
 
 
 def metrics_line(sizes: dict[str, int], free: int, at: int) -> str:
-    """The point, at `at` seconds since 1970; a server whose data is elsewhere has no field."""
+    """Return the line of the point at `at` seconds since 1970; a server whose data is elsewhere has no field."""
     known = {f"{name}_bytes": size for name, size in sizes.items() if size} | {"free_bytes": free}
     fields = ",".join(f"{name}={size}i" for name, size in known.items())
     return f"{PIPELINE_MEASUREMENT},program=stack {fields} {at}\n"
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of the files in it, whatever vanishes meanwhile; 0 where there is no such folder."""
+    """Return the bytes of the files in it, also while files vanish; 0 if there is no such folder."""
     total = 0
     for parent, _, files in os.walk(folder):
         for name in files:

@@ -13,7 +13,7 @@ from infra.supervise import child_launcher
 
 @dataclass(frozen=True)
 class Service:
-    """A server of the stack: how it is started, stopped and known to be ready."""
+    """A server of the stack: how to start it, how to stop it, and how to tell that it is ready."""
 
     name: str
     command: tuple[str, ...]
@@ -43,7 +43,7 @@ def launch_spec(
     lock: Path | None = None,
     parent: int | None = None,
 ) -> str:
-    """The SPEC of infra/supervise/child_launcher.py, as JSON; `parent` starts the launcher: by default this process."""
+    """Return the SPEC of infra/supervise/child_launcher.py as JSON; `parent` starts it, by default this process."""
     return json.dumps(
         {
             "command": command,
@@ -60,12 +60,12 @@ def launch_spec(
 
 
 def launcher_command(spec: str) -> list[str]:
-    """The command that starts the program of `spec`: JSON, or the path of a file of it."""
+    """Return the command that starts the program of `spec`: JSON, or the path of a file of it."""
     return [sys.executable, "-I", "-S", child_launcher.__file__, spec]
 
 
 def service_launch_spec(service: Service, parent: int, lock: Path) -> str:
-    """The launcher's SPEC, as JSON, of a service that the process `parent` will start; `lock` is held while it runs."""
+    """Return the launcher's SPEC, as JSON, of a service that `parent` will start; `lock` is held while it runs."""
     return launch_spec(
         service.command,
         service.environment,

@@ -111,7 +111,7 @@ class Supervisor:
             time.sleep(0.1)
 
     def statuses(self) -> list[Status]:
-        """The state of every service; also notes what runs below supervisord, so that a stop can ask after it."""
+        """Return the state of every service; also record the processes below supervisord, which a stop must end."""
         self._note_descendants()
         return statuses(self.socket)
 

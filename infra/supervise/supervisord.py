@@ -77,7 +77,7 @@ def configuration(services: Iterable[Service], socket: Path) -> str:
 
 
 def levels(services: Iterable[Service]) -> list[list[str]]:
-    """The names of the services, each in a level after those that it needs; a level can be started side by side."""
+    """Return the services' names in levels, each after those that it needs; those of a level can start together."""
     left, order = {service.name: service for service in services}, list[list[str]]()
     while left:
         ready = [service.name for service in left.values() if not set(service.needs) & set(left)]
@@ -90,7 +90,7 @@ def levels(services: Iterable[Service]) -> list[list[str]]:
 
 
 def statuses(socket: Path) -> list[Status]:
-    """The state of every service of the supervisord behind `socket`.
+    """Return the state of every service of the supervisord behind `socket`.
 
     Raises:
         OSError: nobody answers there.
@@ -107,12 +107,12 @@ def _state(info: Mapping[str, Any]) -> str:
 
 
 def is_supervisor_of(command: Iterable[str], directory: str, home: str) -> bool:
-    """Whether a process with this command and working directory is the supervisord of a state folder."""
+    """Return whether a process with this command and working directory is the supervisord of a state folder."""
     return "supervisor.supervisord" in command and directory == home
 
 
 def supervisor_of(home: Path) -> psutil.Process | None:
-    """The supervisord that works for a state folder, if there is one."""
+    """Return the supervisord that works for a state folder, if there is one."""
     try:
         process = psutil.Process(int((home / "run" / "supervisord.pid").read_text()))
         return process if is_supervisor_of(process.cmdline(), process.cwd(), str(home.resolve())) else None

@@ -17,7 +17,7 @@ JAVA_VERSIONS = (17, 21)  # what Spark 4.2 is tested with
 
 
 def java() -> str:
-    """The path of a Java that can run Kafka and Spark.
+    """Return the path of a Java that can run Kafka and Spark.
 
     Raises:
         StackError: there is none, or it is of another version.
@@ -42,7 +42,7 @@ def find_java() -> str | None:
 
 
 def java_version(path: str) -> int | None:
-    """The major version of a Java, None where it prints none."""
+    """Return the major version of a Java, None where it prints none."""
     return parse_java_version(output_of([path, "-version"]))
 
 
@@ -53,7 +53,7 @@ def parse_java_version(text: str) -> int | None:
 
 
 def output_of(command: list[str]) -> str:
-    """What a command prints on both streams; empty where it can't be started or hangs."""
+    """Return what a command prints on both streams; empty where it can't be started or hangs."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=20, env=tool_environment(), check=False, errors="replace"

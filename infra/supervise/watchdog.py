@@ -16,7 +16,7 @@ class Watchdog:
     deaths: dict[str, list[float]] = field(default_factory=dict)
 
     def update(self, statuses: Iterable[Status], now: float) -> list[str]:
-        """A sentence for each service that died since the last call; `now` is of a monotonic clock, in seconds."""
+        """Return a sentence for each service that died since the last call; `now` is in monotonic seconds."""
         deaths = []
         for status in statuses:
             before, self.pids[status.name] = self.pids.get(status.name, 0), status.pid
@@ -28,11 +28,11 @@ class Watchdog:
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often each service has died."""
+        """Service -> how often it has died."""
         return {name: len(deaths) for name, deaths in self.deaths.items()}
 
     def given_up(self, statuses: Iterable[Status], now: float) -> str | None:
-        """The service that can't be kept alive: it never came up again, or died five times in about a minute."""
+        """Return the service that can't be kept alive: it never came up again, or died five times in about a minute."""
         for status in statuses:
             recent = [death for death in self.deaths.get(status.name, []) if now - death < WITHIN_SECONDS]
             if status.state == "FATAL" or len(recent) >= DEATHS:

@@ -71,7 +71,7 @@ class SessionOfSeries:
 
 
 def summaries(spark: SparkSession, store: BarStore, sessions: Sequence[SessionOfSeries]) -> DataFrame:
-    """A row a session, also where it has no bar: its columns, open, high, low, close, volume, vwap, bars_stored.
+    """Return a row for each session, also without bars: its columns, open, high, low, close, volume, vwap, bars_stored.
 
     Bars outside of the sessions (before the open, after the close) don't count. `vwap` is the mean of the bars'
     typical prices, (high + low + close) / 3, weighted by volume; null without volume. `bars_stored` counts those that
@@ -93,7 +93,7 @@ def summaries(spark: SparkSession, store: BarStore, sessions: Sequence[SessionOf
 
 
 def candles(spark: SparkSession, store: BarStore, sessions: Sequence[SessionOfSeries], seconds: int) -> DataFrame:
-    """The bars of sessions put together to candles of `seconds` from each open on, by symbol and time: symbol,
+    """Return the bars of sessions put together to candles of `seconds` from each open on, by symbol and time: symbol,
     interval, start, open, high, low, close, volume.
     """
     requested = spark.createDataFrame([tuple(vars(session).values()) for session in sessions], _SESSIONS_DDL)

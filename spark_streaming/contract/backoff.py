@@ -4,7 +4,7 @@ _MOST_DOUBLINGS = 64  # beyond it every `longest` is reached, and a power would 
 
 
 def delay_seconds(attempt: int, first: float, longest: float) -> float:
-    """Seconds to wait after attempt number `attempt`, the first of which is 1, has failed.
+    """Return the seconds to wait after attempt number `attempt`, the first of which is 1, has failed.
 
     `first` seconds after the first one, doubled after each further one, and never more than `longest`.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def open_lock_file(path: Path) -> Iterator[int]:
-    """The descriptor of the file, made where it is missing; a lock on it ends with the context."""
+    """Yield the descriptor of the file, which is created if it is missing; a lock on it ends with the context."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield file

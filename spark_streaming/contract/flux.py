@@ -11,17 +11,17 @@ PIVOT = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value
 
 
 def quote_flux(text: str) -> str:
-    """A string of Flux: JSON's without escapes of non-ASCII characters; `${` would begin an expression."""
+    """Return a string literal of Flux: that of JSON with non-ASCII characters as they are, and `${` escaped."""
     return json.dumps(text, ensure_ascii=False).replace("${", "\\${")
 
 
 def flux_time(moment: datetime) -> str:
-    """An aware time as Flux has it, in UTC."""
+    """Return an aware time in Flux, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def select(bucket: str, measurement: str, begin: datetime, end: datetime, **equals: str | None) -> str:
-    """The points of a measurement from `begin` to before `end`.
+    """Return the points of a measurement from `begin` to before `end`.
 
     `equals` are tags, and `field` the name of a field, that points must have; None for any.
     """

@@ -16,7 +16,7 @@ _FILE = "heartbeat.json"
 
 
 class ProgramState(StrEnum):
-    """What a program reports as its state."""
+    """The state that a program reports."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -39,7 +39,7 @@ class FeedHeartbeat:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a program wrote last. Times are UTC; the reader decides how old is too old."""
+    """The newest report of a program. Times are UTC; the reader decides how old is too old."""
 
     run_id: str  # of the Dagster run that started it; empty when started by hand
     pid: int
@@ -57,7 +57,7 @@ class Heartbeat:
 
 
 def behind(ends: Mapping[int, int], done: Mapping[int, int]) -> int:
-    """Messages that are not yet done: partition -> where the topic ends, and -> the next offset to be done."""
+    """Return how many messages wait; `ends` is partition -> end of the topic, `done` partition -> the next offset."""
     return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
 
 
@@ -68,7 +68,7 @@ def write_heartbeat(folder: Path, heartbeat: Heartbeat) -> None:
 
 
 def read_heartbeat(folder: Path) -> Heartbeat | None:
-    """The last heartbeat of `folder`; None where there is none, or it can't be understood.
+    """Return the last heartbeat of `folder`; None where there is none, or it can't be understood.
 
     Such a one is set aside. It must not stop the sensors: they would start no program, and so none would write another.
     """

@@ -35,7 +35,7 @@ class HeartbeatWriter:
 
     @property
     def heartbeat(self) -> Heartbeat:
-        """What was written last."""
+        """The heartbeat that was written last."""
         return self._heartbeat
 
     def __enter__(self) -> Self:

@@ -59,7 +59,7 @@ class InfluxDBReader:
             connection.close()
 
     def read(self, flux: str, annotations: Sequence[str] = ()) -> bytes:
-        """The answer's CSV as a whole; `annotations` are those of InfluxDB's dialect.
+        """Return the answer's CSV as a whole; `annotations` are those of InfluxDB's dialect.
 
         Raises:
             InfluxDBReadError: InfluxDB doesn't answer, rejects the query, or breaks off.
@@ -68,7 +68,7 @@ class InfluxDBReader:
             return answer.read()
 
     def rows(self, flux: str) -> Iterator[dict[str, str]]:
-        """The rows of all tables of the answer, as text by the names of their columns, as they come.
+        """Yield the rows of all tables of the answer as they come: column -> text.
 
         Raises:
             InfluxDBReadError: see `read`; also where the query fails after its first rows.

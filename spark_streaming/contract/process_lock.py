@@ -54,7 +54,7 @@ class ProcessLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a program holds the lock of `folder` right now."""
+    """Return whether a program holds the lock of `folder` right now."""
     try:
         file = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:

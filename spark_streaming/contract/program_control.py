@@ -16,7 +16,7 @@ def request_drain(folder: Path) -> None:
 
 
 def drain_is_requested(folder: Path) -> bool:
-    """Whether the program of `folder` is requested to end once nothing is left to do."""
+    """Return whether the program of `folder` is requested to end once nothing is left to do."""
     return (folder / "drain").exists()
 
 

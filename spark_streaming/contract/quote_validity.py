@@ -16,7 +16,7 @@ _PHASES = frozenset(MarketPhase)
 
 
 def quote_rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
-    """Why the quote of `key` and `value` is rejected; None where it is valid.
+    """Return why the quote of `key` and `value` is rejected; None where it is valid.
 
     `now` is what "a day ahead" is measured from, in UTC: the Kafka record's own time, so that the result for a
     record is the same whenever it is read. An ask below the bid is not rejected: markets cross.

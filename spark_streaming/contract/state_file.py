@@ -37,7 +37,7 @@ def write_state(path: Path, text: str) -> None:
 
 
 def read_state(path: Path, kind: type[T], check: Callable[[T], None] = lambda _: None) -> T | None:
-    """The dataclass `kind` that the JSON file `path` holds; None where there is no file or it can't be understood.
+    """Return the dataclass `kind` in the JSON file `path`; None if there is no file or it can't be parsed.
 
     `check` may refuse the value with UnreadableStateError. A file that can't be understood is renamed: its name gets
     `.unreadable`.
@@ -57,7 +57,7 @@ def read_state(path: Path, kind: type[T], check: Callable[[T], None] = lambda _:
 
 
 def parse_state(content: bytes, kind: type[T], path: Path, check: Callable[[T], None] = lambda _: None) -> T | None:
-    """The dataclass `kind` that the content of `path` describes; None, with a warning, where it can't be understood."""
+    """Return the dataclass `kind` in the content of `path`; None, with a warning, if it can't be parsed."""
     try:
         found: T = from_json(kind, json.loads(content))
         check(found)
@@ -68,7 +68,7 @@ def parse_state(content: bytes, kind: type[T], path: Path, check: Callable[[T], 
 
 
 def from_json(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of a state file's fields
-    """The value of type `kind` that JSON's `value` represents. Unknown fields of an object are ignored.
+    """Return the value of type `kind` that the JSON `value` represents. Unknown fields of an object are ignored.
 
     `kind` is a dataclass or one of the types that its fields have: str, int, float, bool, an aware datetime, an enum of
     text, a dict, a tuple of any length, one of these or None.

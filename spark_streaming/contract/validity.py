@@ -89,7 +89,7 @@ class RejectedError(Exception):
 
 
 def rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> Reason | None:
-    """Why the message of `key` and `value` is rejected; None where it is valid.
+    """Return why the message of `key` and `value` is rejected; None where it is valid.
 
     `now` is what "a day ahead" is measured from, in UTC. The stream passes the Kafka record's own time, so that the
     result for a record is the same whenever it is read.
@@ -110,7 +110,7 @@ def rejection_reason(key: bytes | None, value: bytes | None, now: datetime) -> R
 def read_fields(
     value: bytes | None, names: Sequence[str], texts: Collection[str], optional: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The fields `names` of a message, of the right types: those in `texts` as str, the others as float.
+    """Return the fields `names` of a message, of the right types: those in `texts` as str, the others as float.
 
     Raises:
         RejectedError: one that is not in `optional` is missing, or one is not what it must be.

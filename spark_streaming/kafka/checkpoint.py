@@ -26,7 +26,7 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path, topic: str) -> Checkpoint | None:
-    """How far the stream has come in `topic`; None where it has not begun.
+    """Return how far the stream has come in `topic`; None where it has not begun.
 
     Raises:
         CheckpointError: something is missing or can't be read, or it is of another topic.
@@ -46,7 +46,7 @@ def read_checkpoint(folder: Path, topic: str) -> Checkpoint | None:
 
 
 def remedy(folder: Path) -> str:
-    """How to go on without the checkpoint."""
+    """Return how to go on without the checkpoint."""
     return (
         f"To read what the topic holds from its start, which changes no stored point, remove {folder} and start again."
     )

@@ -14,7 +14,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class CheckpointOrigin:
-    """What the checkpoint's offsets belong to; None for what an older version did not write down."""
+    """The topic and the database of a checkpoint's offsets; a value that an older version did not store is None."""
 
     id: str | None = None  # of the topic: one that is made anew under its name has another
     target: str | None = None  # InfluxDB's address, organization and bucket
@@ -22,7 +22,7 @@ class CheckpointOrigin:
 
 
 def read_origin(folder: Path) -> CheckpointOrigin:
-    """The origin of the checkpoint in `folder`; without values where the file is absent or can't be understood."""
+    """Return the origin of the checkpoint in `folder`; without values if its file is absent or can't be parsed."""
     return read_state(folder / _FILE, CheckpointOrigin) or CheckpointOrigin()
 
 
@@ -32,7 +32,7 @@ def write_origin(folder: Path, origin: CheckpointOrigin) -> None:
 
 
 def make_target(url: str, organization: str, bucket: str) -> str:
-    """The database as `CheckpointOrigin.target` has it.
+    """Return the database in the form of `CheckpointOrigin.target`.
 
     InfluxDB's own ids of organization and bucket would be better, and can't be had: a token that can only write a
     bucket sees neither. So two spellings of one address must come to the same text.
@@ -58,13 +58,13 @@ def normalize_address(url: str) -> str:
 
 
 def is_other_database(before: CheckpointOrigin, now: CheckpointOrigin) -> bool:
-    """Whether points went elsewhere `before`: to another database, or to another measurement in it."""
+    """Return whether points went elsewhere `before`: to another database, or to another measurement in it."""
     target = _normalized(before.target) if before.target is not None else now.target
     return target != now.target or (before.measurement or now.measurement) != now.measurement
 
 
 def description(origin: CheckpointOrigin) -> str:
-    """The database for people."""
+    """Return the text that names the database for people."""
     return f"{origin.target}, measurement {origin.measurement}" if origin.measurement else f"{origin.target}"
 
 

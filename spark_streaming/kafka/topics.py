@@ -34,7 +34,7 @@ class TopicReader:
         )
 
     def read_state(self) -> TopicState | None:
-        """The topic now; None where there is none.
+        """Return the topic now; None where there is none.
 
         Raises:
             kafka.errors.KafkaError: Kafka doesn't answer.
@@ -58,7 +58,7 @@ class TopicReader:
 def topic_problem(
     checkpoint: Checkpoint, begun_with: str | None, topic: TopicState | None, checkpoint_folder: Path
 ) -> str | None:
-    """Why the stream can't continue in `topic` from `checkpoint`; None where it can.
+    """Return why the stream can't continue in `topic` from `checkpoint`; None where it can.
 
     Args:
         checkpoint: how far the stream has come.

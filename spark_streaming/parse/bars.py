@@ -52,7 +52,7 @@ _NUMBER_AT = {name: 2 * number + 14 for number, name in enumerate((*PRICE_FIELDS
 
 
 def to_lines(keys: pa.Array, values: pa.Array, sent: pa.Array, measurement: str) -> tuple[pa.Array, pa.Array]:
-    """The line of each record (string, null where the message is not valid) and its time in seconds since 1970.
+    """Return the line of each record (string, null where the message is not valid) and its time in seconds since 1970.
 
     Args:
         keys: of the records, binary.
@@ -78,7 +78,7 @@ def bar_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa.A
 
 
 def rejection_reasons(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
-    """The text of the `Reason` why each message is rejected; null where it is valid."""
+    """Return the text of the `Reason` why each message is rejected; null where it is valid."""
     lines, _ = to_lines(keys, values, sent, "m")
     reasons: list[str | None] = [None] * len(lines)
     for index in pc.indices_nonzero(pc.is_null(lines)).to_pylist():
@@ -142,7 +142,7 @@ def _line(
 
 
 def apply_rule(rule: Rule, key: bytes | None, value: bytes | None, sent: datetime) -> Reason | None:
-    """The result of a rule for a message, which is rejected where the rule raises an error."""
+    """Return the result of a rule for a message, which is rejected where the rule raises an error."""
     try:
         return rule(key, value, sent)
     except Exception:  # else this message would stop the stream forever

@@ -24,14 +24,14 @@ _ESCAPED = ",= "  # what InfluxDB wants a backslash before in a tag
 
 
 def line(measurement: str, bar: Mapping[str, Any], time: int) -> str:
-    """The line of one valid bar, `time` in seconds since 1970."""
+    """Return the line of one valid bar, `time` in seconds since 1970."""
     tags = "".join(f",{tag}={_escaped(bar[tag])}" for tag in TAGS)
     prices = ",".join(f"{name}={float(bar[name])!r}" for name in PRICE_FIELDS)
     return f"{_measurement(measurement)}{tags} {prices},{VOLUME_FIELD}={int(bar[VOLUME_FIELD])}i {time}\n"
 
 
 def quote_line(measurement: str, quote: Mapping[str, Any], time: int) -> str:
-    """The line of one valid quote, `time` in nanoseconds since 1970; fields that it lacks are left out."""
+    """Return the line of one valid quote, `time` in nanoseconds since 1970; fields that it lacks are left out."""
     tags = "".join(f",{tag}={_escaped(quote[tag])}" for tag in QUOTE_TAGS)
     fields = [f"{name}={float(quote[name])!r}" for name in QUOTE_FLOATS if name in quote]
     fields += [f"{name}={int(quote[name])}i" for name in QUOTE_INTEGERS if name in quote]
@@ -41,7 +41,7 @@ def quote_line(measurement: str, quote: Mapping[str, Any], time: int) -> str:
 
 
 def lines(measurement: str, columns: Mapping[str, pa.Array]) -> pa.Array:
-    """The lines of many bars.
+    """Return the lines of many bars.
 
     Args:
         measurement: the measurement's name, as it is to read in InfluxDB.

@@ -24,7 +24,7 @@ _NANOSECONDS = 1_000_000  # of a millisecond
 
 
 def quote_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa.Array]:
-    """The line of each record, null where the quote is not valid, and its time in seconds since 1970."""
+    """Return the line of each record, null where the quote is not valid, and its time in seconds since 1970."""
     keys, values, sent, offsets = (records.column(name).to_pylist() for name in ("key", "value", "timestamp", "offset"))
     found = [
         _line(key, value, at, offset, measurement)
@@ -34,14 +34,14 @@ def quote_lines(records: pa.RecordBatch, measurement: str) -> tuple[pa.Array, pa
 
 
 def quote_rejection_reasons(keys: pa.Array, values: pa.Array, sent: pa.Array) -> pa.Array:
-    """The text of the `Reason` why each message is rejected; null where it is valid."""
+    """Return the text of the `Reason` why each message is rejected; null where it is valid."""
     records = zip(keys.to_pylist(), values.to_pylist(), sent.to_pylist(), strict=True)
     reasons = (apply_rule(quote_rejection_reason, key, value, at) for key, value, at in records)
     return pa.array([None if reason is None else str(reason) for reason in reasons], pa.string())
 
 
 def nanoseconds(timestamp: str, offset: int) -> int:
-    """The time of a quote's point, in nanoseconds since 1970: see above."""
+    """Return the time of a quote's point, in nanoseconds since 1970: see above."""
     milliseconds = (datetime.fromisoformat(timestamp) - _EPOCH) // _MILLISECOND
     return milliseconds * _NANOSECONDS + offset % _NANOSECONDS
 

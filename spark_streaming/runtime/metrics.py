@@ -33,7 +33,7 @@ _PHASES = {
 
 @dataclass
 class MetricsWindow:
-    """What was done since the last point."""
+    """The sums since the last point."""
 
     batches: int = 0
     records: int = 0
@@ -56,13 +56,13 @@ class MetricsWindow:
 
 
 def phases(milliseconds: Mapping[str, int], batch: BatchResult) -> dict[str, float]:
-    """Seconds that each phase of a batch took, from Spark's progress and the sink's result."""
+    """Return the seconds that each phase of a batch took, from Spark's progress and the sink's result."""
     seconds = {name: sum(milliseconds.get(part, 0) for part in parts) / 1000 for name, parts in _PHASES.items()}
     return seconds | {"write_seconds": batch.write_seconds, "dead_letter_seconds": batch.dead_letter_seconds}
 
 
 def line(window: MetricsWindow, lag: int | None, at: int, program: str = "stream") -> str:
-    """The point, at `at` seconds since 1970."""
+    """Return the line of the point at `at` seconds since 1970."""
     counts = {name: getattr(window, name) for name in ("batches", "records", "points", "rejected")}
     times = {"oldest_event": window.oldest, "newest_event": window.newest}
     whole = counts | {"lag": lag} | {name: int(time.timestamp()) for name, time in times.items() if time}

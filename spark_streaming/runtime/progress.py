@@ -41,7 +41,7 @@ class BatchResult:
 
 
 def sum_results(number: int, rows: "Iterable[Row]") -> BatchResult:
-    """A batch from the rows that its tasks yielded (`sink.influxdb.RESULT`)."""
+    """Return a batch from the rows that its tasks yielded (`sink.influxdb.RESULT`)."""
     batch = BatchResult(number)
     for row in rows:
         if row.kind == "task":
@@ -61,7 +61,7 @@ def sum_results(number: int, rows: "Iterable[Row]") -> BatchResult:
 
 
 def utc(seconds: int | None) -> datetime | None:
-    """A point's time from seconds since 1970."""
+    """Convert seconds since 1970 to a time in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -123,7 +123,7 @@ class Totals:
         return behind(self.ends, self.offsets)
 
     def figures(self) -> dict[str, Any]:
-        """The fields of a heartbeat."""
+        """Return the fields of a heartbeat."""
         with self._lock:
             return {
                 "records": self.records,

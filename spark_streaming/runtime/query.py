@@ -102,7 +102,7 @@ class StreamQuery:
         self._spark.streams.removeListener(self._listener)
 
     def cause(self) -> str | None:
-        """Why the query ended; None where it was stopped or came to its end."""
+        """Return why the query ended; None where it was stopped or came to its end."""
         error = self._batches.error or self.query.exception()
         if error is None:
             return None
@@ -155,7 +155,7 @@ class _Batches:
         self._totals.add(batch)
 
     def is_between_batches(self) -> bool:
-        """Whether no batch is being written, and the last one is committed."""
+        """Return whether no batch is being written, and the last one is committed."""
         return not self._running.locked() and self._written in (None, self._totals.committed)
 
 

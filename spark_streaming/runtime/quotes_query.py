@@ -70,7 +70,7 @@ class QuotesQuery:
         return not self._thread.is_alive()
 
     def is_idle_since(self, moment: datetime) -> bool:
-        """Whether nothing was left to read after `moment`, or it can't be read: then there is nothing to wait for."""
+        """Return whether nothing was left to read after `moment`; True also if the topic can't be read."""
         idle_at = self.totals.idle_at
         return self.error is not None or self.is_done or (idle_at is not None and idle_at > moment)
 

@@ -51,7 +51,7 @@ def open_session(settings: StreamSettings) -> SparkSession:
 
 
 def connector_jars(folder: Path) -> list[Path]:
-    """The jars of Spark's Kafka connector in `folder`.
+    """Return the jars of Spark's Kafka connector in `folder`.
 
     Raises:
         MissingJarsError: one is missing.

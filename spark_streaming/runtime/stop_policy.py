@@ -39,7 +39,7 @@ class StopPolicy:
         self._drain_since: datetime | None = None
 
     def reason_to_stop(self) -> str | None:
-        """The reason to stop now; None to go on. It is called repeatedly."""
+        """Return the reason to stop now; None to go on. It is called repeatedly."""
         run, totals = self._run, self._run.totals
         if run.signals.received is not None:
             if self._quotes is not None:

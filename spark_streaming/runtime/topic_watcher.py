@@ -94,7 +94,7 @@ class TopicWatcher:
         return sorted(self._totals.offsets)
 
     def cause(self) -> str | None:
-        """The problem of the topic or the checkpoint that made the query fail; None where they have none."""
+        """Return the problem of the topic or the checkpoint that made the query fail; None where they have none."""
         try:
             checkpoint = self._checkpoint()
             return self._problem(checkpoint, self._reader.read_state()) if checkpoint else None

@@ -43,7 +43,7 @@ class WriteDecision:
 
 
 def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecision:
-    """What to do with `lines` lines after `answer`, the outcome of try number `attempt` (from 0).
+    """Return what to do with `lines` lines after `answer`, the outcome of try number `attempt` (from 0).
 
     A line is rejected only where InfluxDB itself calls the data invalid, and alone: a batch with such an answer
     is halved until the invalid lines are alone. Writing a line again changes nothing. After any other answer the write
@@ -60,7 +60,7 @@ def decide_write(answer: WriteResponse, lines: int, attempt: int) -> WriteDecisi
 
 
 def parse_response(status: int, body: bytes, retry_after: str | None, now: datetime) -> WriteResponse:
-    """An answer from its parts, as HTTP gives them."""
+    """Make an answer from the parts of an HTTP response."""
     try:
         error = json.loads(body) if body else {}
     except ValueError:

@@ -123,7 +123,7 @@ def _compare_span(
 
 
 def evaluate_accounting(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> Evaluation:
-    """Whether every bar that the stream has done with is stored as its newest message says, or dead-lettered."""
+    """Evaluate whether every bar that the stream has processed is stored as last published, or dead-lettered."""
     report = read_accounts(settings, kafka, influxdb)
     rows, unaccounted = report.accounts, report.unstored + report.surplus
     published, stored = sum(row.published for row in rows), sum(row.stored for row in rows)

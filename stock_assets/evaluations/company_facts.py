@@ -15,7 +15,7 @@ from stock_assets.store.watchlist import read_added
 def evaluate_company_facts(
     symbols: Sequence[str], postgres: PostgresResource, run_began_at: datetime | None, now: datetime
 ) -> Evaluation:
-    """Whether each of the symbols has a row, if a run has had the time to fetch it.
+    """Evaluate whether each of the symbols has a row, if a run has had the time to fetch it.
 
     `run_began_at` is when the newest run began that has fetched facts (UTC), None where there was none.
     """

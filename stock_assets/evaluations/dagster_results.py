@@ -6,7 +6,7 @@ from stock_assets.evaluations.evaluation import Evaluation
 
 
 def check_result(evaluation: Evaluation) -> dg.AssetCheckResult:
-    """What an asset check returns."""
+    """Convert an evaluation to the result of an asset check."""
     return dg.AssetCheckResult(
         passed=evaluation.passed,
         check_name=evaluation.check,
@@ -17,7 +17,7 @@ def check_result(evaluation: Evaluation) -> dg.AssetCheckResult:
 
 
 def check_evaluation(evaluation: Evaluation, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """What a sensor records of the asset `key`, with no run."""
+    """Convert an evaluation to the event that a sensor records of the asset `key` without a run."""
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=evaluation.check,

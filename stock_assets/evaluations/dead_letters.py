@@ -20,22 +20,22 @@ class DeadLetterTopic:
 
 
 def bar_dead_letters(names: SourceNames) -> DeadLetterTopic:
-    """Where bars lie that could not be stored."""
+    """Return the dead-letter topic of the bars."""
     return DeadLetterTopic("no_dead_letters", names.dead_letter_topic, "stocks dead-letters list")
 
 
 def quote_dead_letters(names: SourceNames) -> DeadLetterTopic:
-    """Where quotes lie that could not be stored."""
+    """Return the dead-letter topic of the quotes."""
     return DeadLetterTopic("no_quote_dead_letters", names.quote_dead_letter_topic, "stocks dead-letters list --quotes")
 
 
 def record_count(kafka: KafkaResource, box: DeadLetterTopic) -> int:
-    """How many records were ever written to the topic: while it stays the same, so does the result."""
+    """Return how many records were ever written to the topic: while it stays the same, so does the result."""
     return sum(kafka.end_offsets(box.topic).values())
 
 
 def evaluate_dead_letters(kafka: KafkaResource, box: DeadLetterTopic, at_most: int | None = None) -> Evaluation:
-    """Whether every dead letter is settled.
+    """Evaluate whether every dead letter is settled.
 
     Reads the whole topic, unless more than `at_most` records were written to it: then it warns without their numbers.
     """
@@ -50,7 +50,7 @@ def evaluate_dead_letters(kafka: KafkaResource, box: DeadLetterTopic, at_most: i
 
 
 def evaluate_counts(box: DeadLetterTopic, counted: list[DeadLetterCount]) -> Evaluation:
-    """The result for these counts."""
+    """Return the result for these counts."""
     still_open, settled = sum(count.open for count in counted), sum(count.settled for count in counted)
     if still_open:
         summary = f"{still_open:,} open dead letters in {box.topic}; `{box.list_command}` counts them by reason"

@@ -30,5 +30,5 @@ class Evaluation:
 
 
 def format_time(moment: datetime | None) -> str:
-    """A time (UTC) as tables show it; empty for none."""
+    """Return a time (UTC) as tables show it; empty for none."""
     return f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else ""

@@ -12,7 +12,7 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def evaluation_clock(settings: CodeLocationSettings, coverage: Sequence[Coverage], now: datetime) -> datetime:
-    """The time by which bars are evaluated: a replay's clock is its newest published bar."""
+    """Return the time by which bars are evaluated: a replay's clock is its newest published bar."""
     if settings.source is not Source.REPLAY:
         return now
     return max((row.newest_bar for row in coverage if row.newest_bar), default=now)
@@ -24,7 +24,7 @@ def freshness_rows(
     newest: Mapping[tuple[str, str], datetime],
     now: datetime,
 ) -> list[Freshness]:
-    """The freshness of each row of `coverage`, by symbol; `newest` is the start of each series' newest stored bar."""
+    """Return the freshness of each row of `coverage`, by symbol; `newest` is series -> start of its newest bar."""
     clock = evaluation_clock(settings, coverage, now)
     starting = settings.source is not Source.REPLAY and now - settings.stack_started_at < STACK_STARTUP_GRACE
     rows = []
@@ -48,5 +48,5 @@ def _expected(settings: CodeLocationSettings, row: Coverage, clock: datetime, *,
 
 
 def bar_exchange(settings: CodeLocationSettings, symbol: str) -> str:
-    """The calendar by which a symbol's bars come: a simulation never closes."""
+    """Return the calendar by which a symbol's bars come: a simulation never closes."""
     return exchange_for(settings.source, symbol)

@@ -21,7 +21,7 @@ _PLAUSIBLE_BARS = 5_000  # of each symbol: twenty years of days, or a month of 2
 def evaluate_price_freshness(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
 ) -> Evaluation:
-    """Whether the newest bar that should be stored by now is."""
+    """Evaluate whether the newest bar that should be stored by now is."""
     coverage = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
     clock = evaluation_clock(settings, coverage, now)
     rows = freshness_rows(settings, coverage, influxdb.newest(), now)
@@ -52,7 +52,7 @@ def _freshness_row(settings: CodeLocationSettings, row: Freshness, clock: dateti
 
 
 def evaluate_plausibility(influxdb: InfluxDBResource) -> Evaluation:
-    """Whether a price jumped or stood still so long that a person should check it; both may be real."""
+    """Evaluate whether a price jumped or stood still so long that a person should check it; both may be real."""
     series = influxdb.closes(_PLAUSIBLE_BARS)
     jumped = [jump for (s, i), closes in series.items() for jump in jumps(s, i, closes)]
     frozen = [stop for (s, i), closes in series.items() for stop in standstills(s, i, closes)]

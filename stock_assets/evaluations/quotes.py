@@ -28,7 +28,7 @@ def quote_message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> i
 def evaluate_quote_freshness(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, postgres: PostgresResource, now: datetime
 ) -> Evaluation:
-    """Whether a quote of each open exchange was stored lately; also reports whether they are streamed or polled."""
+    """Evaluate whether each open exchange has a recent stored quote; report whether quotes are streamed or polled."""
     check = "quotes_are_fresh"
     if not settings.source.has_quotes:
         return Evaluation(check, True, f"source {settings.source} has no quotes", [], {"late_exchanges": 0})

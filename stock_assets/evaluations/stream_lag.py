@@ -13,13 +13,13 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def partition_lags(settings: CodeLocationSettings, kafka: KafkaResource) -> list[PartitionLag]:
-    """What of each partition the stream has not yet done with, by its last heartbeat."""
+    """Return what of each partition the stream has not yet done with, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     return kafka.waiting(settings.names.topic, heartbeat.offsets if heartbeat else {})
 
 
 def evaluate_stream_lag(settings: CodeLocationSettings, found: Sequence[PartitionLag], now: datetime) -> Evaluation:
-    """Whether no message has been waiting to be stored for longer than a bar may take."""
+    """Evaluate whether no message has been waiting to be stored for longer than a bar may take."""
     behind, messages = lag_time(found, now), sum(partition.messages for partition in found)
     allowed = timedelta(seconds=settings.freshness_grace_seconds)
     starting = now - settings.stack_started_at < STACK_STARTUP_GRACE
@@ -50,7 +50,7 @@ def _waiting_row(partition: PartitionLag, now: datetime) -> dict[str, Cell]:
 
 
 def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
-    """Messages in the topic that the stream has not yet done with, by its last heartbeat."""
+    """Return messages in the topic that the stream has not yet done with, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.offsets if heartbeat else {}
     ends = kafka.end_offsets(settings.names.topic)
@@ -58,7 +58,7 @@ def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
 
 
 def is_replaying(settings: CodeLocationSettings, lag_time: int, now: datetime) -> bool:
-    """Whether recorded bars are on their way at a speed at which "late" means nothing."""
+    """Return whether recorded bars are on their way at a speed at which "late" means nothing."""
     if settings.source is not Source.REPLAY:
         return False
     if is_locked(settings.state_of("ingest")):

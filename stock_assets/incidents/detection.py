@@ -31,7 +31,7 @@ def find_incidents(
     ui: str,
     now: datetime,
 ) -> list[Incident]:
-    """Every incident that is open now.
+    """Return every incident that is open now.
 
     Args:
         verdicts: the newest of each check.

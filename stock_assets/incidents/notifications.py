@@ -67,7 +67,7 @@ class Notification:
 def new_notifications(
     earlier: Iterable[Notification], incidents: Iterable[Incident], now: datetime
 ) -> list[Notification]:
-    """The notifications to be written now: of incidents that have begun, become worse or ended since `earlier`."""
+    """Return the notifications to write now, of incidents that began, became worse or ended since `earlier`."""
     earlier = list(earlier)
     keys, opened = {notification.key for notification in earlier}, open_notifications(earlier)
     current = {incident.subject: incident for incident in incidents}
@@ -85,7 +85,7 @@ def open_notifications(notifications: Iterable[Notification]) -> dict[str, Notif
 
 
 def due_notifications(notifications: Iterable[Notification], now: datetime) -> list[Notification]:
-    """Those to be delivered now, in the order in which they were written."""
+    """Return the notifications to be delivered now, in the order in which they were written."""
     undelivered = [notification for notification in notifications if notification.delivered_at is None]
     return [
         notification
@@ -97,7 +97,7 @@ def due_notifications(notifications: Iterable[Notification], now: datetime) -> l
 def after_attempt(
     notification: Notification, outcome: Mapping[str, str], addresses: Sequence[str], now: datetime
 ) -> Notification:
-    """The notification after an attempt to deliver it.
+    """Return the notification after an attempt to deliver it.
 
     Args:
         notification: as it was before.

@@ -36,7 +36,7 @@ class CorporateAction:
 
 
 def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
-    """The number of today's shares for one share of `day`: 1 where there was no split since."""
+    """Return the number of today's shares for one share of `day`: 1 where there was no split since."""
     ratio = Decimal(1)
     for action in actions:
         if action.kind is ActionKind.SPLIT and action.ex_date > day:
@@ -45,12 +45,12 @@ def splits_after(day: date, actions: Iterable[CorporateAction]) -> Decimal:
 
 
 def was_split_since(bar: Bar, splits: Sequence[CorporateAction]) -> bool:
-    """Whether the share was split after the bar's day."""
+    """Return whether the share was split after the bar's day."""
     return bool(splits) and splits_after(_day(bar), splits) != 1
 
 
 def as_traded(bars: Iterable[Bar], splits: Sequence[CorporateAction]) -> list[Bar]:
-    """The bars with the source's adjustment for later splits undone.
+    """Return the bars with the source's adjustment for later splits undone.
 
     `splits` are the splits of the bars' symbol that the source has adjusted for; future splits must not be among them.
     """
@@ -60,7 +60,7 @@ def as_traded(bars: Iterable[Bar], splits: Sequence[CorporateAction]) -> list[Ba
 
 
 def as_declared(action: CorporateAction, splits: Sequence[CorporateAction]) -> CorporateAction:
-    """A dividend and the close before it, with the source's adjustment for later splits undone."""
+    """Return a dividend and the close before it, with the source's adjustment for later splits undone."""
     ratio = splits_after(action.ex_date, splits)
     before = None
     if action.close_before is not None:  # from the day before, so a split on `ex_date` counts too
@@ -70,7 +70,7 @@ def as_declared(action: CorporateAction, splits: Sequence[CorporateAction]) -> C
 
 
 def adjustment_factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
-    """The number by which a price of `day` is multiplied to be comparable with today's prices.
+    """Return the number by which a price of `day` is multiplied to be comparable with today's prices.
 
     A split divides the price, a dividend lowers it by the dividend's part of the close before. These are CRSP's rules,
     which Yahoo uses for its adjusted close. A dividend whose close before is unknown is ignored.
@@ -87,7 +87,7 @@ def adjustment_factor(day: date, actions: Iterable[CorporateAction]) -> Decimal:
 
 
 def adjusted(bars: Iterable[Bar], actions: Sequence[CorporateAction]) -> list[Bar]:
-    """Bars as traded, adjusted for splits and dividends; volumes are adjusted for splits only.
+    """Return bars as traded, adjusted for splits and dividends; volumes are adjusted for splits only.
 
     All bars and `actions` are of one symbol.
     """

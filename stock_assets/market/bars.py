@@ -49,6 +49,6 @@ class Bar:
 
 
 def interval_length(interval: str) -> timedelta | None:
-    """The length of a bar of `interval` (`1s`, `2m`, `1h`); None where it is a session (`1d`) or longer."""
+    """Return the length of a bar of `interval` (`1s`, `2m`, `1h`); None where it is a session (`1d`) or longer."""
     seconds = _UNITS.get(interval[-1:])
     return timedelta(seconds=seconds * int(interval[:-1])) if seconds and interval[:-1].isdigit() else None

@@ -25,14 +25,14 @@ class Session:
     break_end: datetime | None = None
 
     def is_on(self, moment: datetime) -> bool:
-        """Whether the market trades at `moment`: from the open to before the close, except during a break at noon."""
+        """Return whether the market trades at `moment`: from open to before close, except during a break at noon."""
         if not self.opened <= moment < self.closed:
             return False
         return self.break_start is None or self.break_end is None or not self.break_start <= moment < self.break_end
 
 
 def session_on(exchange: str, day: date) -> Session:
-    """The session on a date.
+    """Return the session on a date.
 
     Raises:
         ValueError: the exchange was closed on that day.
@@ -47,7 +47,7 @@ def session_on(exchange: str, day: date) -> Session:
 
 
 def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
-    """The sessions from `first` to `last`, both included; none before the calendar begins."""
+    """Return the sessions from `first` to `last`, both included; none before the calendar begins."""
     if exchange == ALWAYS_OPEN:
         return [_utc_day(first + timedelta(days=n)) for n in range((last - first).days + 1)]
     schedule = _schedule(exchange)
@@ -55,13 +55,13 @@ def sessions_between(exchange: str, first: date, last: date) -> list[Session]:
 
 
 def trading_days(exchange: str, first: date, last: date) -> set[date]:
-    """The dates of the exchange's sessions from `first` to `last`, both included."""
+    """Return the dates of the exchange's sessions from `first` to `last`, both included."""
     days = _calendar(exchange).sessions
     return {day.date() for day in days[(days >= pd.Timestamp(first)) & (days <= pd.Timestamp(last))]}
 
 
 def session_at(exchange: str, moment: datetime) -> Session:
-    """The session that is open at `moment`, else the last one before."""
+    """Return the session that is open at `moment`, else the last one before."""
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date())
     schedule = _schedule(exchange)
@@ -69,7 +69,7 @@ def session_at(exchange: str, moment: datetime) -> Session:
 
 
 def last_closed(exchange: str, moment: datetime) -> Session:
-    """The last session that has closed at `moment`."""
+    """Return the last session that has closed at `moment`."""
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date() - timedelta(days=1))
     schedule = _schedule(exchange)
@@ -77,7 +77,7 @@ def last_closed(exchange: str, moment: datetime) -> Session:
 
 
 def next_session(exchange: str, moment: datetime) -> Session:
-    """The first session that opens after `moment`."""
+    """Return the first session that opens after `moment`."""
     if exchange == ALWAYS_OPEN:
         return _utc_day(moment.astimezone(UTC).date() + timedelta(days=1))
     schedule = _schedule(exchange)
@@ -85,22 +85,22 @@ def next_session(exchange: str, moment: datetime) -> Session:
 
 
 def sessions_of(exchange: str) -> list[Session]:
-    """All sessions of the calendar, oldest first; not for a market that is always open."""
+    """Return all sessions of the calendar, oldest first; not for a market that is always open."""
     return _schedule(exchange).sessions
 
 
 def is_open(exchange: str, now: datetime) -> bool:
-    """Whether the market trades at `now`."""
+    """Return whether the market trades at `now`."""
     return session_at(exchange, now).is_on(now)
 
 
 def timezone_of(exchange: str) -> str:
-    """The exchange's time zone, as `America/New_York`."""
+    """Return the exchange's time zone, as `America/New_York`."""
     return str(_calendar(exchange).tz)
 
 
 def date_at(exchange: str, moment: datetime) -> date:
-    """The date at the exchange at `moment`."""
+    """Return the date at the exchange at `moment`."""
     return moment.astimezone(UTC if exchange == ALWAYS_OPEN else _calendar(exchange).tz).date()
 
 
@@ -114,7 +114,7 @@ class _Schedule:
     closes: list[datetime]
 
     def before(self, index: int) -> Session:
-        """The session before the one at `index`.
+        """Return the session before the one at `index`.
 
         Raises:
             ValueError: the calendar begins later.

@@ -35,5 +35,5 @@ class CompanyInfo:
     nextearnings: date | None = None
 
     def row(self) -> dict[str, object]:
-        """The columns of `stock_info`."""
+        """Return the columns of `stock_info`."""
         return asdict(self)

@@ -30,7 +30,7 @@ class Jump:
 def jumps(
     symbol: str, interval: str, closes: Iterable[tuple[datetime, float]], limit: float = LARGEST_CHANGE
 ) -> list[Jump]:
-    """The changes of more than `limit` (a fraction) from one close to the next; `closes` are sorted by time."""
+    """Return the changes of more than `limit` (a fraction) from one close to the next; `closes` are sorted by time."""
     found = [Jump(symbol, interval, at, before, after) for (_, before), (at, after) in pairwise(closes)]
     return [jump for jump in found if abs(jump.change) > limit]
 
@@ -49,6 +49,6 @@ class Standstill:
 def standstills(
     symbol: str, interval: str, closes: Iterable[tuple[datetime, float]], limit: int = FROZEN_BARS
 ) -> list[Standstill]:
-    """The closes that are the same in at least `limit` bars in a row; `closes` are sorted by time."""
+    """Return the closes that are the same in at least `limit` bars in a row; `closes` are sorted by time."""
     runs = [(close, list(bars)) for close, bars in groupby(closes, key=lambda bar: bar[1])]
     return [Standstill(symbol, interval, bars[0][0], close, len(bars)) for close, bars in runs if len(bars) >= limit]

@@ -50,17 +50,17 @@ class SeriesSession:
 
 
 def has_sessions(interval: str) -> bool:
-    """Whether each bar of `interval` belongs to one session: false for a week or a month."""
+    """Return whether each bar of `interval` belongs to one session: false for a week or a month."""
     return interval == "1d" or interval_length(interval) is not None
 
 
 def bar_length(session: Session, interval: str) -> timedelta:
-    """The length of a bar; for a daily bar the length of the session."""
+    """Return the length of a bar; for a daily bar the length of the session."""
     return interval_length(interval) or session.closed - session.opened
 
 
 def expected_bars(session: Session, interval: str) -> list[datetime]:
-    """The starts of the bars that a session has by the calendar, in UTC, without those that lie in its break."""
+    """Return the starts of the bars that a session has by the calendar, in UTC, without those that lie in its break."""
     length = bar_length(session, interval)
     count = -((session.opened - session.closed) // length)  # rounded up: the close cuts the last bar short
     starts = [session.opened + n * length for n in range(count)]

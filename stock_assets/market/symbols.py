@@ -46,7 +46,7 @@ _PAIR_CURRENCIES = {"USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR
 
 
 def exchange_of(symbol: str) -> str:
-    """The exchange of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
+    """Return the exchange of `symbol`: `XNYS` of `AMZN`, `XETR` of `SAP.DE`, `24/7` of `BTC-USD`.
 
     Raises:
         ValueError: the exchange of this kind of symbol, or of its suffix, is not known.
@@ -64,7 +64,7 @@ def exchange_of(symbol: str) -> str:
 
 
 def exchange_for(source: Source, symbol: str) -> str:
-    """The exchange whose calendar the bars of `source` follow: a simulation never closes.
+    """Return the exchange whose calendar the bars of `source` follow: a simulation never closes.
 
     Raises:
         ValueError: as in `exchange_of`.
@@ -73,5 +73,5 @@ def exchange_for(source: Source, symbol: str) -> str:
 
 
 def delay_of(exchange: str) -> timedelta:
-    """The delay of the exchange's prices at Yahoo."""
+    """Return the delay of the exchange's prices at Yahoo."""
     return timedelta(minutes=_DELAY_MINUTES.get(exchange, 0))

@@ -17,7 +17,7 @@ _EXTENDED = {"XNYS": (time(4), timedelta(hours=4))}
 
 
 def trading_interval_at(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The interval that is open at `moment`, else the last one before; its `day` is that of its session.
+    """Return the interval that is open at `moment`, else the last one before; its `day` is that of its session.
 
     Raises:
         ValueError: the calendar begins later.
@@ -32,7 +32,7 @@ def trading_interval_at(exchange: str, moment: datetime, *, extended: bool = Fal
 
 
 def next_trading_interval(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The first interval that opens after `moment`."""
+    """Return the first interval that opens after `moment`."""
     found = _trading_intervals(exchange, extended)
     if found is None:
         return next_session(exchange, moment)
@@ -40,7 +40,7 @@ def next_trading_interval(exchange: str, moment: datetime, *, extended: bool = F
 
 
 def trading_day_at(exchange: str, moment: datetime, *, extended: bool = False) -> Session:
-    """The trading day that is open at `moment`, else the last one before, without its break."""
+    """Return the trading day that is open at `moment`, else the last one before, without its break."""
     session = session_at(exchange, moment)
     whole = Session(session.day, session.opened, session.closed)
     if not extended or exchange not in _EXTENDED:
@@ -50,12 +50,12 @@ def trading_day_at(exchange: str, moment: datetime, *, extended: bool = False) -
 
 
 def has_extended_hours(exchange: str) -> bool:
-    """Whether an exchange has bars before the open and after the close."""
+    """Return whether an exchange has bars before the open and after the close."""
     return exchange in _EXTENDED
 
 
 def intervals_since_last_close(exchange: str, session: Session, *, extended: bool = False) -> list[Session]:
-    """The trading intervals from the close of the session before to the end of this session's trading day.
+    """Return the trading intervals from the close of the session before to the end of this session's trading day.
 
     With extended hours: from the close before to the end of that day, from the day's begin to the open, the session
     with its break, and from the close to the day's end. Without `extended`, or if the exchange has no such hours, the

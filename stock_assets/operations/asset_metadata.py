@@ -8,7 +8,7 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table, with their types and comments."""
+    """Return the columns of a table, with their types and comments."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -23,7 +23,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def asset_uri(settings: CodeLocationSettings, key: dg.AssetKey) -> str:
-    """Where an asset is: its topic, its bucket and measurement, or its table."""
+    """Return where an asset is: its topic, its bucket and measurement, or its table."""
     system, name = key.path[0], key.path[-1]
     names = settings.names
     is_quotes = "quote" in name

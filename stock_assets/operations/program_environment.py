@@ -16,6 +16,6 @@ _PREFIXES = ("LC_", "LD_", "DYLD_", "FAKETIME")
 
 
 def program_environment(parent: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program: its own `settings`, and what it needs of its `parent`'s."""
+    """Return the environment of a program: its own `settings`, and what it needs of its `parent`'s."""
     inherited = {name: value for name, value in parent.items() if name.upper() in _NAMES or name.startswith(_PREFIXES)}
     return inherited | dict(settings)

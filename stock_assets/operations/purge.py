@@ -35,7 +35,7 @@ class Keep:
 
     @classmethod
     def from_settings(cls, settings: CodeLocationSettings) -> "Keep":
-        """The periods that the settings give."""
+        """Return the periods that the settings give."""
         days = settings.keep_runs_days, settings.keep_verdicts_days, settings.keep_ticks_days
         return cls(*(timedelta(days=number) for number in days))
 

@@ -90,7 +90,7 @@ def _job(run: dg.DagsterRun) -> str:
 
 
 def failure_of(instance: DagsterInstance, run_id: str) -> str:
-    """Why a run has failed, in one line: its last step's error, else the run's own, else that of its process."""
+    """Return why a run has failed, in one line: its last step's error, else the run's own, else that of its process."""
     newest = {error.origin: error for error in run_errors(instance, run_id)}
     error = next((newest[origin] for origin in ErrorOrigin if origin in newest), None)
     if error is None:

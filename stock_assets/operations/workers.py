@@ -12,7 +12,7 @@ _CLOCK_SECONDS = 2.0  # how much the age of a process and that of Dagster's even
 
 
 def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether a run's worker process has ended; False where Dagster has not recorded its process id."""
+    """Return whether a run's worker process has ended; False where Dagster has not recorded its process id."""
     worker = worker_process(instance, run_id)
     if worker is None:
         return False

@@ -72,7 +72,7 @@ class UnstoredBar:
 
 
 def read_message(record: KafkaRecord) -> PublishedBar | UnreadableMessage:
-    """The bar that a message is about, as far as it says so."""
+    """Return the bar that a message is about, as far as it says so."""
     fields = fields_of(record.value)
     named = fields.get("symbol")
     symbol = named if isinstance(named, str) and named else symbol_of(record)
@@ -87,7 +87,7 @@ def read_message(record: KafkaRecord) -> PublishedBar | UnreadableMessage:
 
 
 def is_stored_as(values: Values | None, stored: Values | None) -> bool:
-    """Whether a stored point has the values of a message; unknown values ask for the point alone."""
+    """Return whether a stored point has the values of a message; unknown values ask for the point alone."""
     if stored is None:
         return False
     if values is None:
@@ -97,7 +97,7 @@ def is_stored_as(values: Values | None, stored: Values | None) -> bool:
 
 
 def unstored(bar: PublishedBar, stored: Values | None) -> UnstoredBar | None:
-    """What is wrong with a bar that the stream has done with; None where it is stored as its message says."""
+    """Return what is wrong with a bar that the stream has processed; None if it is stored as its message says."""
     if is_stored_as(bar.values, stored):
         return None
     reason = "not stored" if stored is None else "stored with other values: its correction is lost"
@@ -105,7 +105,7 @@ def unstored(bar: PublishedBar, stored: Values | None) -> UnstoredBar | None:
 
 
 def spans(bars: Iterable[PublishedBar]) -> Iterator[Sequence[PublishedBar]]:
-    """Bars, in the order of series and time, in groups of one series that one bounded request for points covers."""
+    """Yield groups of bars, by series and time; one bounded request for the points of a series covers a group."""
     group: list[PublishedBar] = []
     for bar in bars:
         if group and not _is_near(group, bar):

@@ -21,7 +21,7 @@ class MissingFacts:
 
 
 def next_run(after: datetime) -> datetime:
-    """When the facts are fetched next by schedule, in the zone of the schedule."""
+    """Return when the facts are fetched next by schedule, in the zone of the schedule."""
     zone = ZoneInfo(RUN_ZONE)
     local = after.astimezone(zone)
     run = datetime.combine(local.date(), RUN_AT, zone)

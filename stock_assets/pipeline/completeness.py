@@ -72,12 +72,12 @@ class SessionRepair:
         return self.session_date, self.symbol, self.interval
 
     def is_stored(self, bars: int) -> bool:
-        """Whether all that the source gave is stored, once `bars` of the session are."""
+        """Return whether all that the source gave is stored, once `bars` of the session are."""
         return self.bars_given is not None and bars >= self.bars_stored + self.bars_given
 
 
 def missing_bars(one: SeriesSession, stored: Collection[datetime]) -> list[datetime]:
-    """The starts of the bars that the calendar expects and that are not stored."""
+    """Return the starts of the bars that the calendar expects and that are not stored."""
     # Yahoo's last bars of a day may start some seconds off the grid; a bar stands for the slot that it begins in.
     length = bar_length(one.session, one.interval)
     session = one.session
@@ -130,7 +130,7 @@ def _gaps(one: SeriesSession, missing: Sequence[tuple[datetime, GapCause]]) -> l
 
 
 def combine(one: SeriesSession, parts: Sequence[Completeness]) -> Completeness:
-    """The evaluations of a session's trading intervals as one of the session `one`."""
+    """Return the evaluations of a session's trading intervals as one of the session `one`."""
     return Completeness(
         one,
         sum(part.expected for part in parts),

@@ -39,12 +39,12 @@ class PermanentGap:
 
 
 def covers_extended_hours(row: Coverage) -> bool:
-    """Whether bars before the open and after the close are covered, too."""
+    """Return whether bars before the open and after the close are covered, too."""
     return row.origin.endswith(EXTENDED_HOURS)
 
 
 def has_history(row: Coverage | None) -> bool:
-    """Whether a symbol's first history is there, or can't be had: the source does not know it."""
+    """Return whether a symbol's first history is there, or can't be had: the source does not know it."""
     if row is None:
         return False
     if row.last_answer.startswith(UNKNOWN_SYMBOL):

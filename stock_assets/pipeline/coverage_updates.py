@@ -18,7 +18,7 @@ _EMPTY_PARTS = 3  # so often an empty part of a history is asked for again: the 
 
 
 def is_suspiciously_empty(request: BarRequest, before: Coverage | None, bars: Sequence[Bar]) -> bool:
-    """Whether an answer without a bar counts as a failure: bars of that time were published, or all should be there."""
+    """Return whether an answer without bars is a failure: such bars were published before, or should exist."""
     if bars:
         return False
     if before is not None and before.newest_bar is not None:
@@ -30,7 +30,7 @@ def is_suspiciously_empty(request: BarRequest, before: Coverage | None, bars: Se
 def after_answer(
     request: BarRequest, before: Coverage | None, bars: Sequence[Bar], origin: str, delay: timedelta, now: datetime
 ) -> Coverage:
-    """What is covered once these bars are published; `delay` is what the source adds to a bar's end."""
+    """Return what is covered once these bars are published; `delay` is what the source adds to a bar's end."""
     exchange = exchange_of(request.symbol)
     known = [before.newest_bar] if before is not None and before.newest_bar is not None else []
     newest = max([bar.start for bar in bars] + known, default=None)
@@ -75,12 +75,12 @@ def after_failure(
     *,
     own: bool,
 ) -> Coverage:
-    """When to ask again, `pause` from now; `own` failures are the symbol's alone."""
+    """Return when to ask again, `pause` from now; `own` failures are the symbol's alone."""
     row = before or Coverage(request.symbol, request.interval, origin, request.begin, None, "", None)
     return replace(row, last_answer=answer, next_due=now + pause, failures=row.failures + own)
 
 
 def retry_delay(failures: int, *, is_unknown: bool) -> timedelta:
-    """How long a symbol is not asked for after so many failures in a row, this one counted; doubles up to a limit."""
+    """Return the pause after `failures` failed requests in a row for a symbol; doubles up to a limit."""
     first, longest = (_FIRST_PAUSE_UNKNOWN, _LONGEST_PAUSE_UNKNOWN) if is_unknown else (_FIRST_PAUSE, _LONGEST_PAUSE)
     return timedelta(seconds=delay_seconds(failures, first.total_seconds(), longest.total_seconds()))

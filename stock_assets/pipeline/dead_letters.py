@@ -80,7 +80,7 @@ class DeadLetterCount:
 
 
 def dead_letters_in(records: Iterable[KafkaRecord]) -> list[DeadLetter]:
-    """The letters of a dead-letter topic, in the order of the offsets that they had."""
+    """Return the dead letters of a dead-letter topic, in the order of the offsets that they had."""
     written: dict[tuple[int, int], KafkaRecord] = {}
     settled: dict[tuple[int, int], KafkaRecord] = {}
     for record in records:
@@ -100,7 +100,7 @@ def dead_letters_in(records: Iterable[KafkaRecord]) -> list[DeadLetter]:
 
 
 def count_dead_letters(records: Iterable[KafkaRecord]) -> list[DeadLetterCount]:
-    """The letters of a dead-letter topic by symbol and reason; holds no more of each than that."""
+    """Count the dead letters of a dead-letter topic by symbol and reason; keeps no more of each than that."""
     written: dict[tuple[int, int], tuple[str, str]] = {}
     settled: set[tuple[int, int]] = set()
     for record in records:
@@ -127,7 +127,7 @@ def settlement_headers(letter: DeadLetter, outcome: SettlementOutcome, note: str
 
 
 def header_text(record: KafkaRecord, header: str) -> str:
-    """A header's text; empty where it has none."""
+    """Return a header's text; empty where it has none."""
     return record.headers.get(header, b"").decode(errors="replace")
 
 

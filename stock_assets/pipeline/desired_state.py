@@ -74,7 +74,7 @@ class RunDecision:
 
 
 def desired_state(due: bool, producer_lives: bool, lag: int) -> dict[Role, DesiredState]:
-    """What should run: the producer while its source is due, the stream while the producer runs or messages wait."""
+    """Decide what should run: the producer while its source is due, the stream while that runs or messages wait."""
     if due or producer_lives:
         stream = DesiredState(True, "the producer is at work")
     elif lag:
@@ -93,7 +93,7 @@ def reconcile(
 
 
 def backoff(failures: Sequence[datetime], now: datetime) -> timedelta:
-    """How long to wait after the newest of `failures`: doubled for each one of the last hour."""
+    """Return how long to wait after the newest of `failures`: doubled for each one of the last hour."""
     recent = _recent(failures, now)
     if not recent:
         return timedelta(0)

@@ -26,7 +26,7 @@ def reason_to_evaluate(
     *,
     extended: bool = False,
 ) -> str | None:
-    """Why the prices are to be evaluated now; None while an evaluation would have nothing new to report.
+    """Return why the prices are to be evaluated now; None while an evaluation would have nothing new to report.
 
     Args:
         exchanges: of the symbols from which bars are still to come.

@@ -12,7 +12,7 @@ from stock_assets.pipeline.fetch_planner import BarRequest, next_final_time, ove
 
 
 def with_hours(row: Coverage, delay: timedelta, *, extended: bool) -> Coverage:
-    """A row as it counts for the hours in use; `delay` is what the source adds to a bar's end.
+    """Return the coverage of a row for the hours in use; `delay` is what the source adds to a bar's end.
 
     Where the hours before the open and after the close are added, the symbol is due at once. Where they are left out
     from now on, it is due when the next bar of a session is final; what is covered stays covered.
@@ -28,7 +28,7 @@ def with_hours(row: Coverage, delay: timedelta, *, extended: bool) -> Coverage:
 
 
 def uncovered(request: BarRequest, before: Coverage | None, bars: Sequence[Bar]) -> list[Bar]:
-    """The bars of an answer without those of the session that are older than the newest one published.
+    """Return the bars of an answer without those of the session that are older than the newest one published.
 
     A history that is fetched again for the hours before the open and after the close has them, too.
     """

@@ -119,7 +119,7 @@ def _request(
 def is_final(
     exchange: str, interval: str, delay: timedelta, start: datetime, now: datetime, *, extended: bool = False
 ) -> bool:
-    """Whether the bar that starts at `start` is over at `now`, wherever the source lets its bars begin."""
+    """Return whether the bar that starts at `start` is over at `now`, wherever the source lets its bars begin."""
     length = interval_length(interval)
     if length is None:
         return session_at(exchange, start).closed + delay + delay_of(exchange) <= now
@@ -132,7 +132,7 @@ def is_final(
 def next_final_time(
     exchange: str, interval: str, delay: timedelta, after: datetime, *, extended: bool = False
 ) -> datetime:
-    """When the next bar after the newest final one at `after` will be final, by the exchange's calendar.
+    """Return when the next bar after the newest final one at `after` will be final, by the exchange's calendar.
 
     `delay` is what the source adds; the exchange's own delay comes on top.
     """

@@ -42,7 +42,7 @@ class Freshness:
 def newest_final_bar(
     exchange: str, interval: str, delay: timedelta, now: datetime, *, extended: bool = False
 ) -> datetime:
-    """The start of the newest bar that is over, with `delay` added, at `now`, by the exchange's calendar.
+    """Return the start of the newest bar that is over, with `delay` added, at `now`, by the exchange's calendar.
 
     `delay` is what the exchange and the source add before a bar can be had. Open or closed makes no difference:
     after the close it is the session's last bar. With `extended`, trade before the open and after the close counts.
@@ -75,7 +75,7 @@ def expected_newest(
     *,
     extended: bool = False,
 ) -> datetime | None:
-    """The start of the bar that should be stored by `now`; None while none is expected.
+    """Return the start of the bar that should be stored by `now`; None while none is expected.
 
     With `extended`, bars before the open and after the close are expected, too.
 

@@ -24,7 +24,7 @@ class KafkaRecord:
 
 
 def symbol_of(message: KafkaRecord) -> str:
-    """The symbol that a message is about: of its value, else its key, else UNATTRIBUTED."""
+    """Return the symbol that a message is about: of its value, else its key, else UNATTRIBUTED."""
     symbol = fields_of(message.value).get("symbol")
     if isinstance(symbol, str) and symbol:
         return symbol
@@ -32,17 +32,17 @@ def symbol_of(message: KafkaRecord) -> str:
 
 
 def origin_of(dead_letter: KafkaRecord) -> tuple[int, int]:
-    """Partition and offset at which a dead letter, or the one that a settlement settles, lay in the source's topic."""
+    """Return partition and offset in the source's topic of a dead letter, or of the one that a settlement settles."""
     return int(dead_letter.headers[HEADER_PARTITION]), int(dead_letter.headers[HEADER_OFFSET])
 
 
 def is_settlement(record: KafkaRecord) -> bool:
-    """Whether a record of a dead-letter topic settles a dead letter and is none itself."""
+    """Return whether a record of a dead-letter topic settles a dead letter and is none itself."""
     return HEADER_SETTLEMENT in record.headers
 
 
 def fields_of(value: bytes | None) -> dict[str, object]:
-    """The fields of a message; none where it is no JSON object."""
+    """Return the fields of a message; none where it is no JSON object."""
     try:
         parsed = json.loads(value or b"")
     except (ValueError, RecursionError):

@@ -22,10 +22,10 @@ class PartitionLag:
         return max(0, self.end_offset - self.next_offset)
 
     def age(self, now: datetime) -> timedelta:
-        """How long the oldest one has been waiting."""
+        """Return how long the oldest message has been waiting."""
         return max(now - self.oldest_sent_at, timedelta(0)) if self.oldest_sent_at else timedelta(0)
 
 
 def lag_time(waiting: Sequence[PartitionLag], now: datetime) -> timedelta:
-    """How long the oldest of all has been waiting; zero where nothing waits."""
+    """Return how long the oldest message of all partitions has been waiting; zero if none waits."""
     return max((partition.age(now) for partition in waiting), default=timedelta(0))

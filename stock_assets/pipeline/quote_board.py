@@ -68,7 +68,7 @@ class BoardRow:
 
 
 def shown_series(newest: Mapping[Series, datetime], symbols: Iterable[str]) -> list[Series]:
-    """The series of each symbol that has the newest bar; of two with the same, the one with the shorter bars."""
+    """Return the series of each symbol that has the newest bar; of two with the same, the one with the shorter bars."""
     chosen = []
     for symbol in symbols:
         found = [(at, -_seconds(series[1]), series) for series, at in newest.items() if series[0] == symbol]
@@ -77,7 +77,7 @@ def shown_series(newest: Mapping[Series, datetime], symbols: Iterable[str]) -> l
 
 
 def display_period(exchange: str, interval: str, newest: datetime) -> DisplayPeriod:
-    """The session of the newest price; from the close on, what was traded since, against the close."""
+    """Return the session of the newest price; from the close on, what was traded since, against the close."""
     session = session_at(exchange, newest)
     if newest < session.closed:
         begin, end, before = session.opened, session.closed, last_closed(exchange, session.opened).closed
@@ -89,7 +89,7 @@ def display_period(exchange: str, interval: str, newest: datetime) -> DisplayPer
 
 
 def bar_end(exchange: str, interval: str, start: datetime) -> datetime:
-    """When the bar that starts at `start` is over; a daily one is at its session's close."""
+    """Return when the bar that starts at `start` ends; a daily one ends at its session's close."""
     length = interval_length(interval)
     return start + length if length else session_at(exchange, start).closed
 
@@ -121,7 +121,7 @@ def board_row(exchange: str, freshness: Freshness, day: PeriodPrices, trade: Tra
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as a line of blocks, its lowest and highest at the ends of their range; the newest `width` of them."""
+    """Return the newest `width` values as a line of blocks, scaled from the lowest to the highest."""
     blocks = "▁▂▃▄▅▆▇█"
     shown = values[-width:] if width > 0 else ()
     if not shown:

@@ -26,7 +26,7 @@ class QuoteFreshness:
 def evaluate_quotes(
     exchanges: Mapping[str, Sequence[str]], newest: Mapping[str, datetime], grace: timedelta, now: datetime
 ) -> list[QuoteFreshness]:
-    """A row for each exchange: one thin symbol may have no quote for long, all symbols together have some.
+    """Return a row for each exchange: one thin symbol may have no quote for long, all symbols together have some.
 
     Args:
         exchanges: exchange -> the watched symbols that trade there.
@@ -48,7 +48,7 @@ def evaluate_quotes(
 
 
 def by_exchange(symbols: Sequence[str]) -> dict[str, list[str]]:
-    """Exchange -> those of the symbols that trade there."""
+    """Return exchange -> the symbols that trade there."""
     found: dict[str, list[str]] = {}
     for symbol in symbols:
         found.setdefault(exchange_of(symbol), []).append(symbol)

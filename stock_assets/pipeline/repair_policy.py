@@ -20,7 +20,7 @@ class RepairDecision:
 
 
 def decide_repair(waiting: int, *, is_active: bool, ended: Sequence[datetime], now: datetime) -> RepairDecision:
-    """Whether the source is to be asked now for the sessions that wait.
+    """Return whether the source is to be asked now for the sessions that wait.
 
     Args:
         waiting: sessions for which the source has not been asked yet.

@@ -88,7 +88,7 @@ def requeue_decisions(
     now: datetime,
     rules: MessageRules,
 ) -> list[tuple[DeadLetter, RequeueDecision]]:
-    """What a requeue does with each dead letter of `choice`.
+    """Return what a requeue does with each dead letter of `choice`.
 
     None replaces a newer message about its bar. A message in another partition counts as newer, since offsets of two
     partitions don't compare; one that was rejected itself doesn't count, unless it may go back too. A record that went
@@ -134,7 +134,7 @@ def requeue_decisions(
 
 
 def shown(content: bytes | None) -> str:
-    """Bytes for a terminal: text as it is, all else escaped, and no more than some 4,000 characters."""
+    """Return bytes as text for a terminal: UTF-8 as it is, all else escaped, and 4,000 characters or so at most."""
     if content is None:
         return "(none)"
     text = content.decode(errors="backslashreplace")

@@ -37,7 +37,7 @@ class PipelineRun:
 
 
 def keep_since(before: CheckVerdict | None, newer: CheckVerdict) -> CheckVerdict:
-    """The newer evaluation, with the older one's `since` where both passed or both failed."""
+    """Return the newer evaluation, with the older one's `since` where both passed or both failed."""
     if before is None or before.passed != newer.passed:
         return newer
     return replace(newer, since=before.since)

@@ -15,7 +15,7 @@ LOOK_BACK = timedelta(days=7)  # sessions that ended while the machine was off; 
 
 
 def has_begun(session: Session, oldest: datetime | None, row: Coverage | None) -> bool:
-    """Whether a series has bars since before the session's close: older sessions are not evaluated.
+    """Return whether a series has bars since before the session's close: older sessions are not evaluated.
 
     Args:
         session: one of its exchange.
@@ -29,7 +29,7 @@ def has_begun(session: Session, oldest: datetime | None, row: Coverage | None) -
 def settled_sessions(
     row: Coverage, exchange: str, stored: bool, now: datetime, back: timedelta = LOOK_BACK
 ) -> list[SeriesSession]:
-    """The sessions of the last days whose bars have come, or have had the time to; oldest first.
+    """Return the sessions of the last days whose bars have come, or have had the time to; oldest first.
 
     `ARRIVAL_DEADLINE` after its close a session counts as settled, whatever has arrived.
 
@@ -46,7 +46,7 @@ def settled_sessions(
 
 
 def is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -> bool:
-    """Whether the bars of a session, or of one of its trading intervals, have come or have had the time to.
+    """Return whether the bars of a session, or of one of its trading intervals, have come or have had the time to.
 
     `stored` is whether all that was published is stored.
     """
@@ -57,7 +57,7 @@ def is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -
 
 
 def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> list[SeriesSession]:
-    """The newest session of a replay that is at its end: those of its symbols that have bars in it."""
+    """Return the newest session of a replay that is at its end: those of its symbols that have bars in it."""
     newest = [
         SeriesSession(row.symbol, row.interval, session_at(exchanges[row.symbol], row.newest_bar))
         for row in rows
@@ -70,6 +70,6 @@ def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> l
 def sessions_due(
     settled: Iterable[SeriesSession], summarised: Mapping[Key, datetime], repaired: Mapping[Key, datetime]
 ) -> set[Key]:
-    """The settled sessions without a summary from after their end, and those that were repaired since their summary."""
+    """Return the settled sessions that have no summary made after their end, or were repaired since."""
     fresh = {one.key for one in settled if one.key not in summarised or summarised[one.key] < one.session.closed}
     return fresh | {key for key, mended in repaired.items() if key not in summarised or summarised[key] < mended}

@@ -37,7 +37,7 @@ class TracedMessage:
 
 
 def trace_range(symbol: str, when: str) -> TimeRange:
-    """A date is the session of that day at the symbol's exchange, a time is that second.
+    """Parse a date, as the session of that day at the symbol's exchange, or a time, as that second.
 
     Raises:
         ValueError: neither a date nor a time; or no session on that day.
@@ -54,7 +54,7 @@ def trace_range(symbol: str, when: str) -> TimeRange:
 
 
 def describe_coverage(coverage: Sequence[Coverage], span: TimeRange) -> list[str]:
-    """What the source was asked and answered, a sentence an interval."""
+    """Return what the source was asked and answered, a sentence an interval."""
     if not coverage:
         return ["the source has never been asked for this symbol"]
     lines = []
@@ -79,7 +79,7 @@ def trace_messages(
     stored: Mapping[tuple[str, datetime], Mapping[str, float]],
     done: Mapping[int, int],
 ) -> list[TracedMessage]:
-    """Every message about a bar of `symbol` in `span`, in the order of bars and offsets.
+    """Return every message about a bar of `symbol` in `span`, in the order of bars and offsets.
 
     `stored` is (interval, start) -> fields of the point; `done` is partition -> offset that the stream has yet to do.
     """

@@ -42,7 +42,7 @@ class InfluxDBResource(dg.ConfigurableResource):
 
     @classmethod
     def from_settings(cls, settings: CodeLocationSettings) -> Self:
-        """The bucket of the settings' source."""
+        """Return the bucket of the settings' source."""
         return with_secrets(cls, _token=settings.influx_read_token)(
             url=settings.influxdb_url,
             org=settings.influx_org,
@@ -51,7 +51,7 @@ class InfluxDBResource(dg.ConfigurableResource):
         )
 
     def newest(self) -> dict[Series, datetime]:
-        """Series -> the start of its newest stored bar.
+        """Return series -> the start of its newest stored bar.
 
         Raises:
             influxdb_client.rest.ApiException: InfluxDB rejected the query, or has no such bucket.
@@ -60,23 +60,23 @@ class InfluxDBResource(dg.ConfigurableResource):
         return {_series(record): record.get_time() for record in self._query("|> last()")}
 
     def newest_quotes(self, since: datetime) -> dict[str, datetime]:
-        """Symbol -> the time of its newest stored quote, of those that are not older than `since`."""
+        """Return symbol -> the time of its newest stored quote, of those that are not older than `since`."""
         flux = f"{select(self.bucket, QUOTE_MEASUREMENT, since, EVER[1], field='price')} |> last()"
         return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 
     def oldest(self) -> dict[Series, datetime]:
-        """Series -> the start of its oldest stored bar."""
+        """Return series -> the start of its oldest stored bar."""
         return {_series(record): record.get_time() for record in self._query("|> first()")}
 
     def stored(self) -> dict[Series, Stored]:
-        """Series -> how many bars of it are stored, and which are the first and the last."""
+        """Return series -> how many bars of it are stored, and which are the first and the last."""
         points = {_series(record): record.get_value() for record in self._query("|> count()")}
         oldest = self.oldest()
         newest = self.newest()
         return {series: Stored(points[series], oldest[series], newest[series]) for series in points}
 
     def closes(self, bars: int) -> dict[Series, list[tuple[datetime, float]]]:
-        """Series -> start and close of its newest `bars` bars, in the order of time."""
+        """Return series -> start and close of its newest `bars` bars, in the order of time."""
         found: dict[Series, list[tuple[datetime, float]]] = {}
         for record in self._query(f"|> tail(n: {bars})"):
             found.setdefault(_series(record), []).append((record.get_time(), record.get_value()))
@@ -93,7 +93,7 @@ class InfluxDBResource(dg.ConfigurableResource):
         return found
 
     def bars(self, symbol: str, interval: str, first: datetime, last: datetime) -> dict[datetime, tuple[float, ...]]:
-        """Start -> open, high, low, close and volume of each stored bar of a series from `first` to `last`, both
+        """Return start -> open, high, low, close and volume of each stored bar of a series from `first` to `last`, both
         included.
 
         Not by InfluxDB's own client: it makes an object of each value, which takes ten times as long.
@@ -111,7 +111,7 @@ class InfluxDBResource(dg.ConfigurableResource):
         }
 
     def starts(self, symbol: str, interval: str, begin: datetime, end: datetime) -> set[datetime]:
-        """The starts of the stored bars of a series from `begin` to before `end`."""
+        """Return the starts of the stored bars of a series from `begin` to before `end`."""
         bars = select(self.bucket, self.measurement, begin, end, symbol=symbol, interval=interval, field="close")
         flux = f'{bars} |> keep(columns: ["_time"])'
         return {record.get_time() for record in self._records(flux)}

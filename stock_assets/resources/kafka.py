@@ -26,11 +26,11 @@ class KafkaResource(dg.ConfigurableResource):
 
     @classmethod
     def from_settings(cls, settings: SharedSettings) -> Self:
-        """The brokers that the settings name."""
+        """Return the brokers that the settings name."""
         return cls(bootstrap_servers=settings.kafka_bootstrap_servers)
 
     def first_offsets(self, topic: str) -> dict[int, int]:
-        """Partition -> the offset of the oldest message that it still holds; its end where it holds none."""
+        """Return partition -> the offset of the oldest message that it still holds; its end where it holds none."""
         consumer = self._consumer()
         try:
             begins = consumer.beginning_offsets(_partitions(consumer, topic))
@@ -39,7 +39,7 @@ class KafkaResource(dg.ConfigurableResource):
         return {at.partition: offset for at, offset in begins.items()}
 
     def end_offsets(self, topic: str) -> dict[int, int]:
-        """Partition -> the offset that the next message will get.
+        """Return partition -> the offset that the next message will get.
 
         Raises:
             kafka.errors.KafkaError: the broker can't be reached within ten seconds.
@@ -52,7 +52,7 @@ class KafkaResource(dg.ConfigurableResource):
         return {at.partition: offset for at, offset in ends.items()}
 
     def waiting(self, topic: str, done: Mapping[int, int]) -> list[PartitionLag]:
-        """What of each partition is not stored, where `done` says which offset of it comes next.
+        """Return the messages of each partition that are not stored; `done` is partition -> the offset that comes next.
 
         Raises:
             kafka.errors.KafkaError: the broker can't be reached within ten seconds.
@@ -68,7 +68,7 @@ class KafkaResource(dg.ConfigurableResource):
         return [PartitionLag(at.partition, then[at], ends[at], oldest.get(at)) for at in partitions]
 
     def offsets_since(self, topic: str, since: datetime) -> dict[int, int]:
-        """Partition -> the offset of its first message that was sent at `since` or later; its end if there is none."""
+        """Return partition -> the offset of the first message that was sent at `since` or later; else its end."""
         consumer = self._consumer(_PEEK_BYTES)
         try:
             found = _sent_since(consumer, _partitions(consumer, topic), since)
@@ -79,7 +79,7 @@ class KafkaResource(dg.ConfigurableResource):
     def messages(
         self, topic: str, since: datetime | None = None, begin: Mapping[int, int] | None = None
     ) -> Iterator[KafkaRecord]:
-        """Every message that the topic holds now, partition by partition in the order of offsets.
+        """Yield every message that the topic holds now, partition by partition in the order of offsets.
 
         With `since` those that were sent then or later; with `begin` those from these offsets on, partition -> offset.
         """

@@ -51,7 +51,7 @@ class NotificationTarget:
 
 
 def parse_targets(urls: str) -> list[NotificationTarget]:
-    """The addresses that are named, separated by commas or white space."""
+    """Return the addresses that are named, separated by commas or white space."""
     return [NotificationTarget(number, url) for number, url in enumerate(dict.fromkeys(parse_urls(urls)), start=1)]
 
 

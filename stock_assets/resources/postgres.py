@@ -21,7 +21,7 @@ class PostgresResource(dg.ConfigurableResource):
 
     @classmethod
     def from_settings(cls, settings: CodeLocationSettings) -> Self:
-        """The database that the settings name."""
+        """Return the database that the settings name."""
         return with_secrets(cls, _url=settings.postgres)(
             host=settings.postgres_host, port=settings.postgres_port, database=settings.postgres_dbname
         )

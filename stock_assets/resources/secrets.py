@@ -9,7 +9,7 @@ T = TypeVar("T", bound=dg.ConfigurableResource)
 
 
 def with_secrets(kind: type[T], **secrets: object) -> type[T]:
-    """The resource class `kind` with these secrets, which are its class variables.
+    """Return the resource class `kind` with these secrets, which are its class variables.
 
     Dagster shows the public fields of a resource, and makes a new instance of its class from them for each run: a
     private attribute of the instance would be gone.

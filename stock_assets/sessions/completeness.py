@@ -26,7 +26,7 @@ def evaluate_sessions(
     postgres: PostgresResource,
     now: datetime,
 ) -> Evaluation:
-    """Whether the newest session of each symbol has all its bars. Changes nothing: a sensor requests the repairs."""
+    """Evaluate whether the newest session of each symbol has all its bars; a sensor requests the repairs."""
     coverage = {(row.symbol, row.interval): row for row in watched.watched_coverage(settings, postgres, now)}
     stored_all, oldest = watched.all_is_stored(settings, kafka), influxdb.oldest()
     newest = _newest(watched.settled(settings, list(coverage.values()), stored_all, oldest, now))
@@ -64,7 +64,7 @@ def evaluate_sessions(
 
 
 def stored_bars(influxdb: InfluxDBResource, parts: Sequence[SeriesSession]) -> set[datetime]:
-    """The starts of the bars in InfluxDB, of trading intervals of one series in the order of time."""
+    """Return the starts of the bars in InfluxDB, of trading intervals of one series in the order of time."""
     first, last = parts[0], parts[-1]
     return influxdb.starts(first.symbol, first.interval, first.session.opened, last.session.closed)
 
@@ -72,7 +72,7 @@ def stored_bars(influxdb: InfluxDBResource, parts: Sequence[SeriesSession]) -> s
 def received_bars(
     kafka: KafkaResource, settings: CodeLocationSettings, sessions: Sequence[SeriesSession]
 ) -> dict[SeriesSession, set[datetime]]:
-    """The starts of the sessions' bars in the topic.
+    """Return the starts of the sessions' bars in the topic.
 
     Reads the topic from the first session's open on, since no bar is sent before it begins; of a session of years ago,
     as in a replay, that is all of it.

@@ -7,5 +7,5 @@ DATE = "%Y-%m-%d"
 
 
 def session_dates(keys: Iterable[str]) -> list[date]:
-    """Partition keys as dates."""
+    """Convert partition keys to dates."""
     return [datetime.strptime(key, DATE).replace(tzinfo=UTC).date() for key in keys]

@@ -36,7 +36,7 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], title: str) -> bytes:
-    """A PNG with a small chart for each panel."""
+    """Return a PNG with a small chart for each panel."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -85,6 +85,6 @@ def keep(folder: Path, day: date, picture: bytes, days: int, now: datetime) -> P
 
 
 def metadata_of(picture: bytes, path: Path) -> dict[str, dg.MetadataValue]:
-    """What the UI shows of it."""
+    """Return the metadata that shows the picture in the UI."""
     inline = f"![candlesticks](data:image/png;base64,{base64.b64encode(picture).decode()})"
     return {"candlesticks": dg.MetadataValue.md(inline), "picture": dg.MetadataValue.path(path)}

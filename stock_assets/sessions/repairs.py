@@ -29,7 +29,7 @@ class FinishedRepair:
 
 
 def requested_repairs(rows: Iterable[Mapping[str, object]], evaluated_at: datetime) -> list[SessionRepair]:
-    """The repairs that follow from the rows of an evaluation of session_is_complete."""
+    """Return the repairs that follow from the rows of an evaluation of session_is_complete."""
     return [
         SessionRepair(
             date.fromisoformat(str(row["session"])),
@@ -44,7 +44,7 @@ def requested_repairs(rows: Iterable[Mapping[str, object]], evaluated_at: dateti
 
 
 def session_of(settings: CodeLocationSettings, repair: SessionRepair) -> SeriesSession:
-    """The session that a repair is about.
+    """Return the session that a repair is about.
 
     Raises:
         ValueError: its exchange is not known, or was closed on that day by the calendar of today.
@@ -58,7 +58,7 @@ def session_of(settings: CodeLocationSettings, repair: SessionRepair) -> SeriesS
 def known_sessions(
     settings: CodeLocationSettings, repairs: Iterable[SessionRepair], now: datetime
 ) -> tuple[list[tuple[SeriesSession, SessionRepair]], list[FinishedRepair]]:
-    """The repairs with their sessions; those whose date is no session are finished, since nothing can be missing."""
+    """Return the repairs with their sessions; those whose date is no session as finished: nothing can be missing."""
     found, finished = [], []
     for repair in repairs:
         try:
@@ -71,7 +71,7 @@ def known_sessions(
 def watched_repairs(
     settings: CodeLocationSettings, postgres: PostgresResource, day: date, symbols: Sequence[str], now: datetime
 ) -> list[tuple[SeriesSession, SessionRepair]]:
-    """The sessions of `day`, of `symbols` or of all that are watched; none of an exchange that was closed."""
+    """Return the sessions of `day`, of `symbols` or of all that are watched; none of an exchange that was closed."""
     rows = [row for row in watched.watched_coverage(settings, postgres, now) if not symbols or row.symbol in symbols]
     return known_sessions(settings, [SessionRepair(day, row.symbol, row.interval, now, 0) for row in rows], now)[0]
 
@@ -104,7 +104,7 @@ def refetch(
 def finished_repairs(
     settings: CodeLocationSettings, influxdb: InfluxDBResource, repairs: Iterable[SessionRepair], now: datetime
 ) -> list[FinishedRepair]:
-    """Those of the repairs that need nothing more."""
+    """Return the repairs that need nothing more."""
     known, finished = known_sessions(settings, repairs, now)
     for one, repair in known:
         parts = watched.parts_over(settings, one, now)

@@ -32,7 +32,7 @@ def sessions_to_summarise(
     stored: dict[tuple[str, str], Stored],
     now: datetime,
 ) -> list[SeriesSession]:
-    """The sessions of these dates that are over, of every series that is watched or stored, by symbol and time.
+    """Return the sessions of these dates that are over, of every series that is watched or stored, by symbol and time.
 
     A series has no sessions before its first bar.
     """
@@ -55,7 +55,7 @@ def sessions_to_summarise(
 
 
 def make_bar_store(settings: CodeLocationSettings, influxdb: InfluxDBResource) -> "BarStore":
-    """The bucket, for Spark's tasks."""
+    """Return the bucket, for Spark's tasks."""
     from spark_streaming.batch.session_summaries import BarStore
 
     token = settings.influx_read_token.get_secret_value()
@@ -63,7 +63,7 @@ def make_bar_store(settings: CodeLocationSettings, influxdb: InfluxDBResource) -
 
 
 def to_spark(one: SeriesSession) -> "SessionOfSeries":
-    """The session as a row of Spark's input."""
+    """Return the session as a row of Spark's input."""
     from spark_streaming.batch.session_summaries import SessionOfSeries
 
     session = one.session
@@ -83,7 +83,7 @@ def to_spark(one: SeriesSession) -> "SessionOfSeries":
 def summarise(
     spark: "SparkSession", store: "BarStore", sessions: Sequence[SeriesSession], now: datetime
 ) -> list[SessionSummary]:
-    """A row a session, also where it has no bar."""
+    """Return one row for each session, also for one without bars."""
     from spark_streaming.batch.session_summaries import summaries
 
     times = {one.key: one.session for one in sessions}
@@ -115,7 +115,7 @@ def sheet_metadata(
     sessions: Sequence[SeriesSession],
     now: datetime,
 ) -> dict[str, dg.MetadataValue]:
-    """The picture of the sessions of `day`: drawn, kept on disk, and shown inline."""
+    """Return the picture of the sessions of `day`: drawn, kept on disk, and shown inline."""
     drawn = [one for one in sessions if one.session.day == day][:PANELS]
     candles = _candles(settings, spark, store, drawn)
     panels = [_panel(settings, one, candles[one]) for one in drawn if one in candles]

@@ -21,7 +21,7 @@ from stock_assets.store.coverage import read_coverage
 
 
 def watched_coverage(settings: CodeLocationSettings, postgres: PostgresResource, now: datetime) -> list[Coverage]:
-    """The coverage of the symbols in use, of those whose bars lie in sessions."""
+    """Return the coverage of the symbols in use, of those whose bars lie in sessions."""
     rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
     return [row for row in rows if has_sessions(row.interval) and known_exchange(settings, row.symbol)]
 
@@ -35,7 +35,7 @@ def known_exchange(settings: CodeLocationSettings, symbol: str) -> str | None:
 
 
 def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime) -> list[SeriesSession]:
-    """The trading intervals whose bars a session is compared with, as far as they are over; always the session itself.
+    """Return the ended trading intervals whose bars a session is compared with; always with the session itself.
 
     With EXTENDED_HOURS these are also the hours since the session before it closed, and those after its own close.
     """
@@ -48,7 +48,7 @@ def parts_over(settings: CodeLocationSettings, one: SeriesSession, now: datetime
 
 
 def all_is_stored(settings: CodeLocationSettings, kafka: KafkaResource) -> bool:
-    """Whether all that was published is stored."""
+    """Return whether all that was published is stored."""
     return message_lag(settings, kafka) == 0
 
 
@@ -59,7 +59,7 @@ def settled(
     oldest: Mapping[Series, datetime] | None,
     now: datetime,
 ) -> list[SeriesSession]:
-    """The sessions of the last days that are over and whose bars have arrived, or should have by now.
+    """Return the sessions of the last days that are over and whose bars have arrived, or should have by now.
 
     `stored` is whether all that was published is stored; `oldest` has the begin of each series' stored bars: what
     was before it has no sessions (None: as if each had always been there). Of a replay it is the newest session, once

@@ -77,10 +77,10 @@ class BarSource(Protocol):
         """
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """The coverage of each of its symbols, with a new row for a symbol that has none; other symbols are dropped."""
+        """Return the coverage of each of its symbols, with a new row where there is none; other rows are dropped."""
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether it has, or will soon have, bars that are not covered."""
+        """Return whether it has, or will soon have, bars that are not covered."""
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[SourceBatch]:
         """Yield the bars that are not covered, each symbol's sorted by time, until there are no more or `stop` is set.
@@ -90,7 +90,7 @@ class BarSource(Protocol):
         """
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """The bars of a series from `begin` to before `end`, fetched again, also those that are covered.
+        """Return the bars of a series from `begin` to before `end`, fetched again, also those that are covered.
 
         Raises:
             SourceError: the fetch failed; an empty result means that there are no bars.

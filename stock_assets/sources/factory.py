@@ -52,14 +52,14 @@ def make_source(settings: IngestSettings) -> BarSource:
 
 
 def make_rate_limiter(settings: IngestSettings) -> "RateLimiter":
-    """The rate limiter, whose state all programs of a home share."""
+    """Return the rate limiter, whose state all programs of a home share."""
     from stock_assets.sources.yahoo.rate_limiter import RateLimiter
 
     return RateLimiter(settings.state_of("manners") / "turns.json", settings.yahoo_requests_per_minute)
 
 
 def make_yahoo_client(settings: IngestSettings) -> "YahooClient":
-    """A client for Yahoo, whose caches are in the home."""
+    """Return a client for Yahoo, whose caches are in the home."""
     from stock_assets.sources.yahoo.client import YahooClient, cache_folder
     from stock_assets.sources.yahoo.http_session import YahooSession
 
@@ -88,7 +88,7 @@ def _make_yahoo_source(settings: IngestSettings) -> BarSource:
 
 
 def make_quote_source(settings: IngestSettings, bars: BarSource) -> QuoteSource | None:
-    """The source of quotes that belongs to `bars`, which `make_source` made; None where the source has no quotes."""
+    """Return the source of quotes for `bars`, a result of `make_source`; None if the source has no quotes."""
     if settings.source is Source.SIMULATED:
         from stock_assets.sources.simulated.quotes import SimulatedQuotes
         from stock_assets.sources.simulated.source import SimulatedSource

@@ -26,7 +26,7 @@ _KNOWN = {
 
 
 def known_companies(symbols: Iterable[str], now: datetime) -> Iterator[CompanyInfo]:
-    """A row for each symbol, as of its exchange's date at `now`; of an unknown company all facts are None."""
+    """Yield a row for each symbol, as of its exchange's date at `now`; of an unknown company all facts are None."""
     for symbol in symbols:
         today = date_at(exchange_of(symbol), now)
         if symbol not in _KNOWN:

@@ -75,7 +75,7 @@ class BarLedger:
         self._series = {}
 
     def positions(self, topic: str) -> dict[int, int]:
-        """Partition -> the offset up to which the topic has been read."""
+        """Return partition -> the offset up to which the topic has been read."""
         query = "SELECT partition, next FROM position WHERE topic = ?"
         return dict(self._db.execute(query, (topic,)).fetchall())
 
@@ -159,7 +159,7 @@ class BarLedger:
         return {row for p, of in offsets.items() for row in self._db.execute(query, (p, min(of), max(of)))}
 
     def open_bars(self, done: Mapping[int, int]) -> Iterator[PublishedBar]:
-        """The bars that are not known to be stored, by series and time, of those that the stream has done with.
+        """Yield the bars that the stream has processed and that are not known to be stored, by series and time.
 
         `done` is partition -> the offset that the stream does next. Rows may be closed meanwhile.
         """
@@ -185,7 +185,7 @@ class BarLedger:
         self._db.executemany("UPDATE bar SET is_open = 0, newest = NULL WHERE series = ? AND start = ?", rows)
 
     def shortfall(self, stored: Mapping[str, tuple[int, datetime, datetime]]) -> int:
-        """How many bars that were found stored have no point any more, by the number of points of each symbol."""
+        """Return how many bars that were found stored have no point any more, by each symbol's number of points."""
         waiting = dict(
             self._db.execute(
                 "SELECT symbol, count(*) FROM bar JOIN series ON id = series WHERE is_open GROUP BY symbol"
@@ -202,13 +202,13 @@ class BarLedger:
         self._db.execute("UPDATE bar SET is_open = 1")
 
     def unreadable(self, done: Mapping[int, int]) -> Iterator[UnstoredBar]:
-        """The messages that name no bar and were not dead-lettered, of those that the stream has done with."""
+        """Yield the messages that the stream has processed, that name no bar and were not dead-lettered."""
         for partition, offset, symbol in self._db.execute("SELECT * FROM unreadable ORDER BY partition, offset"):
             if offset < done.get(partition, 0):
                 yield UnstoredBar(symbol, "", None, partition, offset, "not dead-lettered")
 
     def accounts(self, stored: Mapping[str, tuple[int, datetime, datetime]]) -> list[Account]:
-        """A row a symbol; `stored` is symbol -> points, start of the oldest bar, start of the newest."""
+        """Return an account for each symbol; `stored` is symbol -> points, start of oldest and of newest bar."""
         bars = {
             symbol: (bars, messages)
             for symbol, bars, messages in self._db.execute(

@@ -16,7 +16,7 @@ def write_companies(engine: Engine, companies: Sequence[CompanyInfo]) -> None:
 
 
 def read_companies(engine: Engine) -> list[dict[str, Any]]:
-    """The newest row of each symbol, by symbol."""
+    """Return the newest row of each symbol, by symbol."""
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM company ORDER BY symbol")).mappings().all()
     return [dict(row) for row in rows]

@@ -11,14 +11,14 @@ from stock_assets.store.tables import corporate_action
 
 
 def read_actions(engine: Engine, symbol: str) -> list[CorporateAction]:
-    """The splits and dividends of a symbol, in the order of time."""
+    """Return the splits and dividends of a symbol, in the order of time."""
     query = select(corporate_action).where(corporate_action.c.symbol == symbol).order_by(corporate_action.c.ex_date)
     with engine.connect() as connection:
         return list(map(_action, connection.execute(query).mappings().all()))
 
 
 def read_splits(engine: Engine) -> list[CorporateAction]:
-    """Every split, of all symbols."""
+    """Return every split, of all symbols."""
     query = select(corporate_action).where(corporate_action.c.kind == ActionKind.SPLIT.value)
     with engine.connect() as connection:
         return list(map(_action, connection.execute(query).mappings().all()))

@@ -11,7 +11,7 @@ from stock_assets.store.upsert import upsert
 
 
 def read_coverage(engine: Engine) -> list[Coverage]:
-    """Every row; times are aware."""
+    """Return every row; times are aware."""
     with engine.connect() as connection:
         rows = connection.execute(select(ingest_coverage)).mappings().all()
     return [Coverage(**row) for row in rows]

@@ -26,7 +26,7 @@ def upgrade(settings: IngestSettings) -> None:
 
 
 def revision(settings: IngestSettings) -> str | None:
-    """The newest migration that the source's schema has had; None where it has no tables yet.
+    """Return the newest migration that the source's schema has had; None where it has no tables yet.
 
     Raises:
         sqlalchemy.exc.OperationalError: PostgreSQL can't be reached.

@@ -12,7 +12,7 @@ from stock_assets.store.upsert import upsert
 
 
 def read_notifications(engine: Engine) -> list[Notification]:
-    """Every notification that is kept, in the order in which they were written."""
+    """Return every notification that is kept, in the order in which they were written."""
     with engine.connect() as connection:
         rows = connection.execute(select(notice).order_by(notice.c.written_at)).mappings().all()
     return [

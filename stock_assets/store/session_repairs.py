@@ -26,7 +26,7 @@ def write_repairs(engine: Engine, rows: Sequence[SessionRepair]) -> None:
 
 
 def read_repairs(engine: Engine, first: date = date.min, unfinished: bool = False) -> dict[Key, SessionRepair]:
-    """The repairs of sessions from `first` on; only those that have not finished where `unfinished`."""
+    """Return the repairs of sessions from `first` on; only those that have not finished where `unfinished`."""
     query = select(session_repair).where(session_repair.c.session_date >= first)
     if unfinished:
         query = query.where(session_repair.c.finished_at.is_(None))

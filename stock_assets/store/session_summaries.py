@@ -17,7 +17,7 @@ def write_summaries(engine: Engine, rows: Sequence[SessionSummary]) -> None:
 
 
 def read_summaries(engine: Engine, first: date, last: date) -> list[SessionSummary]:
-    """The rows of the sessions between two dates, both included, by date and symbol."""
+    """Return the rows of the sessions between two dates, both included, by date and symbol."""
     of = session_summary.c
     query = select(session_summary).where(of.session_date.between(first, last))
     with engine.connect() as connection:
@@ -26,7 +26,7 @@ def read_summaries(engine: Engine, first: date, last: date) -> list[SessionSumma
 
 
 def read_summarised(engine: Engine, keys: Collection[Key]) -> dict[Key, datetime]:
-    """When each of the sessions was summarised last; those that never were are left out."""
+    """Return when each of the sessions was summarised last; those that never were are left out."""
     of = session_summary.c
     query = select(of.session_date, of.symbol, of.interval, of.summarised_at)
     query = query.where(tuple_(of.session_date, of.symbol, of.interval).in_(list(keys)))

@@ -10,7 +10,7 @@ from stock_assets.store.tables import watchlist
 
 
 def read_watchlist(engine: Engine) -> list[str]:
-    """The symbols that are watched, in the order in which they were added."""
+    """Return the symbols that are watched, in the order in which they were added."""
     query = select(watchlist.c.symbol).where(watchlist.c.removed_at.is_(None))
     with engine.connect() as connection:
         return list(connection.execute(query.order_by(watchlist.c.added_at, watchlist.c.symbol)).scalars())

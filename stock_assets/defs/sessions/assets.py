@@ -28,7 +28,7 @@ _AT_ONCE = 2_500  # sessions of one Spark query: a year of ten symbols
 
 
 def make_session_summary(settings: CodeLocationSettings) -> dg.AssetsDefinition:
-    """The asset, partitioned by session date."""
+    """Return the asset, partitioned by session date."""
 
     @dg.asset(
         key=SUMMARY_KEY,

@@ -9,7 +9,7 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def make_partitions(settings: CodeLocationSettings) -> dg.TimeWindowPartitionsDefinition:
-    """Every calendar date since `SESSIONS_SINCE`.
+    """Return every calendar date since `SESSIONS_SINCE`.
 
     The watchlist changes while the code location is loaded, and with it the exchanges whose trading days count; on a
     date on which none of them trades there is nothing to summarise.

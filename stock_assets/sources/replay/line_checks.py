@@ -57,7 +57,7 @@ class LineChecks:
         self.bars["interval"] = cells[names["interval"]].astype(str) if "interval" in names else interval
 
     def valid_bars(self) -> pd.DataFrame:
-        """The bars of the valid lines."""
+        """Return the bars of the valid lines."""
         return self.bars.drop(index=list(self.invalid)).astype({VOLUME_FIELD: "int64"})
 
     def mark_invalid(self, is_invalid: "pd.Series[bool]", name: str, reason: str) -> None:

@@ -32,7 +32,7 @@ class ReplaySource:
 
     @classmethod
     def from_settings(cls, settings: IngestSettings) -> "ReplaySource":
-        """The file that the settings name, else the bundled bars.
+        """Return the file that the settings name, else the bundled bars.
 
         Raises:
             BarFileError: there is no such file, or an option is invalid.
@@ -72,11 +72,11 @@ class ReplaySource:
         return tuple(found)
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """The coverage whose origin is these files."""
+        """Return the coverage whose origin is these files."""
         return [row for row in coverage if row.origin == self.origin]
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether the end of the files has not been reached."""
+        """Return whether the end of the files has not been reached."""
         ours = self.watched_rows(coverage, now)
         return not ours or any(row.next_due is not None for row in ours)
 
@@ -106,7 +106,7 @@ class ReplaySource:
         return sum(len(chunk.left_out) for layout in self._layouts for chunk in read_chunks(layout))
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """The bars of a series from `begin` to before `end`."""
+        """Return the bars of a series from `begin` to before `end`."""
         found: list[Bar] = []
         for layout in self._layouts:
             if layout.symbol not in (None, symbol):
@@ -119,7 +119,7 @@ class ReplaySource:
         return found
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
-        """The built-in facts about the symbols."""
+        """Return the built-in facts about the symbols."""
         return known_companies(symbols, now)
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction]]:

@@ -51,7 +51,7 @@ class SimulatedSource:
         return 0
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """The coverage of each symbol, with a new row for a symbol that has none of this simulation."""
+        """Return the coverage of each symbol, with a new row for a symbol that has none of this simulation."""
         rows = {row.symbol: row for row in coverage if row.origin == self.origin}
         before = self._begin - _SECOND
         return [
@@ -60,7 +60,7 @@ class SimulatedSource:
         ]
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether the end is not reached; always where there is none."""
+        """Return whether the end is not reached; always true if there is none."""
         return any(row.next_due is not None for row in self.watched_rows(coverage, now))
 
     def batches(self, coverage: Sequence[Coverage], stop: Event) -> Iterator[SourceBatch]:
@@ -79,7 +79,7 @@ class SimulatedSource:
             after = until
 
     def bars_between(self, symbol: str, interval: str, begin: datetime, end: datetime) -> Sequence[Bar]:
-        """The bars from `begin` to before `end`, the same each time; none from before the start or after the end."""
+        """Return the bars from `begin` to before `end`, the same each time; none before the start or after the end."""
         if interval != INTERVAL or symbol not in self._symbols:
             return []
         first = max(begin.astimezone(UTC), self._begin)
@@ -89,7 +89,7 @@ class SimulatedSource:
         return [self.bar(symbol, first + n * _SECOND) for n in range(int((last - first).total_seconds()) + 1)]
 
     def companies(self, symbols: Sequence[str], now: datetime) -> Iterator[CompanyInfo]:
-        """The built-in facts about the symbols."""
+        """Return the built-in facts about the symbols."""
         return known_companies(symbols, now)
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction]]:
@@ -108,7 +108,7 @@ class SimulatedSource:
         )
 
     def bar(self, symbol: str, start: datetime) -> Bar:
-        """The bar of one second."""
+        """Return the bar of one second."""
         prices, volumes = _hour(self._seed, symbol, start.replace(minute=0, second=0))
         second = start.minute * 60 + start.second
         opened, closed = float(prices[second]), float(prices[second + 1])
@@ -125,7 +125,7 @@ class SimulatedSource:
         )
 
     def volume_since_midnight(self, symbol: str, start: datetime) -> int:
-        """The volume of all bars of the UTC day before `start`, in shares."""
+        """Return the volume of all bars of the UTC day before `start`, in shares."""
         hour = start.replace(minute=0, second=0)
         _, volumes = _hour(self._seed, symbol, hour)
         return _volume_before(self._seed, symbol, hour) + int(volumes[: start.minute * 60 + start.second].sum())

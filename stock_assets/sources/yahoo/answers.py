@@ -27,7 +27,7 @@ log = logging.getLogger("ingest")
 
 
 def left_out_text(symbol: str, event: str) -> str:
-    """The text that reports a split or dividend that is not stored."""
+    """Return the text that reports a split or dividend that is not stored."""
     return f"{symbol}: Yahoo has a {event}, which is not usable for adjusting prices; it is not stored"
 
 

@@ -34,7 +34,7 @@ class Chart:
 
 
 def chart_from_frame(frame: pd.DataFrame, request: BarRequest, currency: object) -> Chart:
-    """The chart in `Ticker.history`'s frame; rows without a price are left out.
+    """Return the chart in `Ticker.history`'s frame; rows without a price are left out.
 
     Raises:
         Exception: of any type, where a value has the wrong type.

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def cache_folder(home: Path) -> Path:
-    """The folder in which yfinance keeps cookies and time zones."""
+    """Return the folder in which yfinance keeps cookies and time zones."""
     return home / "cache" / "yfinance"
 
 
@@ -50,7 +50,7 @@ class YahooClient:
         self._tickers: dict[str, yf.Ticker] = {}
 
     def chart(self, request: BarRequest) -> Chart:
-        """The bars of a request as Yahoo has them, without rows that have no price, and its splits and dividends.
+        """Return the bars that Yahoo has, without rows that have no price, and their splits and dividends.
 
         Raises:
             YahooError: there is no usable answer.

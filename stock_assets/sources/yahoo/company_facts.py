@@ -40,7 +40,7 @@ _MOST_DIGITS = 50  # before or after the decimal point; PostgreSQL rejects an ex
 
 
 def company_from_info(symbol: str, facts: Mapping[str, Any], now: datetime) -> CompanyInfo:
-    """The facts of `Ticker.info`, as of the exchange's date at `now`; None where Yahoo has none that can be stored."""
+    """Return the facts of `Ticker.info` as of the exchange's date at `now`; None where Yahoo has no usable value."""
     exchange = exchange_of(symbol)
     today = date_at(exchange, now)
     columns: dict[str, Any] = {column: _text(facts.get(name)) for column, name in _TEXTS.items()}

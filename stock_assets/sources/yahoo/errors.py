@@ -48,7 +48,7 @@ class HttpAnswer:
 
 
 def classify_error(error: Exception, answer: HttpAnswer | None, symbol: str) -> YahooError:
-    """The YahooError for `error`, which a request for `symbol` or its answer raised; `answer` is the last response."""
+    """Convert `error`, which a request for `symbol` raised, to a YahooError; `answer` is the last response."""
     if isinstance(error, YahooError):
         return error
     kind = _classify(error, answer)
@@ -64,7 +64,7 @@ def classify_error(error: Exception, answer: HttpAnswer | None, symbol: str) -> 
 
 
 def unknown_symbol(symbol: str) -> YahooError:
-    """The error for a symbol that Yahoo doesn't know."""
+    """Return the error for a symbol that Yahoo doesn't know."""
     return YahooError(
         AnswerKind.UNKNOWN_SYMBOL,
         f"Yahoo does not know the symbol {symbol} (any more); look it up on finance.yahoo.com",

@@ -12,7 +12,7 @@ _LONGEST_VALUE = 40  # in a message, in characters
 
 
 def drop_unusable_events(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A chart's JSON without unusable splits and dividends, and a description of each of them.
+    """Return a chart's JSON without unusable splits and dividends, and a description of each of them.
 
     An event is unusable without a date, or if its value is not a finite number above zero: yfinance ignores a split of
     zero, and fails on one that is not a number. Other content is returned unchanged.

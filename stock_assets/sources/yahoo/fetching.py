@@ -34,7 +34,7 @@ def fetch_chart(client: YahooClient, request: BarRequest, now: datetime) -> Char
 
 
 def requests_for(request: BarRequest) -> int:
-    """The number of HTTP requests that `fetch_chart` sends."""
+    """Return the number of HTTP requests that `fetch_chart` sends."""
     return 2 if _is_part(request) else 1
 
 

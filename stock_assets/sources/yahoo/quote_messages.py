@@ -31,7 +31,7 @@ class UnreadableFrameError(ValueError):
 
 
 def quote_from_frame(frame: str | bytes) -> Quote | None:
-    """The quote in a frame: protobuf in base64 in JSON. None for a frame of another type.
+    """Return the quote in a frame: protobuf in base64 in JSON. None for a frame of another type.
 
     Protobuf leaves zeros out, so a missing field is zero. A price or size of zero means that there is none; a change of
     zero is an unchanged price, and market phase zero is the time before the open.
@@ -63,7 +63,7 @@ def quote_from_frame(frame: str | bytes) -> Quote | None:
 
 
 def quote_from_row(row: Mapping[str, Any]) -> Quote | None:
-    """The quote in a row of /v7/finance/quote; None where it has no price or no time.
+    """Return the quote in a row of /v7/finance/quote; None where it has no price or no time.
 
     Raises:
         UnreadableFrameError: it is not an object, or a field is not usable.

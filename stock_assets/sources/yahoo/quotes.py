@@ -85,7 +85,7 @@ class YahooQuotes:
             yield from self._wait_or_poll(pause, failures, stop)
 
     def open_symbols(self) -> list[str]:
-        """The watched symbols whose market is open now, or was open at the time of Yahoo's delayed prices."""
+        """Return the watched symbols whose market is open now, or was open at the time of Yahoo's delayed prices."""
         if time.monotonic() - self._open_read_at > self.retry_times.watchlist_every:
             now = self.now()
             exchanges = {symbol: exchange_of(symbol) for symbol in self.watched()}

@@ -29,7 +29,7 @@ class RecentBars:
                 self._splits.setdefault(action.symbol, {})[action.ex_date] = action
 
     def actions_as_declared(self, actions: Sequence[CorporateAction], now: datetime) -> list[CorporateAction]:
-        """The actions of an answer as they were declared; their splits are kept."""
+        """Return the actions of an answer as they were declared; their splits are kept."""
         declared = [as_declared(action, self._splits_until(action.symbol, now, actions)) for action in actions]
         self.add_splits(actions)
         return declared

@@ -62,6 +62,6 @@ class RequestPool:
         return 0.0
 
     def completed(self, timeout_seconds: float) -> list[CompletedRequest]:
-        """The completed requests, as soon as there is one; empty after `timeout_seconds` without one."""
+        """Return the completed requests, as soon as there is one; empty after `timeout_seconds` without one."""
         done = wait(self._in_flight, timeout=timeout_seconds, return_when=FIRST_COMPLETED).done
         return [(self._in_flight.pop(future), future) for future in done]

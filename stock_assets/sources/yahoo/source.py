@@ -72,7 +72,7 @@ class YahooSource:
         return tuple(self.watched())
 
     def watched_rows(self, coverage: Sequence[Coverage], now: datetime) -> list[Coverage]:
-        """The coverage of each watched symbol in the current interval, with a new row for a symbol that has none."""
+        """Return the coverage of each watched symbol in the current interval, with a new row where there is none."""
         rows = self._rows_by_symbol(coverage)
         begin = now - self.history
         return [
@@ -90,11 +90,11 @@ class YahooSource:
         return 0
 
     def is_due(self, coverage: Sequence[Coverage], now: datetime) -> bool:
-        """Whether a market is open, or a bar is due now or soon; as long as it is true, `batches` runs."""
+        """Return whether a market is open, or a bar is due now or soon; as long as it is true, `batches` runs."""
         return self.pause(self._rows_by_symbol(coverage), now) is not None
 
     def pause(self, rows: Mapping[str, Coverage], now: datetime) -> timedelta | None:
-        """The time until a request is due; None if no exchange is open and none is due within `START_LEAD`."""
+        """Return the time until a request is due; None if no exchange is open and none is due within `START_LEAD`."""
         symbols = self.symbols
         soonest = min((_next_due(rows.get(symbol), now) for symbol in symbols), default=None)
         if soonest is None:
@@ -131,7 +131,7 @@ class YahooSource:
             yield self._fetch(symbol, REQUESTS_A_COMPANY, lambda symbol=symbol: self.client.company(symbol, now))  # type: ignore[misc]
 
     def actions(self, symbols: Sequence[str], now: datetime) -> Iterator[Sequence[CorporateAction] | FetchFailure]:
-        """Each symbol's newest splits and dividends, or why the fetch failed."""
+        """Yield each symbol's newest splits and dividends, or why the fetch failed."""
         since = now - max(self.history, _ACTIONS_BACK)
         for symbol in symbols:
             yield self._fetch(symbol, 1, lambda symbol=symbol: self._fetch_actions(symbol, since, now))  # type: ignore[misc]
