@@ -10,6 +10,7 @@ from stock_assets_tests.services.fixtures import (
     make_bucket,
     postgres_server,
     servers,
+    simulated_tables,
     stack,
 )
 
@@ -24,5 +25,6 @@ __all__ = [
     "make_bucket",
     "postgres_server",
     "servers",
+    "simulated_tables",
     "stack",
 ]

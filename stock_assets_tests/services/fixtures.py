@@ -24,7 +24,8 @@ from infra.servers import influxdb, jars, kafka
 from infra.settings import StackSettings
 from infra.stack.servers import Servers, write_stack_env
 from spark_streaming.contract.schema import Source, SourceNames
-from stock_assets.settings import CodeLocationSettings
+from stock_assets.settings import CodeLocationSettings, IngestSettings
+from stock_assets.store.migrate import upgrade
 
 SOURCES = (Source.REPLAY, Source.SIMULATED)
 
@@ -112,6 +113,14 @@ def postgres_server(servers: Servers) -> StackSettings:
     """PostgreSQL runs at `settings.postgres_port`; the passwords are under `secrets/` of its home. Not migrated."""
     servers.bring_up_postgres(SOURCES)
     return servers.settings
+
+
+@pytest.fixture
+def simulated_tables(postgres_server: StackSettings) -> IngestSettings:
+    """The settings of the source simulated, whose tables are those of the newest migration."""
+    settings = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
+    upgrade(settings)
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from infra.settings import StackSettings
-from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
@@ -23,17 +21,10 @@ INSERT = text("INSERT INTO corporate_action VALUES (:symbol, :day, :kind, :value
 
 
 @pytest.fixture
-def settings(postgres_server: StackSettings) -> IngestSettings:
-    made = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
-    upgrade(made)
-    return made
-
-
-@pytest.fixture
-def engine(settings: IngestSettings) -> Iterator[Engine]:
-    engine = make_engine(settings.postgres)
+def engine(simulated_tables: IngestSettings) -> Iterator[Engine]:
+    engine = make_engine(simulated_tables.postgres)
     yield engine
-    upgrade(settings)
+    upgrade(simulated_tables)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE corporate_action"))
     engine.dispose()
@@ -54,9 +45,9 @@ def insert(connection: Connection, symbol: str, day: str, kind: str, value: str,
 
 
 def test_splits_and_dividends_that_are_not_finite_are_deleted_and_can_not_be_stored_again(
-    engine: Engine, settings: IngestSettings
+    engine: Engine, simulated_tables: IngestSettings
 ) -> None:
-    downgrade_to(engine, settings, "0006")
+    downgrade_to(engine, simulated_tables, "0006")
     with engine.begin() as connection:
         for symbol, day, kind, value, close in (
             ("ALC.PA", "2024-03-04", "split", "Infinity", "20.5"),
@@ -67,7 +58,7 @@ def test_splits_and_dividends_that_are_not_finite_are_deleted_and_can_not_be_sto
             ("AAPL", "2020-02-07", "dividend", "0.77", "325.21"),
         ):
             insert(connection, symbol, day, kind, value, close)
-    upgrade(settings)
+    upgrade(simulated_tables)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT symbol, value, close_before FROM corporate_action ORDER BY ex_date"))
         assert [(row.symbol, float(row.value), row.close_before and float(row.close_before)) for row in rows] == [

@@ -8,8 +8,6 @@ from sqlalchemy import Engine, text
 
 from infra.cli.console import as_stack_error
 from infra.host.errors import Exit
-from infra.settings import StackSettings
-from spark_streaming.contract.schema import Source
 from stock_assets.settings import IngestSettings
 from stock_assets.store.coverage import read_coverage
 from stock_assets.store.engine import make_engine
@@ -19,15 +17,8 @@ pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def settings(postgres_server: StackSettings) -> IngestSettings:
-    made = IngestSettings(stocks_home=postgres_server.stocks_home, source=Source.SIMULATED)
-    upgrade(made)
-    return made
-
-
-@pytest.fixture
-def engine(settings: IngestSettings) -> Iterator[Engine]:
-    engine = make_engine(settings.postgres)
+def engine(simulated_tables: IngestSettings) -> Iterator[Engine]:
+    engine = make_engine(simulated_tables.postgres)
     yield engine
     engine.dispose()
 
@@ -46,17 +37,17 @@ def run(engine: Engine, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_a_newer_revision_is_a_home_of_another_version(engine: Engine, settings: IngestSettings) -> None:
+def test_a_newer_revision_is_a_home_of_another_version(engine: Engine, simulated_tables: IngestSettings) -> None:
     with engine.begin() as connection:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     newer, back = (f"UPDATE alembic_version SET version_num = '{number}'" for number in ("9999", revision))
     with changed(engine, newer, back), pytest.raises(Exception) as raised:  # noqa: PT011 - its meaning is tested
-        upgrade(settings)
+        upgrade(simulated_tables)
     meaning = as_stack_error(raised.value)
     assert meaning is not None
     assert meaning.code is Exit.OTHER_VERSION
     assert "newer version of stocks" in str(meaning)
-    upgrade(settings)
+    upgrade(simulated_tables)
 
 
 @pytest.mark.parametrize(
