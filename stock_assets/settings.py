@@ -57,6 +57,7 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore")
     reads_running_stack: ClassVar[bool] = True
+    reads_arguments_only: ClassVar[bool] = False  # then neither the environment nor a file gives a value
 
     stocks_home: Path = Field(Path(".stocks"), description="folder of all state: data, logs, secrets")
     secrets_dir: Path = Field(SECRETS_DIR, description="folder of secrets given as files, each named as its setting")
@@ -111,6 +112,8 @@ class SharedSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Add the running stack's own file and the folders of secrets."""
+        if cls.reads_arguments_only:
+            return (init_settings,)
         init = init_settings()
         home = Path(init["stocks_home"]).absolute() if "stocks_home" in init else _Where().absolute
         files = [Path(".env")] + ([home / "stack.env"] if cls.reads_running_stack else [])

@@ -11,8 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from typing import ClassVar
 
 from infra.bench import bars
 from infra.host.errors import Exit, StackError, last_lines
@@ -27,19 +26,9 @@ _SHARD_SECONDS = 365 * 24 * 3600
 
 
 class BenchSettings(StackSettings):
-    """Settings that are read from neither the environment nor a `.env`."""
+    """The settings of a benchmark's servers, from the arguments of the constructor alone."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use the arguments of the constructor alone."""
-        return (init_settings,)
+    reads_arguments_only: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

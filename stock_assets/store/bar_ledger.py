@@ -191,11 +191,14 @@ class BarLedger:
                 "SELECT symbol, count(*) FROM bar JOIN series ON id = series WHERE is_open GROUP BY symbol"
             ).fetchall()
         )
-        unreadable = dict(self._db.execute("SELECT symbol, count(*) FROM unreadable GROUP BY symbol").fetchall())
+        unreadable = self._unreadable_by_symbol()
         return sum(
             max(row.missing - waiting.get(row.symbol, 0) - unreadable.get(row.symbol, 0), 0)
             for row in self.accounts(stored)
         )
+
+    def _unreadable_by_symbol(self) -> dict[str, int]:
+        return dict(self._db.execute("SELECT symbol, count(*) FROM unreadable GROUP BY symbol").fetchall())
 
     def reopen_bars(self) -> None:
         """Have all bars compared again; of those that were found stored the values are not known any more."""
@@ -215,7 +218,7 @@ class BarLedger:
                 "SELECT symbol, count(*), sum(messages) FROM bar JOIN series ON id = series GROUP BY symbol"
             )
         }
-        unreadable = dict(self._db.execute("SELECT symbol, count(*) FROM unreadable GROUP BY symbol").fetchall())
+        unreadable = self._unreadable_by_symbol()
         dead = dict(self._db.execute("SELECT symbol, count(*) FROM dead_letter GROUP BY symbol").fetchall())
         rows = []
         for symbol in sorted(bars.keys() | unreadable.keys() | dead.keys() | stored.keys()):

@@ -5,11 +5,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 
 from websockets.exceptions import WebSocketException
 
+from spark_streaming.contract import clock
 from spark_streaming.contract.backoff import delay_seconds
 from stock_assets.market.quotes import Quote
 from stock_assets.market.symbols import delay_of, exchange_of
@@ -38,10 +39,6 @@ class RetryTimes:
     watchlist_every: float = 5.0  # between two reads of the watchlist and the calendar
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass
 class YahooQuotes:
     """Gives each quote once, of the watched symbols whose market is open."""
@@ -51,7 +48,7 @@ class YahooQuotes:
     client: YahooClient
     rate_limiter: RateLimiter
     retry_times: RetryTimes = field(default_factory=RetryTimes)
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = clock.now
     extended: bool = False  # also before the open and after the close
     status: QuoteStatus = field(default_factory=QuoteStatus)
     _open: list[str] = field(default_factory=list)

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TypeVar
 
+from spark_streaming.contract import clock
 from stock_assets.market.adjustment import CorporateAction
 from stock_assets.market.bars import Bar, interval_length
 from stock_assets.market.companies import CompanyInfo
@@ -37,10 +38,6 @@ _ACTIONS_BACK = timedelta(days=400)  # Yahoo may add or correct a split or divid
 T = TypeVar("T")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass
 class YahooSource:
     """Bars of a watchlist. `batches` runs while an exchange is open or bars are missing."""
@@ -51,7 +48,7 @@ class YahooSource:
     delay: timedelta
     client: YahooClient
     rate_limiter: RateLimiter
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = clock.now
     extended: bool = False  # with bars before the open and after the close
     concurrency: int = 4  # requests in flight at once
     stored_splits: Callable[[], Iterable[CorporateAction]] = tuple
