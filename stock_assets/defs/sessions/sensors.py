@@ -39,7 +39,10 @@ def request_repairs(
     influxdb: InfluxDBResource,
     postgres: PostgresResource,
 ) -> dg.SensorResult:
-    """The table `session_repair` holds its state across restarts."""
+    """Request, start and finish repairs; the table `session_repair` holds the state across restarts.
+
+    A cursor would save nothing: the newest evaluation is one row by an index, and its id is in that row.
+    """
     engine, moment = postgres.engine, now()
     session_repairs.request_repairs(engine, _requested(context.instance))
     unfinished = session_repairs.read_repairs(engine, unfinished=True)
@@ -50,7 +53,7 @@ def request_repairs(
     keys = {one.repair.key for one in finished}
     unasked = [repair for repair in unfinished.values() if repair.asked_at is None and repair.key not in keys]
     newest = max((repair.requested_at for repair in unasked), default=moment)
-    active, ended = _runs(context.instance, newest)
+    active, ended = _runs(context.instance, newest) if unasked else (False, [])
     decision = decide_repair(len(unasked), is_active=active, ended=ended, now=moment)
     if decision.attempt is None:
         waiting = len(unfinished) - len(finished) - len(unasked)
