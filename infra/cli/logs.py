@@ -12,7 +12,7 @@ import typer
 
 from infra.cli.console import plain_errors
 from infra.host.errors import Exit, StackError
-from infra.host.logs import Tail, found
+from infra.host.logs import Tail, find_logs
 from infra.settings import RunningStackSettings
 
 # CSI sequences (colours, cursor), OSC sequences (titles, links), and the other escapes of two characters.
@@ -31,7 +31,7 @@ def logs(service: _Service = None, follow: _Follow = False, lines: _Lines = 20) 
         settings = RunningStackSettings()
         tails: dict[str, Tail] = {}
         while True:
-            there = _chosen(found(settings.stocks_home, settings.state_of("")), service, settings.stocks_home)
+            there = _chosen(find_logs(settings.stocks_home, settings.state_of("")), service, settings.stocks_home)
             for name, path in there.items():
                 prefix = "" if service else f"{name:<{max(map(len, there))}} | "
                 _pass_on(tails.setdefault(name, Tail(lines)), path, prefix)

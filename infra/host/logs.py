@@ -28,7 +28,7 @@ class LogCleanup:
 
     done_at: float = 0.0
 
-    def do(self, home: Path, now: float) -> None:
+    def run_if_due(self, home: Path, now: float) -> None:
         """Delete old logs of `home` if an hour has passed since the last time; `now` is in seconds since 1970."""
         if now - self.done_at >= _HOUR:
             self.done_at = now
@@ -58,7 +58,7 @@ def rotate_large_logs(folder: Path) -> None:
             keep_last(log)
 
 
-def found(home: Path, state: Path) -> dict[str, Path]:
+def find_logs(home: Path, state: Path) -> dict[str, Path]:
     """Return name -> log of each service, of supervisord, and of the newest run of each program.
 
     `state` is the folder that holds the state folders of the programs.

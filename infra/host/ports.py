@@ -28,7 +28,7 @@ def port_owner(port: int) -> str:
         return "another program"
 
 
-def is_held_for(home: Path, port: int) -> bool:
+def is_used_by_home(home: Path, port: int) -> bool:
     """Return whether the program that uses the port is a server of `home`; False if this user can't see it."""
     holder = _holder(port)
     try:

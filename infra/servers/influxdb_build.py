@@ -83,14 +83,14 @@ def ensure(cache: Path, log: Path, progress: Progress, stop: threading.Event | N
     def build(draft: Path) -> Path:
         for command, environment in _commands(draft):
             if run_tool(command, log, directory=_GO_FOLDER, environment=environment, stop=stop, step=step) != 0:
-                raise failure(log)
+                raise build_error(log)
         return draft / "influxd"
 
     with progress.step(f"building InfluxDB {VERSION}, once, in some 6 minutes (log: {log})") as step:
         return str(make_once(target, build, stop))
 
 
-def failure(log: Path) -> StackError:
+def build_error(log: Path) -> StackError:
     """Make the error of a failed build: the end of its log, and a remedy."""
     end = last_lines(log)
     text = f"InfluxDB {VERSION} could not be built; the end of {log}:\n{end}\n"

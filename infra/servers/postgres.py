@@ -79,10 +79,10 @@ def run_as(data: Path) -> tuple[str | None, bool]:
         known = {entry.pw_name for entry in pwd.getpwall()}
         user = next(name for name in _USERS_FOR_ROOT if name in known)
     entry = pwd.getpwnam(user)
-    return user, not (may_enter(data.parent, entry.pw_uid) and may_enter(program("postgres").parent, entry.pw_uid))
+    return user, not (can_enter(data.parent, entry.pw_uid) and can_enter(program("postgres").parent, entry.pw_uid))
 
 
-def may_enter(folder: Path, uid: int) -> bool:
+def can_enter(folder: Path, uid: int) -> bool:
     """Return whether the user `uid`, as a member of no group, can enter a folder and all folders above it."""
     for step in (folder.resolve(), *folder.resolve().parents):
         if not step.exists():

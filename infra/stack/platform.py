@@ -15,7 +15,7 @@ from infra.grafana.values import write_container_files
 from infra.host import disk, logs, secrets
 from infra.host.clock import Clock, steady_time
 from infra.host.errors import Exit, StackError, StoppedError, last_lines
-from infra.host.ports import is_held_for
+from infra.host.ports import is_used_by_home
 from infra.host.private_files import private_folder
 from infra.host.progress import Progress
 from infra.host.secrets import Secrets
@@ -119,7 +119,7 @@ class Platform:
         while not self.interrupted.wait(0.2 if done() else 1.0) and not done():
             for line in self._check_services():
                 self.progress.line(line)
-            self._log_cleanup.do(self.settings.stocks_home, time.time())
+            self._log_cleanup.run_if_due(self.settings.stocks_home, time.time())
             self._storage_metrics.write_if_due(self.settings, time.time())
 
     def run(self, module: str, *arguments: str) -> int:
@@ -215,5 +215,5 @@ def wait_for_predecessor(settings: StackSettings, progress: Progress, seconds: f
              settings.dagster_code_port, settings.dagster_port]  # fmt: skip
     home, end = settings.stocks_home, time.monotonic() + seconds
     with progress.step("waiting for the servers of the last run to end"):
-        while time.monotonic() < end and (supervisor_of(home) or any(is_held_for(home, port) for port in ports)):
+        while time.monotonic() < end and (supervisor_of(home) or any(is_used_by_home(home, port) for port in ports)):
             time.sleep(0.2)

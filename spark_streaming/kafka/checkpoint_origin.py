@@ -16,7 +16,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class CheckpointOrigin:
     """The topic and the database of a checkpoint's offsets; a value that an older version did not store is None."""
 
-    id: str | None = None  # of the topic: one that is made anew under its name has another
+    id: str | None = None  # of the topic; a topic that is created again under the same name has another
     target: str | None = None  # InfluxDB's address, organization and bucket
     measurement: str | None = None
 

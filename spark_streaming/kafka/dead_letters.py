@@ -51,7 +51,7 @@ def publish(
         if found != expected:
             raise LostRecordsError(
                 f"{expected} records of {feed.topic} are to go to {feed.dead_letter_topic}, and {found} were found "
-                f"between the offsets {dict(ranges)}. Has the topic been cut, or made anew?"
+                f"between the offsets {dict(ranges)}. Has the topic been truncated, or created again?"
             )
         _write(dead_letters, kafka["kafka.bootstrap.servers"], feed.dead_letter_topic)
     finally:

@@ -70,7 +70,7 @@ def topic_problem(
     if topic is None:
         return f"the topic is gone from Kafka. What was not stored yet is lost, unless its source has it still. {go_on}"
     if begun_with is not None and topic.id != begun_with:
-        return f"the topic was deleted and made anew (its id was {begun_with}, and is {topic.id}). {go_on}"
+        return f"the topic was deleted and created again (its id was {begun_with}, and is {topic.id}). {go_on}"
     if topic.end.keys() != checkpoint.planned.keys():
         return (
             f"the topic has {len(topic.end)} partitions and had {len(checkpoint.planned)}. A symbol may have moved to "

@@ -97,7 +97,7 @@ class StreamQuery:
         if progress is not None:
             self._listener.take(progress)
 
-    def forget(self) -> None:
+    def remove_listener(self) -> None:
         """Remove the listener of the query, which has ended; the session may go on with others."""
         self._spark.streams.removeListener(self._listener)
 

@@ -64,7 +64,7 @@ def supervise(
         if cause is not None:
             raise StreamFailedError(f"{feed.description}: {watch.cause() or cause}")
     finally:
-        stream.forget()
+        stream.remove_listener()
 
 
 def _stop(feed: "Feed", stream: "StreamQuery", reason: str) -> None:

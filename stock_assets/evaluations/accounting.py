@@ -49,7 +49,7 @@ def read_accounts(settings: CodeLocationSettings, kafka: KafkaResource, influxdb
         if found.unstored and _read_topics(settings, kafka, ledger) != ends:
             found = _compare(influxdb, ledger, done)  # a newer message may have been stored meanwhile
         if ledger.shortfall(stored) and ledger.shortfall(_stored(influxdb)):  # the second count has what came meanwhile
-            ledger.reopen_bars()
+            ledger.reopen_all_bars()
             found = _compare(influxdb, ledger, done)
         unreadable = list(ledger.unreadable(done))
         return AccountingReport(
@@ -86,8 +86,8 @@ def _read_topics(settings: CodeLocationSettings, kafka: KafkaResource, ledger: B
         for partition, offset in positions.items()
         if offset > of.get(partition, 0)
     ]
-    if ahead:  # the topic was made anew under the same name
-        ledger.begin_anew()
+    if ahead:  # the topic was deleted and created again
+        ledger.clear()
         read = {}
     dead_letters = kafka.messages(dead_letter_topic, begin=ledger.positions(dead_letter_topic))
     ledger.set_positions(dead_letter_topic, dead_ends | ledger.add_dead_letters(dead_letters, read))

@@ -16,7 +16,7 @@ from stock_assets.store.coverage import read_coverage
 
 
 def quote_message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
-    """Quotes that the stream has not yet done with, by its last heartbeat; 0 where the source has none."""
+    """Return how many quotes the stream has not processed, by its last heartbeat; 0 if the source has none."""
     if not settings.source.has_quotes:
         return 0
     heartbeat = read_heartbeat(settings.state_of("stream"))
@@ -48,11 +48,15 @@ def evaluate_quote_freshness(
     else:
         summary = "no market has been open for long enough"
     return Evaluation(
-        check, not late, f"{summary}. {_how(settings)}", [_row(row) for row in rows], {"late_exchanges": len(late)}
+        check,
+        not late,
+        f"{summary}. {_delivery_sentence(settings)}",
+        [_row(row) for row in rows],
+        {"late_exchanges": len(late)},
     )
 
 
-def _how(settings: CodeLocationSettings) -> str:
+def _delivery_sentence(settings: CodeLocationSettings) -> str:
     """The details about quotes in the heartbeats of both programs."""
     details = []
     for program, name in (("ingest", "Producer"), ("stream", "stream")):

@@ -13,7 +13,7 @@ from stock_assets.settings import CodeLocationSettings
 
 
 def partition_lags(settings: CodeLocationSettings, kafka: KafkaResource) -> list[PartitionLag]:
-    """Return what of each partition the stream has not yet done with, by its last heartbeat."""
+    """Return the messages of each partition that the stream has not processed, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     return kafka.waiting(settings.names.topic, heartbeat.offsets if heartbeat else {})
 
@@ -50,7 +50,7 @@ def _waiting_row(partition: PartitionLag, now: datetime) -> dict[str, Cell]:
 
 
 def message_lag(settings: CodeLocationSettings, kafka: KafkaResource) -> int:
-    """Return messages in the topic that the stream has not yet done with, by its last heartbeat."""
+    """Return how many messages of the topic the stream has not processed, by its last heartbeat."""
     heartbeat = read_heartbeat(settings.state_of("stream"))
     done = heartbeat.offsets if heartbeat else {}
     ends = kafka.end_offsets(settings.names.topic)

@@ -26,42 +26,49 @@ _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.C
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """How long history is kept."""
+class RetentionPeriods:
+    """How long runs, the evaluations of checks and ticks are kept."""
 
     runs: timedelta  # with their events and logs
     verdicts: timedelta  # of checks
     ticks: timedelta
 
     @classmethod
-    def from_settings(cls, settings: CodeLocationSettings) -> "Keep":
+    def from_settings(cls, settings: CodeLocationSettings) -> "RetentionPeriods":
         """Return the periods that the settings give."""
         days = settings.keep_runs_days, settings.keep_verdicts_days, settings.keep_ticks_days
         return cls(*(timedelta(days=number) for number in days))
 
 
 def purge(
-    instance: DagsterInstance, engine: Engine, keep: Keep, now: datetime, seconds: float, batch: int = _BATCH_ROWS
+    instance: DagsterInstance,
+    engine: Engine,
+    retention: RetentionPeriods,
+    now: datetime,
+    seconds: float,
+    batch: int = _BATCH_ROWS,
 ) -> Counter[str]:
-    """Delete what is older, `batch` rows at a time and for `seconds` at most; the next call deletes the rest.
+    """Delete older history, `batch` rows at a time, for `seconds` at most; the next call deletes the rest.
 
     Returns:
         Kind -> how many were deleted.
     """
     deadline, deleted = time.monotonic() + seconds, Counter[str]()
-    purge_ticks(instance, now - keep.ticks)
-    while time.monotonic() < deadline and (count := purge_evaluations(instance, now - keep.verdicts, batch)):
+    purge_ticks(instance, now - retention.ticks)
+    while time.monotonic() < deadline and (count := purge_evaluations(instance, now - retention.verdicts, batch)):
         deleted["verdicts"] += count
-    while time.monotonic() < deadline and (count := purge_runless_events(instance, now - keep.runs, batch)):
+    while time.monotonic() < deadline and (count := purge_runless_events(instance, now - retention.runs, batch)):
         deleted["events"] += count
-    for run_id in _old_runs(instance, runs_of_newest_events(instance), now - keep.runs):
+    for run_id in _old_runs(instance, runs_of_newest_events(instance), now - retention.runs):
         if time.monotonic() > deadline:
             break
         delete_run(instance, run_id)
         deleted["runs"] += 1
-    old = [run for run in read_runs(engine).values() if run.status not in ACTIVE and run.created_at < now - keep.runs]
+    old = [
+        run for run in read_runs(engine).values() if run.status not in ACTIVE and run.created_at < now - retention.runs
+    ]
     delete_runs(engine, [run.run_id for run in old if not instance.has_run(run.run_id)])
-    deleted["messages"] += delete_notifications(engine, now - keep.runs)
+    deleted["messages"] += delete_notifications(engine, now - retention.runs)
     return deleted
 
 

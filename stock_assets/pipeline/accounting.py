@@ -57,7 +57,7 @@ class UnreadableMessage:
 
 @dataclass(frozen=True, slots=True)
 class UnstoredBar:
-    """A published bar that the stream has done with, and that is not stored as its newest message says."""
+    """A published bar that the stream has processed, and that is not stored as its newest message says."""
 
     symbol: str
     interval: str

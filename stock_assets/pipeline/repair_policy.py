@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from spark_streaming.contract.backoff import delay_seconds
 
-MOST_ATTEMPTS = 8  # some three hours; a newer request counts anew, and takes the older ones with it
+MOST_ATTEMPTS = 8  # some three hours; a newer request starts the count again, also for older ones
 _FIRST_PAUSE_SECONDS = 120
 _LONGEST_PAUSE_SECONDS = 3600
 

@@ -23,7 +23,7 @@ Series = tuple[str, str]  # symbol, interval
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredSeries:
     """What is stored of one symbol and interval; times are starts of bars, in UTC."""
 
     points: int
@@ -68,12 +68,12 @@ class InfluxDBResource(dg.ConfigurableResource):
         """Return series -> the start of its oldest stored bar."""
         return {_series(record): record.get_time() for record in self._query("|> first()")}
 
-    def stored(self) -> dict[Series, Stored]:
+    def stored(self) -> dict[Series, StoredSeries]:
         """Return series -> how many bars of it are stored, and which are the first and the last."""
         points = {_series(record): record.get_value() for record in self._query("|> count()")}
         oldest = self.oldest()
         newest = self.newest()
-        return {series: Stored(points[series], oldest[series], newest[series]) for series in points}
+        return {series: StoredSeries(points[series], oldest[series], newest[series]) for series in points}
 
     def closes(self, bars: int) -> dict[Series, list[tuple[datetime, float]]]:
         """Return series -> start and close of its newest `bars` bars, in the order of time."""

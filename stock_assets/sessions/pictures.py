@@ -72,8 +72,8 @@ def _small_png(figure: Any) -> bytes:  # noqa: ANN401 - matplotlib's
     return small.getvalue()
 
 
-def keep(folder: Path, day: date, picture: bytes, days: int, now: datetime) -> Path:
-    """Write the picture of a session date; those that were drawn more than `days` days ago go."""
+def save_picture(folder: Path, day: date, picture: bytes, days: int, now: datetime) -> Path:
+    """Write the picture of a session date, and return its path; delete pictures drawn more than `days` days ago."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day:{DATE}}.png"
     path.write_bytes(picture)

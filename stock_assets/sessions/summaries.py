@@ -12,9 +12,9 @@ from stock_assets.market.sessions import SeriesSession, SessionSummary, bar_leng
 from stock_assets.market.symbols import ALWAYS_OPEN
 from stock_assets.pipeline.coverage import Coverage
 from stock_assets.pipeline.session_schedule import has_begun
-from stock_assets.resources.influxdb import InfluxDBResource, Stored
+from stock_assets.resources.influxdb import InfluxDBResource, StoredSeries
 from stock_assets.sessions.dates import DATE
-from stock_assets.sessions.pictures import CANDLES, PANELS, Panel, draw, keep, metadata_of
+from stock_assets.sessions.pictures import CANDLES, PANELS, Panel, draw, metadata_of, save_picture
 from stock_assets.sessions.watched import known_exchange
 from stock_assets.settings import CodeLocationSettings
 
@@ -29,7 +29,7 @@ def sessions_to_summarise(
     settings: CodeLocationSettings,
     dates: Sequence[date],
     coverage: Sequence[Coverage],
-    stored: dict[tuple[str, str], Stored],
+    stored: dict[tuple[str, str], StoredSeries],
     now: datetime,
 ) -> list[SeriesSession]:
     """Return the sessions of these dates that are over, of every series that is watched or stored, by symbol and time.
@@ -123,7 +123,7 @@ def sheet_metadata(
         return {}
     not_live = "" if settings.source.is_live else f", {settings.source}: not live Yahoo data"
     picture = draw(panels, f"{day:{DATE}}{not_live}")
-    return metadata_of(picture, keep(settings.pictures, day, picture, settings.summary_pictures_days, now))
+    return metadata_of(picture, save_picture(settings.pictures, day, picture, settings.summary_pictures_days, now))
 
 
 def _candles(

@@ -43,7 +43,7 @@ class BarLedger:
     """One evaluation's transaction on the file: as a context manager, all of it is kept, or nothing on an exception."""
 
     def __init__(self, path: Path | None, identity: str) -> None:
-        """Open the file, or a ledger in memory where `path` is None; begin anew where it is about something else."""
+        """Open the file, or a ledger in memory where `path` is None; clear it if it is about something else."""
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or ":memory:", timeout=_WAIT_SECONDS, isolation_level=None)
@@ -54,7 +54,7 @@ class BarLedger:
         self._db.execute("CREATE INDEX IF NOT EXISTS open_bar ON bar (series, start) WHERE is_open")
         self._identity = identity
         if self._db.execute("SELECT value FROM identity").fetchall() != [(identity,)]:
-            self.begin_anew()
+            self.clear()
         series = self._db.execute("SELECT symbol, interval, id FROM series").fetchall()
         self._series: dict[tuple[str, str], int] = {(symbol, interval): of for symbol, interval, of in series}
 
@@ -67,8 +67,8 @@ class BarLedger:
         self._db.execute("COMMIT" if kind is None else "ROLLBACK")
         self._db.close()
 
-    def begin_anew(self) -> None:
-        """Forget everything."""
+    def clear(self) -> None:
+        """Delete all rows, and note what the ledger is about."""
         for table in _TABLES:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
         self._db.execute("INSERT INTO identity VALUES (?)", (self._identity,))
@@ -200,8 +200,8 @@ class BarLedger:
     def _unreadable_by_symbol(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT symbol, count(*) FROM unreadable GROUP BY symbol").fetchall())
 
-    def reopen_bars(self) -> None:
-        """Have all bars compared again; of those that were found stored the values are not known any more."""
+    def reopen_all_bars(self) -> None:
+        """Have all bars compared again; the values of those that were found stored are not known any more."""
         self._db.execute("UPDATE bar SET is_open = 1")
 
     def unreadable(self, done: Mapping[int, int]) -> Iterator[UnstoredBar]:

@@ -12,7 +12,7 @@ from stock_assets import settings
 from stock_assets.defs.sessions import sensors
 from stock_assets.defs.sessions.jobs import repair_gaps
 from stock_assets.pipeline.completeness import SessionRepair
-from stock_assets.sessions.pictures import keep
+from stock_assets.sessions.pictures import save_picture
 from stock_assets.store.session_repairs import read_repairs, request_repairs
 from stock_assets_tests.defs.minutes import FRIDAY, FRIDAYS_BARS, HALT, THURSDAY, Platform, bars_of, platform
 
@@ -160,10 +160,10 @@ def test_a_day_without_a_session_can_not_be_repaired(platform: Platform) -> None
 
 def test_pictures_are_kept_for_some_days(tmp_path: Path) -> None:
     moment = clock.now()
-    keep(tmp_path, THURSDAY, b"old", 90, moment)
-    keep(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=89))
+    save_picture(tmp_path, THURSDAY, b"old", 90, moment)
+    save_picture(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=89))
     assert len(list(tmp_path.glob("*.png"))) == 2
-    keep(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=91))
+    save_picture(tmp_path, FRIDAY, b"new", 90, moment + timedelta(days=91))
     assert not list(tmp_path.glob("*.png"))
 
 

@@ -49,7 +49,7 @@ def test_a_changed_topic_is_reported_and_nothing_is_skipped(
     points = points_in(fresh_bucket)
     assert len(points) == 100
 
-    # A folder that was kept from before, for a topic that was made anew.
+    # A folder that was kept from before, for a topic that was created again.
     shutil.rmtree(launcher.state / "checkpoint")
     assert launcher.start("--available-now").end() == 0
     assert points_in(fresh_bucket) == points, "a lost checkpoint reads all again, and changes nothing"
@@ -71,7 +71,7 @@ def test_a_changed_topic_is_reported_and_nothing_is_skipped(
     assert "the topic is gone from Kafka" in refused(launcher)
     kafka.create_topics(stack, fresh_topic)
     admin.create_partitions({name: PARTITIONS + 1})
-    assert "deleted and made anew" in refused(launcher)
+    assert "deleted and created again" in refused(launcher)
     (launcher.state / "topic.json").write_text(json.dumps({}))  # of an older version
     assert "the topic ends before what was read of it" in refused(launcher)
     assert points_in(fresh_bucket) == points

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from infra.settings import StackSettings
-from stock_assets.operations.purge import Keep, purge
+from stock_assets.operations.purge import RetentionPeriods, purge
 from stock_assets.settings import CodeLocationSettings
 from stock_assets.store.engine import make_engine
 from stock_assets.store.migrate import upgrade
@@ -17,7 +17,7 @@ from stock_assets_tests.services.dagster_records import record_sensor, record_ti
 pytestmark = pytest.mark.services
 
 PRICES, SESSIONS = dg.AssetKey(["influxdb", "stock_price_v1"]), dg.AssetKey(["postgres", "session_summary"])
-KEEP = Keep(runs=timedelta(days=30), verdicts=timedelta(days=3), ticks=timedelta(days=7))
+KEEP = RetentionPeriods(runs=timedelta(days=30), verdicts=timedelta(days=3), ticks=timedelta(days=7))
 
 
 class History:

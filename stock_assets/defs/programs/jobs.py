@@ -3,7 +3,7 @@
 import dagster as dg
 
 from spark_streaming.contract.clock import now
-from stock_assets.operations.purge import Keep, purge
+from stock_assets.operations.purge import RetentionPeriods, purge
 from stock_assets.resources.postgres import PostgresResource
 from stock_assets.resources.settings import InjectedSettings
 
@@ -13,7 +13,7 @@ _PURGE_SECONDS = 120  # of a run; what is left is deleted by the next one
 @dg.op(description="Deletes a bounded part of what is old, in small transactions.")
 def delete_old_history(context: dg.OpExecutionContext, settings: InjectedSettings, postgres: PostgresResource) -> None:
     """Delete old ticks, evaluations, events, runs and notifications; logs how many of each."""
-    deleted = purge(context.instance, postgres.engine, Keep.from_settings(settings), now(), _PURGE_SECONDS)
+    deleted = purge(context.instance, postgres.engine, RetentionPeriods.from_settings(settings), now(), _PURGE_SECONDS)
     shown = ", ".join(f"{number:,} {kind}" for kind, number in deleted.items() if number)
     context.log.info("deleted: %s", shown or "nothing is old enough")
 

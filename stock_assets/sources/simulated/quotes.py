@@ -26,11 +26,11 @@ class SimulatedQuotes:
         """Yield the quotes of each second once it is over."""
         second = datetime.now(UTC).replace(microsecond=0)
         while not stop.wait(max(0.0, (second + _SECOND - datetime.now(UTC)).total_seconds())):
-            yield [quote for symbol in self._source.symbols for quote in self.of_second(symbol, second)]
+            yield [quote for symbol in self._source.symbols for quote in self.quotes_in_second(symbol, second)]
             second = max(second + _SECOND, datetime.now(UTC).replace(microsecond=0) - _SECOND)
 
-    def of_second(self, symbol: str, second: datetime) -> list[Quote]:
-        """Two quotes, at the open and at the close of the second's bar; the milliseconds depend on the symbol."""
+    def quotes_in_second(self, symbol: str, second: datetime) -> list[Quote]:
+        """Return the quotes at the open and the close of the second's bar; the milliseconds depend on the symbol."""
         bar = self._source.bar(symbol, second)
         first = self._source.bar(symbol, second.replace(hour=0, minute=0, second=0)).open
         at = second + timedelta(milliseconds=crc32(symbol.encode()) % 400)

@@ -108,7 +108,7 @@ class YahooClient:
 
     def _call(self, symbol: str, fetch: Callable[[], T]) -> T:
         """The result of `fetch`, which sends requests and parses the answers."""
-        self._session.forget()
+        self._session.clear_last_answer()
         try:
             return fetch()
         except Exception as error:

@@ -29,11 +29,11 @@ class YahooSession(requests.Session[requests.Response]):
 
     @property
     def last_answer(self) -> HttpAnswer | None:
-        """The response to this thread's last request for data; None if there was none since `forget`."""
+        """The response to this thread's last request for data; None if there was none since `clear_last_answer`."""
         answer: HttpAnswer | None = getattr(self._local, "answer", None)
         return answer
 
-    def forget(self) -> None:
+    def clear_last_answer(self) -> None:
         """Delete this thread's last response, before another request."""
         self._local.answer = None
 
@@ -41,7 +41,7 @@ class YahooSession(requests.Session[requests.Response]):
         """curl_cffi's `request`, with the same arguments; unusable splits and dividends are dropped from its answer."""
         is_data = "/finance/" in urlsplit(url).path  # cookies, crumb and consent have other paths
         if is_data:
-            self.forget()
+            self.clear_last_answer()
         response: requests.Response = super().request(method, url, *arguments, **options)  # type: ignore[arg-type]
         if is_data:
             begin = response.content[:100].lstrip().lower()

@@ -152,6 +152,6 @@ def test_the_proxy_is_passed_to_java(environment: dict[str, str], options: list[
 def test_a_build_without_a_network_is_distinguished_from_one_without_a_compiler(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("go: downloading x\ndial tcp: lookup proxy: no such host\n")
-    assert influxdb_build.failure(log).code is Exit.NO_NETWORK
+    assert influxdb_build.build_error(log).code is Exit.NO_NETWORK
     log.write_text("cc: internal compiler error\n")
-    assert influxdb_build.failure(log).code is Exit.MISSING_TOOL
+    assert influxdb_build.build_error(log).code is Exit.MISSING_TOOL

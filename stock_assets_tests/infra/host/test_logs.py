@@ -28,14 +28,14 @@ def test_old_logs_of_runs_and_of_ticks_are_deleted(tmp_path: Path) -> None:
     ticks = folder / "__repository__" / "run_programs"
     old = [written(folder / "run-1" / "compute_logs" / "a.err", 15), written(ticks / "1.err", 3)]
     new = [written(folder / "run-2" / "compute_logs" / "b.err", 13), written(ticks / "2.err", 1)]
-    upkeep = logs.LogCleanup()
-    upkeep.do(tmp_path, NOW)
+    cleanup = logs.LogCleanup()
+    cleanup.run_if_due(tmp_path, NOW)
     assert [file.exists() for file in old + new] == [False, False, True, True]
     assert not (folder / "run-1").exists()
     late = written(ticks / "3.err", 3)
-    upkeep.do(tmp_path, NOW + 60)
+    cleanup.run_if_due(tmp_path, NOW + 60)
     assert late.exists()  # once an hour is enough
-    upkeep.do(tmp_path, NOW + 3600)
+    cleanup.run_if_due(tmp_path, NOW + 3600)
     assert not late.exists()
 
 

@@ -189,4 +189,4 @@ def test_root_may_keep_its_state_where_nobody_else_may_enter(tmp_path: Path) -> 
     finally:
         supervisor.stop()
     assert stat.S_IMODE(home.stat().st_mode) == 0o700  # nothing was opened for it
-    assert not postgres.may_enter(home, (home / "postgres").stat().st_uid)
+    assert not postgres.can_enter(home, (home / "postgres").stat().st_uid)

@@ -12,14 +12,14 @@ BARS = SimulatedSource(["AMZN", "BTC-USD"], 7, BEGIN, bars=10)
 
 def test_quotes_match_the_bars_and_are_the_same_each_time() -> None:
     bar = BARS.bar("AMZN", BEGIN)
-    opened, closed = SimulatedQuotes(BARS).of_second("AMZN", BEGIN)
+    opened, closed = SimulatedQuotes(BARS).quotes_in_second("AMZN", BEGIN)
     assert (opened.price, closed.price) == (bar.open, bar.close)
     assert BEGIN <= opened.time < closed.time < BEGIN + timedelta(seconds=1)
-    assert SimulatedQuotes(BARS).of_second("AMZN", BEGIN) == [opened, closed]
+    assert SimulatedQuotes(BARS).quotes_in_second("AMZN", BEGIN) == [opened, closed]
 
 
 def test_the_day_volume_is_the_sum_of_the_bars_and_grows_across_hours() -> None:
-    quotes = [q for n in range(4) for q in SimulatedQuotes(BARS).of_second("AMZN", BEGIN + timedelta(seconds=n))]
+    quotes = [q for n in range(4) for q in SimulatedQuotes(BARS).quotes_in_second("AMZN", BEGIN + timedelta(seconds=n))]
     traded = [quote.day_volume or 0 for quote in quotes]
     assert [later - earlier for earlier, later in pairwise(traded)] == [quote.last_size for quote in quotes[1:]]
 

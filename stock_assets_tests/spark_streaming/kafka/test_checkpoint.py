@@ -92,7 +92,7 @@ def test_nothing_is_wrong(found: TopicState) -> None:
     ("found", "expected"),
     [
         (lambda: None, "the topic is gone from Kafka"),
-        (lambda: topic(id="two"), "deleted and made anew"),
+        (lambda: topic(id="two"), "deleted and created again"),
         (lambda: topic(begin={0: 0, 1: 205}), "removed .* before they were stored .partition 1: offsets 200 to 204"),
         (lambda: topic(end={0: 109, 1: 300}), "ends before what was read of it .partition 0: offsets 109 to 109"),
         (lambda: topic(begin={0: 0}, end={0: 500}), "has 1 partitions and had 2"),
