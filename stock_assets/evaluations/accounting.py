@@ -17,7 +17,7 @@ _NAMED = 10  # bars in the summary; the rest is counted
 
 @dataclass(frozen=True)
 class AccountingReport:
-    """A row a symbol, and the bars that are not stored as they should be."""
+    """An account for each symbol, and the bars that are not stored as last published."""
 
     accounts: Sequence[Account]
     unstored: int
@@ -32,7 +32,7 @@ class AccountingReport:
 
 
 def read_accounts(settings: CodeLocationSettings, kafka: KafkaResource, influxdb: InfluxDBResource) -> AccountingReport:
-    """Read what is new in both topics, and compare what is not known to be stored with the bucket.
+    """Read the new messages of both topics, and compare the bars that are not known to be stored with the bucket.
 
     What was found stored is remembered in `state/<source>/accounting/bars.sqlite`: the first evaluation takes some
     minutes per million messages, later ones only what is new. Where the bucket holds fewer points than were found

@@ -24,7 +24,7 @@ class DeliveryError(RuntimeError):
 def deliver_due_notifications(
     engine: Engine, settings: CodeLocationSettings, now: datetime, seconds: float = _SECONDS
 ) -> int:
-    """Deliver what is due, within `seconds`; returns how many notifications every address has now.
+    """Deliver the due notifications within `seconds`; return how many are delivered to every address now.
 
     Each delivery is recorded before the next one to that address begins, so that a kill repeats one at most. What an
     address could not be sent in time stays due.

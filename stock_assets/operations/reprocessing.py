@@ -20,7 +20,7 @@ def first_offsets(
     session: str,
     from_offsets: Mapping[str, int],
 ) -> dict[int, int]:
-    """Return partition -> the first offset: of what was sent since `session` opened, or of `from_offsets`.
+    """Return partition -> the first offset to reprocess: the first since `session` opened, or that of `from_offsets`.
 
     Raises:
         ValueError: neither or both are given, the topic has no such offset, or no exchange has such a session.

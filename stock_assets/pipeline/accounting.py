@@ -72,7 +72,7 @@ class UnstoredBar:
 
 
 def read_message(record: KafkaRecord) -> PublishedBar | UnreadableMessage:
-    """Return the bar that a message is about, as far as it says so."""
+    """Parse a message to its bar, or to an UnreadableMessage if it names none."""
     fields = fields_of(record.value)
     named = fields.get("symbol")
     symbol = named if isinstance(named, str) and named else symbol_of(record)

@@ -14,7 +14,7 @@ _RUN_TAKES = timedelta(hours=1)  # at most, with what is fetched again after fai
 
 @dataclass(frozen=True, slots=True)
 class MissingFacts:
-    """Symbols without a row: `missing` should have one by now, of `awaited` no run has had the time to ask."""
+    """Symbols without a row: `missing` should have one by now; no run has had the time to fetch `awaited`."""
 
     missing: Sequence[str]
     awaited: Sequence[str]

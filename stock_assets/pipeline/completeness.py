@@ -92,7 +92,7 @@ def evaluate_session(
     coverage: Coverage,
     repair: SessionRepair | None,
 ) -> Completeness:
-    """Tell bars that can still be had from those that the source has none of.
+    """Evaluate which bars of a session are missing, and which of them the source does not have.
 
     Args:
         one: the session.

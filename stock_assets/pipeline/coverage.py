@@ -44,7 +44,7 @@ def covers_extended_hours(row: Coverage) -> bool:
 
 
 def has_history(row: Coverage | None) -> bool:
-    """Return whether a symbol's first history is there, or can't be had: the source does not know it."""
+    """Return whether a symbol's first history is published, or can't be: the source does not know the symbol."""
     if row is None:
         return False
     if row.last_answer.startswith(UNKNOWN_SYMBOL):

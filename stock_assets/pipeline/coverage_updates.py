@@ -30,7 +30,7 @@ def is_suspiciously_empty(request: BarRequest, before: Coverage | None, bars: Se
 def after_answer(
     request: BarRequest, before: Coverage | None, bars: Sequence[Bar], origin: str, delay: timedelta, now: datetime
 ) -> Coverage:
-    """Return what is covered once these bars are published; `delay` is what the source adds to a bar's end."""
+    """Return the coverage once these bars are published; `delay` is what the source adds to a bar's end."""
     exchange = exchange_of(request.symbol)
     known = [before.newest_bar] if before is not None and before.newest_bar is not None else []
     newest = max([bar.start for bar in bars] + known, default=None)

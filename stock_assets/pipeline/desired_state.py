@@ -55,7 +55,7 @@ class ActiveRun:
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
-    """What is there: the runs in Dagster, and the process on the machine."""
+    """The observed state of a role: its runs in Dagster, and its process on the machine."""
 
     runs: Sequence[ActiveRun]
     locked: bool  # a program of this role runs, whoever started it

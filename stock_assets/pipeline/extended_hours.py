@@ -28,7 +28,7 @@ def with_hours(row: Coverage, delay: timedelta, *, extended: bool) -> Coverage:
 
 
 def uncovered(request: BarRequest, before: Coverage | None, bars: Sequence[Bar]) -> list[Bar]:
-    """Return the bars of an answer without those of the session that are older than the newest one published.
+    """Return the bars of an answer without the session's own bars that are older than the newest published one.
 
     A history that is fetched again for the hours before the open and after the close has them, too.
     """

@@ -22,7 +22,7 @@ CORRECTION_PERIOD = timedelta(minutes=10)
 
 
 def overlap_of(interval: str) -> timedelta:
-    """For how long before what is covered bars are asked for once more, since the source may have corrected them."""
+    """Return how long before the end of the coverage a request begins: the source may have corrected bars there."""
     return max(CORRECTION_PERIOD, 2 * (interval_length(interval) or timedelta(days=1)))
 
 

@@ -77,7 +77,7 @@ def shown_series(newest: Mapping[Series, datetime], symbols: Iterable[str]) -> l
 
 
 def display_period(exchange: str, interval: str, newest: datetime) -> DisplayPeriod:
-    """Return the session of the newest price; from the close on, what was traded since, against the close."""
+    """Return the session of the newest price; from the close on, the time since then, compared with the close."""
     session = session_at(exchange, newest)
     if newest < session.closed:
         begin, end, before = session.opened, session.closed, last_closed(exchange, session.opened).closed

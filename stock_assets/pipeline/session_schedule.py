@@ -57,7 +57,7 @@ def is_settled(one: SeriesSession, row: Coverage, stored: bool, now: datetime) -
 
 
 def newest_replayed(rows: Iterable[Coverage], exchanges: Mapping[str, str]) -> list[SeriesSession]:
-    """Return the newest session of a replay that is at its end: those of its symbols that have bars in it."""
+    """Return the newest session of a replay that has ended, for each symbol that has bars in it."""
     newest = [
         SeriesSession(row.symbol, row.interval, session_at(exchanges[row.symbol], row.newest_bar))
         for row in rows

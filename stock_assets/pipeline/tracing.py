@@ -54,7 +54,7 @@ def trace_range(symbol: str, when: str) -> TimeRange:
 
 
 def describe_coverage(coverage: Sequence[Coverage], span: TimeRange) -> list[str]:
-    """Return what the source was asked and answered, a sentence an interval."""
+    """Return a sentence for each interval on what the source was asked and answered."""
     if not coverage:
         return ["the source has never been asked for this symbol"]
     lines = []

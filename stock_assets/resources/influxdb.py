@@ -60,7 +60,7 @@ class InfluxDBResource(dg.ConfigurableResource):
         return {_series(record): record.get_time() for record in self._query("|> last()")}
 
     def newest_quotes(self, since: datetime) -> dict[str, datetime]:
-        """Return symbol -> the time of its newest stored quote, of those that are not older than `since`."""
+        """Return symbol -> the time of its newest stored quote; symbols without one from `since` on are left out."""
         flux = f"{select(self.bucket, QUOTE_MEASUREMENT, since, EVER[1], field='price')} |> last()"
         return {record.values["symbol"]: record.get_time() for record in self._records(flux)}
 

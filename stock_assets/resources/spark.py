@@ -20,7 +20,7 @@ _JAVA_OPTIONS = (
 
 
 class SmallSparkResource(PySparkResource):
-    """dagster-pyspark's resource, whose session is there for a step and is gone after it."""
+    """dagster-pyspark's resource with a small Spark, which is started for a step and stopped after it."""
 
     python: str
 

@@ -64,7 +64,7 @@ def evaluate_sessions(
 
 
 def stored_bars(influxdb: InfluxDBResource, parts: Sequence[SeriesSession]) -> set[datetime]:
-    """Return the starts of the bars in InfluxDB, of trading intervals of one series in the order of time."""
+    """Return the starts of the stored bars in `parts`: trading intervals of one series, in the order of time."""
     first, last = parts[0], parts[-1]
     return influxdb.starts(first.symbol, first.interval, first.session.opened, last.session.closed)
 

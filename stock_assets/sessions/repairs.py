@@ -84,7 +84,7 @@ def refetch(
     one: SeriesSession,
     repair: SessionRepair,
 ) -> SessionRepair:
-    """Publish what the source has of the missing bars; returns the repair with its outcome.
+    """Publish the missing bars that the source has; return the repair with its outcome.
 
     Raises:
         SourceError: the source can't be read.

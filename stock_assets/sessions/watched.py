@@ -21,7 +21,7 @@ from stock_assets.store.coverage import read_coverage
 
 
 def watched_coverage(settings: CodeLocationSettings, postgres: PostgresResource, now: datetime) -> list[Coverage]:
-    """Return the coverage of the symbols in use, of those whose bars lie in sessions."""
+    """Return the coverage of the symbols in use whose bars lie in sessions."""
     rows = make_source(settings).watched_rows(read_coverage(postgres.engine), now)
     return [row for row in rows if has_sessions(row.interval) and known_exchange(settings, row.symbol)]
 

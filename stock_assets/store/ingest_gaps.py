@@ -11,5 +11,5 @@ from stock_assets.store.upsert import upsert
 
 
 def write_gaps(engine: Engine, gaps: Sequence[PermanentGap]) -> None:
-    """Insert gaps that can't be filled any more, or replace those of the same begin."""
+    """Insert gaps that can't be filled any more, or replace those with the same begin."""
     upsert(engine, ingest_gap, [asdict(gap) for gap in gaps])

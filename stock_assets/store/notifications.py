@@ -34,7 +34,7 @@ def add_recipient(engine: Engine, notification: Notification, address: str) -> N
 
 
 def write_attempts(engine: Engine, notifications: Sequence[Notification]) -> None:
-    """Update what the last attempt has changed, but not which addresses have it: `add_recipient` writes that."""
+    """Update the fields that the last attempt changed, except the recipients, which `add_recipient` writes."""
     columns = ("delivered_at", "attempts", "next_try_at", "error")
     with engine.begin() as connection:
         for row in notifications:
@@ -43,7 +43,7 @@ def write_attempts(engine: Engine, notifications: Sequence[Notification]) -> Non
 
 
 def delete_notifications(engine: Engine, before: datetime) -> int:
-    """Delete those of incidents whose end was delivered before then; returns how many."""
+    """Delete the notifications of incidents whose end was delivered before `before`; return how many."""
     ended = select(notice.c.subject, notice.c.since).where(
         notice.c.kind == NotificationKind.OVER.value, notice.c.delivered_at < before
     )

@@ -26,7 +26,7 @@ def read_summaries(engine: Engine, first: date, last: date) -> list[SessionSumma
 
 
 def read_summarised(engine: Engine, keys: Collection[Key]) -> dict[Key, datetime]:
-    """Return when each of the sessions was summarised last; those that never were are left out."""
+    """Return when each session was last summarised; sessions without a summary are left out."""
     of = session_summary.c
     query = select(of.session_date, of.symbol, of.interval, of.summarised_at)
     query = query.where(tuple_(of.session_date, of.symbol, of.interval).in_(list(keys)))

@@ -133,7 +133,10 @@ def _act(context: dg.SensorEvaluationContext, settings: CodeLocationSettings, de
 def record_and_notify(
     context: dg.SensorEvaluationContext, settings: InjectedSettings, postgres: PostgresResource
 ) -> dg.SkipReason:
-    """Copy what is new, then notify of what has changed. The cursor is the newest update of a run that was copied."""
+    """Copy new verdicts and runs, then write and deliver notifications.
+
+    The cursor is the time of the newest update of a run that was copied.
+    """
     definitions = context.repository_def
     if definitions is None:
         raise RuntimeError("Dagster gave this sensor no definitions, so it can't know the checks")

@@ -41,7 +41,7 @@ class RetryTimes:
 
 @dataclass
 class YahooQuotes:
-    """Gives each quote once, of the watched symbols whose market is open."""
+    """Gives the quotes of the watched symbols whose market is open, each once."""
 
     watched: Callable[[], Sequence[str]]
     stream: YahooWebSocket
