@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -21,9 +21,11 @@ from pydantic_settings import (
     SecretsSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy import URL
 
 from spark_streaming.contract.schema import BUCKET, MEASUREMENT, QUOTE_TOPIC, TOPIC, Source, SourceNames, source_names
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 SECRETS_DIR = Path("/run/secrets")  # where containers have them
 
@@ -139,8 +141,10 @@ class SharedSettings(BaseSettings):
             return self.stream_state
         return self.stocks_home / "state" / self.source.value / program
 
-    def postgres_url(self, user: str, password: SecretStr, database: str | None = None) -> URL:
+    def postgres_url(self, user: str, password: SecretStr, database: str | None = None) -> "URL":
         """Return the address of the source's schema for SQLAlchemy, as `user`."""
+        from sqlalchemy import URL  # half a second of imports, which most commands do without
+
         return URL.create(
             "postgresql+psycopg2",
             username=user,
@@ -188,7 +192,7 @@ class IngestSettings(SharedSettings):
         return self.extended_hours and self.source is Source.YAHOO and interval != "1d"
 
     @property
-    def postgres(self) -> URL:
+    def postgres(self) -> "URL":
         """The source's schema, as its owner."""
         return self.postgres_url(self.postgres_user, self.postgres_password)
 

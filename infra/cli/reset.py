@@ -16,7 +16,6 @@ from infra.host.progress import Progress
 from infra.settings import RunningStackSettings
 from infra.stack import state
 from infra.stack.activity import is_running, running_parts
-from infra.stack.platform import wait_for_predecessor
 from spark_streaming.contract.process_lock import AlreadyRunningError, ProcessLock
 
 _WHAT = {
@@ -58,6 +57,8 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
         if not yes and not typer.confirm("Delete all of this?", err=True):
             raise typer.Exit(Exit.FAILED)
         try:
+            from infra.stack.platform import wait_for_predecessor
+
             with ProcessLock(state.run_folder(home)), Progress() as progress:
                 wait_for_predecessor(settings, progress)
                 _refuse_while_servers_run(home)

@@ -6,13 +6,12 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from infra.cli.console import answers, errors, plain_errors, print_table, report
-from infra.cli.first_history import watch_first_history
 from infra.host import home
 from infra.host.errors import Exit, StackError, StoppedError
 from infra.host.logs import keep_last, rotate_large_logs
@@ -20,11 +19,12 @@ from infra.host.private_files import private_folder
 from infra.host.progress import Progress
 from infra.settings import StackSettings
 from infra.stack import requirements, state
-from infra.stack.platform import Platform, wait_for_predecessor
-from infra.stack.servers import write_stack_env
 from infra.supervise.supervisord import Status, statuses
 from spark_streaming.contract.process_lock import AlreadyRunningError, ProcessLock, is_locked
 from spark_streaming.contract.schema import Source
+
+if TYPE_CHECKING:
+    from infra.stack.platform import Platform
 
 _Source = Annotated[Source | None, typer.Option(help="Where bars come from; default: SOURCE, else yahoo.")]
 _Detach = Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")]
@@ -144,6 +144,11 @@ def _settings_of_programs() -> dict[str, str]:
 def _up(
     settings: StackSettings, more: dict[str, str], once: bool, as_json: bool, with_dagster: bool, in_background: bool
 ) -> int:
+    # The clients of the servers take a second to import: not for `stocks --help`.
+    from infra.cli.first_history import watch_first_history
+    from infra.stack.platform import Platform, wait_for_predecessor
+    from infra.stack.servers import write_stack_env
+
     with Progress() as progress:
         found = [f for f in requirements.check_machine(settings, with_dagster=False) if not f.name.startswith("port")]
         requirements.require_all(found)
@@ -199,7 +204,7 @@ def _migrate(settings: StackSettings) -> None:
     upgrade_home(IngestSettings(stocks_home=settings.stocks_home, source=settings.source), folder(settings))
 
 
-def _show(platform: Platform, *, as_json: bool, console: Console) -> None:
+def _show(platform: "Platform", *, as_json: bool, console: Console) -> None:
     running, found = platform.running, platform.statuses()
     if as_json:
         print(json.dumps(_answer(running, found)), flush=True)

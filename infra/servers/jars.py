@@ -3,10 +3,9 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import pyspark
 
 from infra.host.cache import make_once
 from infra.host.errors import Exit, StackError, last_lines
@@ -22,7 +21,10 @@ _IVY_SETTINGS = """\
   <resolvers><ibiblio name="central" m2compatible="true"/></resolvers>
 </ivysettings>
 """
-_PYSPARK_JARS = Path(pyspark.__file__).parent / "jars"
+_PYSPARK = find_spec("pyspark")  # found, not imported: that takes half a second
+assert _PYSPARK is not None
+assert _PYSPARK.origin is not None
+_PYSPARK_JARS = Path(_PYSPARK.origin).parent / "jars"
 
 
 @dataclass(frozen=True)
