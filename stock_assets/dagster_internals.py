@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from multiprocessing.context import BaseContext
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance
@@ -78,6 +80,21 @@ class RunError:
 def allow_unreported_assets(context: dg.OpExecutionContext) -> None:
     """Pipes requires a report on each asset of a step, skippable or not; this step may now omit some."""
     context.get_step_execution_context()._requires_typed_event_stream = False
+
+
+def serve_definitions(module: str, host: str, port: int, context: BaseContext) -> None:
+    """Do as `dagster api grpc`, with another way to start the processes of runs: that of `context`."""
+    from dagster._cli import cli
+    from dagster._grpc.server import DagsterApiServer
+
+    initialise = DagsterApiServer.__init__
+
+    def with_context(server: DagsterApiServer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Dagster's own
+        initialise(server, *args, **kwargs)
+        server._mp_ctx = context  # type: ignore[assignment]
+
+    DagsterApiServer.__init__ = with_context  # type: ignore[assignment, method-assign]
+    cli(["api", "grpc", "-m", module, "--host", host, "--port", str(port)])
 
 
 def newest_evaluations(

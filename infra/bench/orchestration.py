@@ -30,9 +30,9 @@ SYMBOLS = 50
 _WARM_UP_SECONDS = 60  # until the first runs have started, and the imports of the first minute are over
 _TIMEOUT_SECONDS = 300
 
-# A part of the command line of each program, but of none of its children: runs are children of the code server.
+# A part of the command line of each program. Runs are forks of the code server: the first of these processes is it.
 _COMMANDS = {
-    dagster.CODE_SERVER: "dagster api grpc",
+    dagster.CODE_SERVER: "stock_assets.code_server",
     dagster.DAEMON: "dagster._daemon",
     dagster.WEBSERVER: "dagster_webserver",
 }

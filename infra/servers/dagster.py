@@ -43,7 +43,7 @@ def services(settings: StackSettings) -> list[Service]:
     return [
         service(
             CODE_SERVER, f"{HOST}:{port}",
-            "dagster", "api", "grpc", "-m", "stock_assets.definitions", "--host", HOST, "--port", str(port),
+            "stock_assets.code_server", HOST, str(port),
             ready=lambda: accepts_connections(HOST, port),  # it listens once the code is loaded
             needs=(kafka.NAME, postgres.NAME),
             stop_signal=signal.SIGINT,  # ends the runs with it: of SIGTERM they would know nothing

@@ -117,15 +117,16 @@ class Installation:
         return failure_of(self.instance, run_id)
 
     def service(self, command: str) -> psutil.Process | None:
-        """Return the process of a service, not its launcher; None while it doesn't run."""
+        """Return the process of a service, not its launcher nor a fork of it; None while it doesn't run."""
+        found = {}
         for process in psutil.process_iter():
             try:
                 line = " ".join(process.cmdline())
                 if command in line and process.environ().get("STOCKS_HOME") == str(self.home):
-                    return process
+                    found[process.pid] = process.ppid()
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-        return None
+        return next((psutil.Process(pid) for pid, parent in found.items() if parent not in found), None)
 
     def kill_service(self, command: str) -> None:
         """Kill a service, and wait until the supervisor has started it again."""
@@ -246,7 +247,7 @@ def test_a_killed_daemon(platform: Installation) -> None:
 
 def test_a_killed_code_server(platform: Installation) -> None:
     before = platform.wait_until_running()
-    platform.kill_service("dagster api grpc")
+    platform.kill_service("stock_assets.code_server")
     platform.wait_until_replaced(before)
     assert all(platform.reason(run_id) for run_id in before.values())
 
