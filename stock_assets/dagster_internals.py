@@ -100,7 +100,7 @@ def serve_definitions(module: str, host: str, port: int, context: BaseContext) -
 def newest_evaluations(
     instance: DagsterInstance, checks: Iterable[dg.AssetCheckKey]
 ) -> list[tuple[dg.AssetCheckEvaluation, datetime]]:
-    """The newest completed evaluation of each check that has one, and when it was recorded (UTC)."""
+    """Return the newest completed evaluation of each check that has one, and when it was recorded (UTC)."""
     found = instance.event_log_storage.get_asset_check_summary_records(list(checks)).values()
     records = [summary.last_completed_check_execution_record for summary in found]
     return [
@@ -111,7 +111,7 @@ def newest_evaluations(
 
 
 def run_errors(instance: DagsterInstance, run_id: str) -> list[RunError]:
-    """The errors of a run in the order in which they were recorded: of its steps, of itself and of its process."""
+    """Return the errors of a run, its steps and its process in the order in which they were recorded."""
     origins = {
         DagsterEventType.STEP_FAILURE: ErrorOrigin.STEP,
         DagsterEventType.RUN_FAILURE: ErrorOrigin.RUN,
@@ -138,7 +138,7 @@ def _step_error(failed: StepFailureData) -> RunError:
 
 
 def worker_process(instance: DagsterInstance, run_id: str) -> tuple[int, datetime] | None:
-    """The process id of a run's worker, and when Dagster recorded it (UTC); None where it has not."""
+    """Return the process id of a run's worker, and when Dagster recorded it (UTC); None where it has not."""
     records = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records
     found = [
         (int(str(event.engine_event_data.metadata["pid"].value)), _utc(entry.timestamp))
@@ -159,7 +159,7 @@ def fail_run(instance: DagsterInstance, run_id: str, reason: str) -> None:
 def ticks_of_running(
     instance: DagsterInstance, limit: int | None = None, since: datetime | None = None
 ) -> dict[str, list[InstigatorTick]]:
-    """`sensor:NAME` or `schedule:NAME` -> its ended ticks, the newest first: of those that no person has stopped.
+    """Return `sensor:NAME` or `schedule:NAME` -> its ended ticks, newest first; stopped ones are left out.
 
     At most `limit` of each, begun after `since`. What has never been evaluated is left out.
     """
@@ -240,7 +240,7 @@ def purge_runless_events(instance: DagsterInstance, before: datetime, batch: int
 
 
 def runs_of_newest_events(instance: DagsterInstance) -> set[str]:
-    """The runs that hold the newest event of an asset or partition, or the newest evaluation of a check."""
+    """Return the runs that hold the newest event of an asset or partition, or the newest evaluation of a check."""
     with _event_log(instance) as connection:
         return set(connection.execute(text(_RUNS_OF_THE_NEWEST)).scalars())
 

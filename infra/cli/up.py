@@ -14,7 +14,7 @@ from rich.console import Console
 from infra.cli.console import answers, errors, plain_errors, print_table, report
 from infra.host import home
 from infra.host.errors import Exit, StackError, StoppedError
-from infra.host.logs import keep_last, rotate_large_logs
+from infra.host.logs import rotate_large_logs, rotate_log
 from infra.host.private_files import private_folder
 from infra.host.progress import Progress
 from infra.settings import StackSettings
@@ -224,7 +224,7 @@ def _up_in_the_background(settings: StackSettings, as_json: bool) -> None:
         raise StackError(_already_running(settings.stocks_home), Exit.ALREADY_RUNNING)
     home.claim(settings.stocks_home)
     log = private_folder(settings.stocks_home / "logs") / "up.log"
-    keep_last(log)
+    rotate_log(log)
     arguments = [argument for argument in sys.argv[1:] if argument not in ("-d", "--detach", "--json")]
     with log.open("wb") as output:
         process = subprocess.Popen(

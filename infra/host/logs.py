@@ -16,7 +16,7 @@ _LARGE = 5 * 2**20  # bytes
 _PROGRAMS = {"producer": "ingest", "stream": "stream"}
 
 
-def keep_last(log: Path) -> None:
+def rotate_log(log: Path) -> None:
     """Rename a log to the same name with `.1` added, and replace the file that has that name."""
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
@@ -55,7 +55,7 @@ def rotate_large_logs(folder: Path) -> None:
     for name in ("kafka-format.log", "influxdb-build.log"):
         log = folder / name
         if log.exists() and log.stat().st_size > _LARGE:
-            keep_last(log)
+            rotate_log(log)
 
 
 def find_logs(home: Path, state: Path) -> dict[str, Path]:

@@ -24,7 +24,7 @@ _SHIPPED = Path(__file__).parent.parent / "dagster" / "dagster.yaml"
 
 
 def services(settings: StackSettings) -> list[Service]:
-    """The code server with the runs below it, the daemon and the webserver."""
+    """Return the services: the code server, which starts the runs, the daemon and the webserver."""
     home, port = folder(settings), settings.dagster_code_port
     workspace = str(home / "workspace.yaml")
     python = sys.executable
@@ -68,30 +68,30 @@ def services(settings: StackSettings) -> list[Service]:
 
 
 def folder(settings: StackSettings) -> Path:
-    """DAGSTER_HOME."""
+    """Return the folder that is DAGSTER_HOME."""
     return settings.stocks_home / "dagster"
 
 
 def working_directory() -> Path:
-    """Where Dagster's programs run: where `stocks up` does, since `.env` is there."""
+    """Return the working directory of Dagster's programs: that of `stocks up`, which holds `.env`."""
     return Path.cwd()
 
 
 def ui_address(settings: StackSettings) -> str:
-    """Where a browser finds Dagster."""
+    """Return the address of Dagster's UI on this machine."""
     return f"http://{HOST}:{settings.dagster_port}"
 
 
 def environment(settings: StackSettings) -> dict[str, str]:
-    """All of the environment of Dagster's programs: where the settings and secrets are, and none of them."""
+    """Return the whole environment of Dagster's programs: it names the home, which holds settings and secrets."""
     own = {"STOCKS_HOME": str(settings.stocks_home), "DAGSTER_HOME": str(folder(settings)), "PYTHONUNBUFFERED": "1"}
     return service_environment() | own
 
 
 def prepare(settings: StackSettings) -> None:
-    """Write DAGSTER_HOME: the instance's configuration, with the password in it, and the workspace.
+    """Write the instance's configuration, which holds the password, and the workspace into DAGSTER_HOME.
 
-    NOTIFY_URLS is kept as a secret, since nothing of the caller's environment reaches Dagster's programs.
+    NOTIFY_URLS is stored as a secret, since nothing of the caller's environment reaches Dagster's programs.
     """
     if settings.notify_urls is not None:
         Secrets(settings.stocks_home).write(secrets.NOTIFY_URLS, settings.notify_urls.get_secret_value())
@@ -114,7 +114,7 @@ def prepare(settings: StackSettings) -> None:
 
 
 def fill_in(tree: Any, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - YAML
-    """A copy of `tree` in which each `{env: NAME}` is the value of that name.
+    """Return a copy of `tree` in which each `{env: NAME}` is replaced by the value of that name.
 
     Raises:
         StackError: a name has no value here.
