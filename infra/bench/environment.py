@@ -1,5 +1,6 @@
 """Servers for a benchmark: Kafka and InfluxDB in a temporary home, on free ports, deleted when it ends."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from infra.settings import HOST, StackSettings, service_environment
 from infra.stack.servers import Servers
 from spark_streaming.contract.schema import Source, SourceNames, source_names
 
+_PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 _PUBLISH_SECONDS = 900
 _SHARD_SECONDS = 365 * 24 * 3600
 
@@ -135,6 +137,13 @@ def bench_environment(progress: Progress) -> Iterator[BenchEnvironment]:
         servers.bring_up_kafka([])
         servers.bring_up_influxdb([])
         yield BenchEnvironment(settings, servers, connector)
+
+
+def platform_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a separate `stocks up` in `home`, on free ports; it notifies nobody."""
+    own = {"STOCKS_HOME": str(home), "STOCKS_CACHE": str(StackSettings().stocks_cache), "NOTIFY_URLS": ""}
+    ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
+    return {name: value for name, value in os.environ.items() if name != "INFLUXDB_URL"} | own | ports
 
 
 def require_checkout(module: str) -> None:

@@ -1,7 +1,6 @@
 """What Dagster costs while it runs the platform: CPU and memory of its three programs, and the duration of ticks."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,15 +16,13 @@ from statistics import mean
 import dagster as dg
 import psutil
 
-from infra.bench.environment import free_ports
+from infra.bench.environment import platform_environment
 from infra.host.errors import Exit, StackError
 from infra.host.progress import Progress
 from infra.servers import dagster
-from infra.settings import StackSettings
 from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 from stock_assets.dagster_internals import ticks_of_running
 
-_PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "INFLUXDB_PORT", "POSTGRES_PORT", "DAGSTER_PORT", "DAGSTER_CODE_PORT")
 SYMBOLS = 50
 _WARM_UP_SECONDS = 60  # until the first runs have started, and the imports of the first minute are over
 _TIMEOUT_SECONDS = 300
@@ -79,9 +76,7 @@ def measure(progress: Progress, symbols: int, seconds: int) -> dict[str, dict[st
 def _platform(symbols: int) -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="stocks-bench-"))
     home.chmod(0o755)  # as root, PostgreSQL runs as another user
-    own = {"STOCKS_HOME": str(home), "STOCKS_CACHE": str(StackSettings().stocks_cache), "NOTIFY_URLS": ""}
-    ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
-    environment = {name: value for name, value in os.environ.items() if name != "INFLUXDB_URL"} | own | ports
+    environment = platform_environment(home)
 
     def stocks(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "infra.cli.main", *words]

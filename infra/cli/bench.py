@@ -26,6 +26,8 @@ def bench(
     orchestration: Annotated[
         bool, typer.Option("--orchestration", help="What Dagster costs with 50 symbols and an open market, instead.")
     ] = False,
+    start: Annotated[bool, typer.Option("--start", help="What a start takes, and a killed part, instead.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="How often a start is measured.")] = 5,
     bars: Annotated[int, typer.Option(min=1_000, help="Messages that are published at once.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols that they are about.")] = 500,
     seconds: Annotated[int, typer.Option(min=5, help="How long latency or ingest is measured, or a soak lasts.")] = 300,
@@ -38,6 +40,9 @@ def bench(
     """
     if orchestration:
         _orchestration(seconds, as_json)
+        return
+    if start:
+        _start(repeats, as_json)
         return
     if ingest:
         _ingest(symbols, max(1, seconds // 60), as_json)
@@ -123,6 +128,21 @@ def _ingest(symbols: int, minutes: int, as_json: bool) -> None:
     ):
         table = Table(*figures, title=title)
         table.add_row(*map(str, figures.values()))
+        answers.print(table)
+
+
+def _start(repeats: int, as_json: bool) -> None:
+    from infra.bench.start import measure
+
+    with plain_errors(), Progress() as progress:
+        answer = measure(progress, repeats)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    for title, figures in answer.items():
+        table = Table(title, "s")
+        for what, figure in figures.items():
+            table.add_row(what, f"{figure:.1f}")
         answers.print(table)
 
 
