@@ -49,6 +49,9 @@ class StackSettings(SharedSettings):
     grafana_token: SecretStr | None = Field(None, description="of a service account there, with the role Admin")
     grafana_alert_url: str | None = Field(None, description="where Grafana posts its alerts; none: nowhere")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars; none: the stack's own")
+    spark_class_archive: Path | None = Field(
+        None, description="folder of the class archive of Spark's JVM; none: the stack's own"
+    )
 
     @field_validator("stocks_cache", mode="before")
     @classmethod

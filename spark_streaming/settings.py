@@ -35,6 +35,9 @@ class StreamSettings(BaseSettings):
 
     spark_master: str = Field("local[2]", description="where Spark runs")
     spark_jars: Path = Field(description="folder of the jars of Spark's Kafka connector")
+    spark_class_archive: Path | None = Field(
+        None, description="folder of the class archive of Spark's JVM, made by `stocks up`; used where it is complete"
+    )
     spark_driver_memory: str = Field("512m", description="heap of Spark's driver, which does the work on local masters")
     spark_local_ip: str | None = Field(None, description="address of the driver as a cluster's workers reach it")
     spark_python: str = Field(sys.executable, description="Python of the executors, where this package is installed")
@@ -49,10 +52,10 @@ class StreamSettings(BaseSettings):
         600, ge=0, description="how long a write is tried again before the batch, and the program, fails"
     )
 
-    @field_validator("stream_state", "spark_jars")
+    @field_validator("stream_state", "spark_jars", "spark_class_archive")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().absolute() if path is not None else None
 
     @field_validator("influxdb_measurement")
     @classmethod

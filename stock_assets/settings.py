@@ -215,6 +215,7 @@ class CodeLocationSettings(IngestSettings):
     spark_python: str | None = Field(None, description="Python of a cluster's workers; none: this one")
     spark_conf: str | None = Field(None, description="more of Spark's settings, as a JSON object")
     spark_jars: Path | None = Field(None, description="folder of the Kafka connector's jars; none: the stack's")
+    spark_class_archive: Path | None = Field(None, description="folder of the class archive of Spark's JVM, if any")
     max_offsets_per_trigger: int = Field(400_000, ge=1, description="messages that a batch of the stream takes at most")
     trigger_milliseconds: int = Field(200, ge=0, description="a batch of bars starts at most this often")
     quote_trigger_milliseconds: int = Field(1_000, ge=0, description="a batch of quotes starts at most this often")
@@ -274,8 +275,8 @@ class CodeLocationSettings(IngestSettings):
 _STREAM_SETTINGS = (
     "kafka_bootstrap_servers", "stock_price_kafka_topic", "influxdb_url", "influx_org", "influxdb_bucket",
     "influxdb_measurement", "spark_master", "spark_driver_memory", "spark_local_ip", "spark_python", "spark_conf",
-    "spark_jars", "max_offsets_per_trigger", "trigger_milliseconds", "quote_trigger_milliseconds", "write_lines",
-    "write_tasks", "write_timeout_seconds", "write_patience_seconds",
+    "spark_jars", "spark_class_archive", "max_offsets_per_trigger", "trigger_milliseconds",
+    "quote_trigger_milliseconds", "write_lines", "write_tasks", "write_timeout_seconds", "write_patience_seconds",
 )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ OTHER_NAMES = {
 # A value of each of the stream's settings that is not its default.
 OF_STREAM = {
     "source": "simulated", "kafka_bootstrap_servers": "k:1", "stock_price_kafka_topic": "p", "spark_jars": "/jars",
+    "spark_class_archive": "/classes",
     "stock_quote_kafka_topic": "q", "influxdb_url": "http://i:1", "influx_org": "o", "influx_token": "t",
     "influxdb_bucket": "b", "influxdb_measurement": "m", "stream_state": "/state", "spark_master": "spark://s:1",
     "spark_driver_memory": "1g", "spark_local_ip": "10.0.0.1", "spark_python": "/python",

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,10 @@ from typing import ClassVar
 
 from infra.bench import bars
 from infra.host.errors import Exit, StackError, last_lines
+from infra.host.ports import free_ports
 from infra.host.progress import Progress
 from infra.servers import influxdb, jars, kafka
-from infra.settings import HOST, StackSettings, service_environment
+from infra.settings import StackSettings, service_environment
 from infra.stack.servers import Servers
 from spark_streaming.contract.schema import Source, SourceNames, source_names
 
@@ -154,10 +154,3 @@ def require_checkout(module: str) -> None:
     """
     if find_spec(module.partition(".")[0]) is None:
         raise StackError("the test server for Yahoo is part of the tests: run this in a checkout", Exit.USAGE)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 on which nothing listens now."""
-    with ExitStack() as stack:  # all are open at once, so that none is returned twice
-        held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]

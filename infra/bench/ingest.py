@@ -20,9 +20,10 @@ from pathlib import Path
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 
-from infra.bench.environment import BenchSettings, free_ports, require_checkout
+from infra.bench.environment import BenchSettings, require_checkout
 from infra.bench.latency import stamp_on_append
 from infra.host.errors import Exit, StackError, last_lines
+from infra.host.ports import free_ports
 from infra.host.progress import Progress
 from infra.settings import StackSettings, service_environment
 from infra.stack.servers import Servers, write_stack_env

@@ -1,6 +1,7 @@
 """Ports of this machine: which are free, and which program uses the others."""
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,13 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 on which nothing listens now."""
+    with ExitStack() as stack:  # all are open at once, so that none is returned twice
+        held = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
 
 
 def port_owner(port: int) -> str:

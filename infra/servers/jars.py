@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from infra.host.cache import make_once
 from infra.host.errors import Exit, StackError, last_lines
 from infra.host.progress import Progress
-from infra.settings import tool_environment
+from infra.settings import StackSettings, tool_environment
 from infra.supervise.tools import java, run_tool
 
 # `ibiblio` means Maven Central where no root is given. Naming it alone keeps Ivy away from ~/.m2, which may hold
@@ -24,7 +24,7 @@ _IVY_SETTINGS = """\
 _PYSPARK = find_spec("pyspark")  # found, not imported: that takes half a second
 assert _PYSPARK is not None
 assert _PYSPARK.origin is not None
-_PYSPARK_JARS = Path(_PYSPARK.origin).parent / "jars"
+PYSPARK_JARS = Path(_PYSPARK.origin).parent / "jars"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ def folder_of(jars: JarSet, cache: Path) -> Path:
     return cache / "jars" / jars.folder
 
 
+def connector_folder(settings: StackSettings) -> Path:
+    """Return the folder of the jars of Spark's Kafka connector: that of the settings, else the cache's."""
+    return settings.spark_jars or folder_of(CONNECTOR, settings.stocks_cache)
+
+
 def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event | None = None) -> Path:
     """Return the folder of the jars; download them first if the cache lacks them.
 
@@ -80,7 +85,7 @@ def resolve(jars: JarSet, cache: Path, progress: Progress, stop: threading.Event
                 Exit.NO_NETWORK,
             )
         for jar in complete.iterdir():  # Spark has these already, and copies what it is given on each start
-            if (_PYSPARK_JARS / jar.name).exists() and jars is CONNECTOR:
+            if (PYSPARK_JARS / jar.name).exists() and jars is CONNECTOR:
                 jar.unlink()
         return complete
 
@@ -104,7 +109,7 @@ def proxy_options(environment: Mapping[str, str]) -> list[str]:
 
 
 def _ivy(jars: JarSet, draft: Path, target: Path) -> list[str]:
-    (ivy,) = _PYSPARK_JARS.glob("ivy-*.jar")
+    (ivy,) = PYSPARK_JARS.glob("ivy-*.jar")
     wanted = "".join(
         f'<dependency org="{organisation}" name="{module}" rev="{revision}" conf="default->default"/>'
         for organisation, module, revision in jars.artifacts

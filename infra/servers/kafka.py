@@ -1,25 +1,37 @@
 """Apache Kafka as one KRaft node on this machine."""
 
+import subprocess
 import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from infra.host.errors import Exit, StackError, last_lines
-from infra.host.ports import accepts_connections
+from infra.host.errors import Exit, StackError, StoppedError, last_lines
+from infra.host.ports import accepts_connections, free_ports
 from infra.host.private_files import private_folder
 from infra.servers import jars
+from infra.servers.class_archives import LOWEST_PRIORITY, archive_folder, make_archive
 from infra.settings import HOST, StackSettings, service_environment
-from infra.supervise.service import Service
+from infra.supervise.service import Service, launch_spec, launcher_command
 from infra.supervise.tools import java, run_tool
+from spark_streaming.contract.class_archive import archive_options, making_options, mark_complete
 from spark_streaming.contract.schema import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, PARTITIONS, SourceNames
 
 NAME = "kafka"
 _BOOTSTRAP_TIMEOUT_MS = 30_000
+
+# A broker of a few messages a second never needs Java's second compiler, which takes a third of the CPU of a start.
+_LATE_COMPILER = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+)
 
 # 46 classes log at INFO on each start; what an operator needs is there all the same.
 _LOG4J = """\
@@ -40,7 +52,7 @@ def service(settings: StackSettings) -> Service:
     folder = settings.stocks_home / "kafka"
     return Service(
         name=NAME,
-        command=(*_java(settings, folder, "512m"), "kafka.Kafka", str(folder / "server.properties")),
+        command=_broker(settings, folder, archive_options(class_archive(settings))),
         environment=service_environment(),
         directory=folder,
         address=settings.kafka_address,
@@ -91,7 +103,8 @@ def prepare(settings: StackSettings, stop: threading.Event | None = None) -> Non
         return
     log = settings.stocks_home / "logs" / "kafka-format.log"
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*_java(settings, folder, "128m"), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    options = ("-XX:TieredStopAtLevel=1", *archive_options(class_archive(settings)))
+    command = [*_java(settings, folder, "128m", options), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
     # One word: one id in 64 begins with a dash, and would be taken for an option.
     command += [f"--cluster-id={cluster}", "-c", str(folder / "server.properties")]
     if run_tool(command, log, directory=folder, environment=service_environment(), stop=stop) != 0:
@@ -119,6 +132,52 @@ def create_topics(settings: StackSettings, names: SourceNames) -> None:
         admin.close()
 
 
+def class_archive(settings: StackSettings) -> Path:
+    """Return the folder of the class archive of the broker's JVM, whether it has been made or not."""
+    broker = jars.folder_of(jars.BROKER, settings.stocks_cache)
+    return archive_folder(settings.stocks_cache, "kafka", broker.glob("*.jar"))
+
+
+def make_class_archive(settings: StackSettings, stop: threading.Event | None = None) -> None:
+    """Make the archive where it is missing, with another broker that runs for some seconds. Its jars must be there.
+
+    Raises:
+        StackError: it could not be made.
+        StoppedError: `stop` was set.
+    """
+
+    def make(folder: Path, log: Path) -> int:
+        port, controller = free_ports(2)
+        own = {"stocks_home": folder.parent / "home", "kafka_port": port, "kafka_controller_port": controller}
+        other = settings.model_copy(update=own)
+        prepare(other, stop)
+        command = (*LOWEST_PRIORITY, *_broker(other, other.stocks_home / "kafka", making_options(folder)))
+        spec = launch_spec(command, service_environment(), folder)
+        with log.open("ab") as output:
+            broker = subprocess.Popen(launcher_command(spec), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            _wait_for(broker, stop, lambda: accepts_connections(HOST, port))
+            if broker.poll() is not None:
+                return broker.returncode
+            create_topics(other, other.names)
+            broker.terminate()
+            _wait_for(broker, stop, lambda: False)
+        finally:
+            broker.kill()
+            broker.wait()
+        mark_complete(folder)
+        return 0
+
+    make_archive(class_archive(settings), make, stop)
+
+
+def _wait_for(broker: subprocess.Popen[bytes], stop: threading.Event | None, is_over: Callable[[], bool]) -> None:
+    while broker.poll() is None and not is_over():
+        if stop is not None and stop.is_set():
+            raise StoppedError("the class archive of Kafka was not made")
+        time.sleep(0.2)
+
+
 def render(properties: dict[str, str]) -> str:
     """Return the properties in Java's format, in ASCII: other characters and backslashes are escaped."""
     lines = (f"{key}={value}".replace("\\", "\\\\") for key, value in properties.items())
@@ -131,12 +190,18 @@ def _ascii(text: str) -> str:
     return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
 
 
-def _java(settings: StackSettings, folder: Path, heap: str) -> tuple[str, ...]:
+def _java(settings: StackSettings, folder: Path, heap: str, options: Sequence[str]) -> tuple[str, ...]:
     return (
-        java(), f"-Xmx{heap}", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
+        java(), f"-Xmx{heap}", "-XX:+UseSerialGC", *options,
+        f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
         f"-Dkafka.logs.dir={settings.stocks_home / 'logs'}",
         "-cp", f"{jars.folder_of(jars.BROKER, settings.stocks_cache)}/*",
     )  # fmt: skip
+
+
+def _broker(settings: StackSettings, folder: Path, options: Sequence[str]) -> tuple[str, ...]:
+    java_command = _java(settings, folder, "512m", (*_LATE_COMPILER, *options))
+    return (*java_command, "kafka.Kafka", str(folder / "server.properties"))
 
 
 def _create(admin: KafkaAdminClient, topic: str, limit: int, retention_bytes: int) -> None:

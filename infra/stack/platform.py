@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import FrameType
 
+from kafka.errors import KafkaError
+
 from infra.grafana.values import write_container_files
 from infra.host import disk, logs, secrets
 from infra.host.clock import Clock, steady_time
@@ -19,7 +21,7 @@ from infra.host.ports import is_used_by_home
 from infra.host.private_files import private_folder
 from infra.host.progress import Progress
 from infra.host.secrets import Secrets
-from infra.servers import dagster, jars
+from infra.servers import dagster, jars, kafka, spark
 from infra.settings import StackSettings
 from infra.stack import state, storage_metrics
 from infra.stack.servers import Servers
@@ -27,6 +29,7 @@ from infra.supervise.service import launch_spec, launcher_command
 from infra.supervise.supervisord import Status, supervisor_of
 from infra.supervise.watchdog import Watchdog
 
+_ARCHIVES_AFTER_SECONDS = 60  # the first bars come first
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -44,6 +47,7 @@ class Platform:
             disk.FreeSpace(),
             logs.LogCleanup(),
         )
+        self._archives = threading.Thread(target=self._make_class_archives, daemon=True)
         self._storage_metrics = storage_metrics.StorageMetrics()
         self._phase, self._message = state.Phase.STARTING, ""
 
@@ -94,12 +98,17 @@ class Platform:
                 self.servers.bring_up_postgres(only)
                 migrate()
 
+            def influxdb_and_code_server() -> None:
+                self.servers.bring_up_influxdb(only)
+                if self.with_dagster and not dagster_first:  # its tokens are there now
+                    self._start_dagster(dagster.CODE_SERVER)
+
             work: list[Future[object]] = []
             if dagster_first:
                 work.append(pool.submit(self._start_dagster, dagster.CODE_SERVER))
             work += [
                 pool.submit(self.servers.bring_up_kafka, only),
-                pool.submit(self.servers.bring_up_influxdb, only),
+                pool.submit(influxdb_and_code_server),
                 pool.submit(postgres_and_tables),
                 pool.submit(self._connector),
             ]
@@ -109,6 +118,7 @@ class Platform:
                 self._finish([pool.submit(self._start_the_rest_of_dagster)])
         write_container_files(self.settings, private_folder(self.settings.stocks_home / "grafana"))
         self.write_state(state.Phase.READY)
+        self._archives.start()
 
     def watch(self, done: Callable[[], bool] = lambda: False) -> None:
         """Return once `done`, or once a signal has arrived; meanwhile report each service that died.
@@ -167,6 +177,18 @@ class Platform:
         if self.settings.spark_jars is not None:
             return
         jars.resolve(jars.CONNECTOR, self.settings.stocks_cache, self.progress, self._supervisor.stop_requested)
+
+    def _make_class_archives(self) -> None:
+        """Make what halves the CPU of the next start; a stop gives it up, and a later start makes it."""
+        if self._supervisor.stop_requested.wait(_ARCHIVES_AFTER_SECONDS):
+            return
+        try:
+            kafka.make_class_archive(self.settings, self._supervisor.stop_requested)
+            spark.make_class_archive(self.settings, self._supervisor.stop_requested)
+        except StoppedError:
+            return
+        except (StackError, OSError, KafkaError) as error:
+            self.progress.line(f"{error}\nThe next start takes as long as this one; nothing else needs it.")
 
     def _start_dagster(self, name: str) -> None:
         with self.progress.step(f"starting {name}"):

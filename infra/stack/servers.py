@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from infra.host.private_files import write_private
 from infra.host.progress import Progress
-from infra.servers import influxdb, jars, kafka, postgres
+from infra.servers import influxdb, jars, kafka, postgres, spark
 from infra.settings import StackSettings
 from infra.supervise.service import Service
 from infra.supervise.supervisor import Supervisor
@@ -81,7 +81,8 @@ def effective_settings(settings: StackSettings) -> dict[str, str]:
         "DAGSTER_PORT": str(settings.dagster_port),
         "DAGSTER_CODE_PORT": str(settings.dagster_code_port),
         "GRAFANA_PORT": str(settings.grafana_port),
-        "SPARK_JARS": str(settings.spark_jars or jars.folder_of(jars.CONNECTOR, settings.stocks_cache)),
+        "SPARK_JARS": str(jars.connector_folder(settings)),
+        "SPARK_CLASS_ARCHIVE": str(spark.class_archive(settings)),
     }
 
 

@@ -1,10 +1,12 @@
 """Spark's configuration, each line with its reason."""
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from spark_streaming.contract.class_archive import archive_options
 from spark_streaming.settings import StreamSettings
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -32,8 +34,8 @@ class MissingJarsError(RuntimeError):
     """The folder of SPARK_JARS lacks a part of Spark's Kafka connector."""
 
 
-def open_session(settings: StreamSettings) -> SparkSession:
-    """Start Spark.
+def open_session(settings: StreamSettings, java_options: Sequence[str] | None = None) -> SparkSession:
+    """Start Spark, its JVM with more options: by default with those to use the class archive of the settings.
 
     Raises:
         MissingJarsError: the connector is not in `settings.spark_jars`.
@@ -45,7 +47,8 @@ def open_session(settings: StreamSettings) -> SparkSession:
         os.environ["SPARK_LOCAL_IP"] = settings.spark_local_ip
     os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with non-ASCII characters
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
-    for name, value in (_configuration(settings) | settings.spark_conf).items():
+    more = archive_options(settings.spark_class_archive) if java_options is None else java_options
+    for name, value in (_configuration(settings, more) | settings.spark_conf).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
@@ -65,8 +68,9 @@ def connector_jars(folder: Path) -> list[Path]:
     return found
 
 
-def _configuration(settings: StreamSettings) -> dict[str, str]:
+def _configuration(settings: StreamSettings, java_options: Sequence[str]) -> dict[str, str]:
     jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
+    log4j = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
     local = settings.spark_master.startswith("local")
     where = {"spark.driver.host": "127.0.0.1"}
     if not local:  # the executors are on other machines, and get the jars
@@ -74,7 +78,7 @@ def _configuration(settings: StreamSettings) -> dict[str, str]:
     return where | {
         "spark.driver.extraClassPath": os.pathsep.join(jars),
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": " ".join((f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}", *_JAVA_OPTIONS)),
+        "spark.driver.extraJavaOptions": _quoted((log4j, *_JAVA_OPTIONS, *java_options)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -87,3 +91,8 @@ def _configuration(settings: StreamSettings) -> dict[str, str]:
         "spark.sql.streaming.checkpointFileManagerClass": f"{_CHECKPOINTING}.FileSystemBasedCheckpointFileManager",
         "spark.sql.streaming.noDataProgressEventInterval": "1000",  # the heartbeat's lag stays fresh in quiet times
     }
+
+
+def _quoted(options: Iterable[str]) -> str:
+    """Return the options in the form that Spark's launcher splits again: a path may have spaces."""
+    return " ".join(f'"{option}"' if " " in option else option for option in options)

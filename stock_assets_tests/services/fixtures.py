@@ -20,7 +20,7 @@ import pytest
 
 from infra.host.ports import port_is_free
 from infra.host.progress import Progress
-from infra.servers import influxdb, jars, kafka
+from infra.servers import influxdb, jars, kafka, spark
 from infra.settings import StackSettings
 from infra.stack.servers import Servers, write_stack_env
 from spark_streaming.contract.schema import Source, SourceNames
@@ -80,7 +80,10 @@ def servers() -> Iterator[Servers]:
     `stack.env` is written, so settings classes with `stocks_home=servers.settings.stocks_home` find everything.
     """
     home = open_folder()
-    made = Servers(settings_for(home), Progress())
+    settings = settings_for(home)
+    jars.resolve(jars.BROKER, settings.stocks_cache, Progress())
+    kafka.make_class_archive(settings)
+    made = Servers(settings, Progress())
     write_stack_env(made.settings)
     made.supervisor.start()
     try:
@@ -131,10 +134,12 @@ def stack(kafka_server: StackSettings, influxdb_server: StackSettings, postgres_
 
 @pytest.fixture(scope="session")
 def connector_jars() -> Path:
-    """The folder of Spark's Kafka connector, for SPARK_JARS."""
+    """The folder of Spark's Kafka connector, for SPARK_JARS; Spark's class archive is made, too."""
     with no_settings_around(Path(tempfile.gettempdir())):
-        cache = StackSettings().stocks_cache
-    return jars.resolve(jars.CONNECTOR, cache, Progress())
+        settings = StackSettings()
+    folder = jars.resolve(jars.CONNECTOR, settings.stocks_cache, Progress())
+    spark.make_class_archive(settings)
+    return folder
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.servers import spark
 from infra.settings import StackSettings
 from spark_streaming.contract.heartbeat import Heartbeat, read_heartbeat
 from spark_streaming.contract.schema import SourceNames
@@ -97,6 +98,7 @@ def environment_of(stack: StackSettings, names: SourceNames, bucket: Bucket, jar
         "INFLUX_TOKEN": bucket.write_token,
         "INFLUXDB_BUCKET": bucket.name,
         "SPARK_JARS": str(jars),
+        "SPARK_CLASS_ARCHIVE": str(spark.class_archive(stack)),
         "STREAM_STATE": str(state),
     }
 
