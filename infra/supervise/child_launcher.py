@@ -139,10 +139,18 @@ def _keep(command: list[str], environment: dict[str, str], launcher: int, stop_s
     _on_stop_signals(end)
     program = subprocess.Popen(command, env=environment, preexec_fn=lambda: _end_with_parent(keeper, stop_signal))
     _end_with_parent(launcher, signal.SIGTERM)
-    code = program.wait()
+    code = _wait_for(program.pid)
     _on_stop_signals(signal.SIG_IGN)
     _end_all(keeper, stop_signal, seconds)
     return code if code >= 0 else 128 - code
+
+
+def _wait_for(program: int) -> int:
+    """Wait for the program, and for whatever it has orphaned that ends earlier; return its exit code."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == program:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _run_group(spec: dict[str, Any], stop_signal: int) -> int:

@@ -90,6 +90,25 @@ def test_a_restart_begins_when_the_former_group_has_ended(victims: str, tmp_path
     launcher.wait(timeout=20)
 
 
+# A program that goes on while a grandchild, whose parent has ended, ends.
+ORPHAN = """
+import subprocess, sys, time
+code = "import subprocess; print(subprocess.Popen(['sleep', '1']).pid, flush=True)"
+subprocess.run([sys.executable, "-c", code])
+time.sleep(600)
+"""
+
+
+def test_an_orphan_that_ends_is_no_zombie_while_the_program_goes_on() -> None:
+    spec = launch_spec((sys.executable, "-c", ORPHAN), os.environ, Path("/"), group_seconds=1)
+    launcher = subprocess.Popen(launcher_command(spec), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    orphan = psutil.Process(pid_from(launcher))
+    until(lambda: not orphan.is_running())
+    assert launcher.poll() is None
+    launcher.terminate()
+    assert launcher.wait(timeout=20) == 128 + signal.SIGTERM
+
+
 def started(place: str, lock: Path | None = None) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Process]:
     """The launcher, the program and the program's child."""
     spec = launch_spec((sys.executable, "-c", PROGRAM, place), os.environ, Path("/"), group_seconds=1, lock=lock)
