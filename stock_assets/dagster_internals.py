@@ -137,13 +137,13 @@ def _step_error(failed: StepFailureData) -> RunError:
     return RunError(ErrorOrigin.STEP, message)
 
 
-def worker_process(instance: DagsterInstance, run_id: str) -> tuple[int, datetime] | None:
-    """Return the process id of a run's worker, and when Dagster recorded it (UTC); None where it has not."""
+def worker_pid(instance: DagsterInstance, run_id: str) -> int | None:
+    """Return the process id of a run's worker; None where Dagster has not recorded it."""
     records = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT).records
     found = [
-        (int(str(event.engine_event_data.metadata["pid"].value)), _utc(entry.timestamp))
+        int(str(event.engine_event_data.metadata["pid"].value))
         for record in records
-        if (event := (entry := record.event_log_entry).dagster_event) and "pid" in event.engine_event_data.metadata
+        if (event := record.event_log_entry.dagster_event) and "pid" in event.engine_event_data.metadata
     ]
     return found[-1] if found else None
 

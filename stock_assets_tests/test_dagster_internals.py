@@ -120,12 +120,9 @@ def test_a_step_that_was_interrupted(instance: dg.DagsterInstance) -> None:
 
 def test_the_worker_of_a_run(instance: dg.DagsterInstance) -> None:
     run = waiting_run(instance)
-    assert dagster_internals.worker_process(instance, run.run_id) is None
+    assert dagster_internals.worker_pid(instance, run.run_id) is None
     record_worker(instance, run, 4321)
-    worker = dagster_internals.worker_process(instance, run.run_id)
-    assert worker is not None
-    assert worker[0] == 4321
-    assert abs(datetime.now(UTC) - worker[1]) < timedelta(minutes=1)
+    assert dagster_internals.worker_pid(instance, run.run_id) == 4321
 
 
 def test_a_run_that_is_failed_from_outside_gives_its_pool_slot_back(instance: dg.DagsterInstance) -> None:

@@ -1,31 +1,27 @@
 """Whether the process that executes a run is still alive on this machine."""
 
-import time
-
 import psutil
 from dagster import DagsterInstance
 
-from spark_streaming.contract.clock import now
-from stock_assets.dagster_internals import worker_process
+from stock_assets.dagster_internals import worker_pid
 
-_CLOCK_SECONDS = 2.0  # how much the age of a process and that of Dagster's event may differ: they come from two clocks
+# A part of the command line of each worker: `stocks up` forks them, Dagster by itself starts them by multiprocessing.
+_WORKERS = ("stock_assets.code_server", "multiprocessing")
 
 
 def worker_is_gone(instance: DagsterInstance, run_id: str) -> bool:
-    """Return whether a run's worker process has ended; False where Dagster has not recorded its process id."""
-    worker = worker_process(instance, run_id)
-    if worker is None:
+    """Return whether a run's worker process has ended; False where Dagster has not recorded its process id.
+
+    Another program may have got its id. It is told by its command line, not by its age: where the clock is set, ages
+    say nothing. If that program is the worker of another run, this one counts as alive until its heartbeat is too old.
+    """
+    pid = worker_pid(instance, run_id)
+    if pid is None:
         return False
-    pid, recorded_at = worker
     try:
-        # A process that is younger than the record belongs to another program, which got the same id.
-        return _age(psutil.Process(pid)) < (now() - recorded_at).total_seconds() - _CLOCK_SECONDS
+        command = " ".join(psutil.Process(pid).cmdline())
     except psutil.NoSuchProcess:
         return True
-
-
-def _age(process: psutil.Process) -> float:
-    """Seconds since a process was started; on Linux by the boot clock, which can't be set."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - (process.create_time() - psutil.boot_time())
-    return time.time() - process.create_time()
+    except psutil.AccessDenied:  # of another user, as no worker is
+        return True
+    return not any(word in command for word in _WORKERS)

@@ -1,8 +1,9 @@
 """Whether the worker of a run is alive, with real processes that Dagster has a record of."""
 
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
-from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -17,7 +18,8 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen(["sleep", "60"])
+    """A process that looks like a worker."""
+    started = subprocess.Popen([sys.executable, "-c", "import multiprocessing, time; time.sleep(60)"])
     yield started
     started.kill()
     started.wait()
@@ -45,13 +47,17 @@ def test_a_worker_that_was_killed(
     assert workers.worker_is_gone(instance, run.run_id)
 
 
-def test_a_worker_whose_process_id_another_program_has_now(
-    instance: dg.DagsterInstance,
-    run: dg.DagsterRun,
-    process: subprocess.Popen[bytes],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_worker_whose_process_id_another_program_has_now(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        record_worker(instance, run, other.pid)
+        assert workers.worker_is_gone(instance, run.run_id)
+        other.kill()
+
+
+def test_a_worker_is_alive_after_the_clock_was_set_forward(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(time, "time", lambda: clock.now().timestamp() - 36_000)  # the record is ten hours old
     record_worker(instance, run, process.pid)
-    in_a_minute = clock.now() + timedelta(minutes=1)
-    monkeypatch.setattr(workers, "now", lambda: in_a_minute)  # the process is younger than the record
-    assert workers.worker_is_gone(instance, run.run_id)
+    monkeypatch.undo()
+    assert not workers.worker_is_gone(instance, run.run_id)
