@@ -1,19 +1,16 @@
 """Spark's configuration, each line with its reason."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_streaming.contract.class_archive import archive_options
+from spark_streaming.contract.class_archive import archive_options, java_options
+from spark_streaming.contract.connector import class_path
 from spark_streaming.settings import StreamSettings
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
-# On the class path of the driver rather than in spark.jars, which would copy each of them first. The connector's other
-# dependencies come with pyspark.
-_CONNECTOR = ("spark-sql-kafka-", "spark-token-provider-kafka-", "kafka-clients-", "commons-pool2-")
-
 _JAVA_OPTIONS = (
     "-XX:+UseSerialGC",  # a heap of this size has no use for G1's threads and tables
     "-Xms256m",
@@ -30,11 +27,7 @@ _JAVA_OPTIONS = (
 _CHECKPOINTING = "org.apache.spark.sql.execution.streaming.checkpointing"
 
 
-class MissingJarsError(RuntimeError):
-    """The folder of SPARK_JARS lacks a part of Spark's Kafka connector."""
-
-
-def open_session(settings: StreamSettings, java_options: Sequence[str] | None = None) -> SparkSession:
+def open_session(settings: StreamSettings, more_java_options: Sequence[str] | None = None) -> SparkSession:
     """Start Spark, its JVM with more options: by default with those to use the class archive of the settings.
 
     Raises:
@@ -47,29 +40,14 @@ def open_session(settings: StreamSettings, java_options: Sequence[str] | None = 
         os.environ["SPARK_LOCAL_IP"] = settings.spark_local_ip
     os.environ["LC_ALL"] = "C.UTF-8"  # in another locale Java can't name a file with non-ASCII characters
     builder = SparkSession.builder.appName(f"prices-{settings.source}").master(settings.spark_master)
-    more = archive_options(settings.spark_class_archive) if java_options is None else java_options
+    more = archive_options(settings.spark_class_archive) if more_java_options is None else more_java_options
     for name, value in (_configuration(settings, more) | settings.spark_conf).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
 
-def connector_jars(folder: Path) -> list[Path]:
-    """Return the jars of Spark's Kafka connector in `folder`.
-
-    Raises:
-        MissingJarsError: one is missing.
-    """
-    found = [jar for start in _CONNECTOR for jar in sorted(folder.glob(f"{start}*.jar"))]
-    if len(found) != len(_CONNECTOR):
-        raise MissingJarsError(
-            f"{folder} holds {[jar.name for jar in found]} of Spark's Kafka connector, which is one jar of each of "
-            f"{', '.join(_CONNECTOR)}: put org.apache.spark:spark-sql-kafka-0-10_2.13 and its dependencies there."
-        )
-    return found
-
-
-def _configuration(settings: StreamSettings, java_options: Sequence[str]) -> dict[str, str]:
-    jars = [str(jar) for jar in connector_jars(settings.spark_jars)]
+def _configuration(settings: StreamSettings, more: Sequence[str]) -> dict[str, str]:
+    jars = class_path(settings.spark_jars)
     log4j = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
     local = settings.spark_master.startswith("local")
     where = {"spark.driver.host": "127.0.0.1"}
@@ -78,7 +56,7 @@ def _configuration(settings: StreamSettings, java_options: Sequence[str]) -> dic
     return where | {
         "spark.driver.extraClassPath": os.pathsep.join(jars),
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraJavaOptions": _quoted((log4j, *_JAVA_OPTIONS, *java_options)),
+        "spark.driver.extraJavaOptions": java_options((log4j, *_JAVA_OPTIONS, *more)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -91,8 +69,3 @@ def _configuration(settings: StreamSettings, java_options: Sequence[str]) -> dic
         "spark.sql.streaming.checkpointFileManagerClass": f"{_CHECKPOINTING}.FileSystemBasedCheckpointFileManager",
         "spark.sql.streaming.noDataProgressEventInterval": "1000",  # the heartbeat's lag stays fresh in quiet times
     }
-
-
-def _quoted(options: Iterable[str]) -> str:
-    """Return the options in the form that Spark's launcher splits again: a path may have spaces."""
-    return " ".join(f'"{option}"' if " " in option else option for option in options)

@@ -4,11 +4,14 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, Self
 
 from dagster import InitResourceContext
 from dagster_pyspark import PySparkResource
 
+from spark_streaming.contract.class_archive import archive_options, java_options
+from spark_streaming.contract.connector import MissingJarsError, class_path
 from stock_assets.settings import CodeLocationSettings
 
 _JAVA_OPTIONS = (
@@ -32,13 +35,17 @@ class SmallSparkResource(PySparkResource):
             "spark.master": "local[1]",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.memory": settings.summary_spark_memory,
-            "spark.driver.extraJavaOptions": " ".join(_JAVA_OPTIONS),
+            "spark.driver.extraJavaOptions": java_options(_JAVA_OPTIONS),
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": "1",
             "spark.sql.adaptive.enabled": "false",
         }
+        if settings.spark_jars is not None and (archive := archive_options(settings.spark_class_archive)):
+            with suppress(MissingJarsError):
+                config["spark.driver.extraClassPath"] = os.pathsep.join(class_path(settings.spark_jars))
+                config["spark.driver.extraJavaOptions"] = java_options((*_JAVA_OPTIONS, *archive))
         return cls(spark_config=config, python=sys.executable)
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
