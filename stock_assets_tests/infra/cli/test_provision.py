@@ -271,7 +271,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]
     finally:
         for process in started:
             process.terminate()
-            process.wait(timeout=30)
+        for process in started:
+            process.wait(timeout=60)
 
 
 def test_the_workers_find_their_master(cluster: dict[str, int]) -> None:
