@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from spark_streaming.contract.heartbeat import ProgramState
+from spark_streaming.contract.heartbeat import ProgramState, read_heartbeat
 from spark_streaming.contract.heartbeat_writer import HeartbeatWriter
 from spark_streaming.contract.process_lock import ProcessLock
 from spark_streaming.contract.program_control import clear_drain_request, end_with_parent
@@ -47,6 +47,9 @@ def run(settings: StreamSettings, available_now: bool, pipes: "PipesContext | No
     totals = Totals()
     started = time.monotonic()
     folder = settings.stream_state
+    # Until the checkpoint is read: without offsets, all that the topic holds would seem to wait.
+    if (last := read_heartbeat(folder)) is not None:
+        totals.begin(last.offsets)
     with (
         ProcessLock(folder),
         HeartbeatWriter(folder, pipes.run_id if pipes else "", totals.figures) as heartbeat_writer,

@@ -2,14 +2,21 @@
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from infra.settings import StackSettings
-from spark_streaming.contract.heartbeat import ProgramState
+from spark_streaming import feed
+from spark_streaming.contract.clock import now
+from spark_streaming.contract.heartbeat import Heartbeat, ProgramState, read_heartbeat, write_heartbeat
 from spark_streaming.contract.process_lock import EXIT_LOCKED, is_locked
 from spark_streaming.contract.program_control import request_drain
-from spark_streaming.contract.schema import SourceNames
+from spark_streaming.contract.schema import Source, SourceNames
+from spark_streaming.runtime import program
+from spark_streaming.runtime.signals import StopSignals
+from spark_streaming.settings import StreamSettings
 from stock_assets_tests.services.fixtures import Bucket
 from stock_assets_tests.spark_streaming.cases import SENT
 from stock_assets_tests.spark_streaming.conftest import Launcher
@@ -20,6 +27,25 @@ pytestmark = pytest.mark.services
 
 BARS = 6_000
 MANY_BATCHES = {"MAX_OFFSETS_PER_TRIGGER": "200"}
+
+
+def test_a_starting_stream_reports_what_was_done_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: StreamSettings) -> None:
+        raise RuntimeError("before the checkpoint was read")
+
+    moment = now()
+    write_heartbeat(tmp_path, Heartbeat("", 1, ProgramState.DONE, moment, moment, offsets={0: 5}))
+    monkeypatch.setattr(StopSignals, "listen", lambda signals: None)
+    monkeypatch.setattr(feed, "bar_feed", fail)
+    settings = StreamSettings(
+        source=Source.REPLAY, influx_token=SecretStr(""), stream_state=tmp_path, spark_jars=tmp_path
+    )
+    with pytest.raises(RuntimeError, match="before the checkpoint"):
+        program.run(settings, True, None)
+    written = read_heartbeat(tmp_path)
+    assert written is not None
+    assert written.started_at >= moment
+    assert written.offsets == {0: 5}  # else all of the topic would seem to wait
 
 
 def test_a_stream_that_is_stopped_and_killed_stores_each_bar_once(
