@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import dagster as dg
+import psutil
 import pytest
 from dagster import DagsterRunStatus
 from sqlalchemy import Engine
@@ -55,6 +56,7 @@ SESSIONS = [session_on("XNYS", day) for day in TRADED]
 SYMBOLS = ("AAPL", "MSFT")
 LAST_REQUEST = timedelta(minutes=11, seconds=30)  # by then after a close the bars of the session are requested again
 TIMEOUT_SECONDS = 240
+CLOCK_SECONDS = 1  # after which programs notice that the clock was set
 QUIET_SECONDS = 25  # two ticks of the sensor that starts runs
 
 
@@ -66,9 +68,10 @@ def at(day: str, time: str) -> datetime:
 class Week:
     """The platform and its clock, with what the tests observe."""
 
-    def __init__(self, settings: StackSettings, clock: FakeClock, market: Market, inbox: Inbox, engine: Engine) -> None:
-        self.settings, self.clock, self.market, self.inbox, self.engine = settings, clock, market, inbox, engine
-        self.instance = dg.DagsterInstance.from_config(str(dagster.folder(settings)))
+    def __init__(self, servers: Servers, clock: FakeClock, market: Market, inbox: Inbox, engine: Engine) -> None:
+        self.settings, self.statuses = servers.settings, servers.supervisor.statuses
+        self.clock, self.market, self.inbox, self.engine = clock, market, inbox, engine
+        self.instance = dg.DagsterInstance.from_config(str(dagster.folder(self.settings)))
 
     def running(self) -> dict[Role, str]:
         """Return role -> the run whose program is running."""
@@ -84,19 +87,34 @@ class Week:
         return newest.newest_event if newest else None
 
     def set_clock(self, moment: datetime) -> None:
-        """Set the clock once no run is starting or ending, and nothing waits to be stored.
+        """Set the clock while no run is starting or ending and nothing waits to be stored; the daemon sleeps meanwhile.
 
         By their own clocks Dagster fails runs that take long to start, and `stream_keeps_up` bars that wait for long.
         """
+        daemon = psutil.Process(self._daemon_pid())
+        try:
+            until(lambda: self._is_steady() and self._is_steady_without(daemon), TIMEOUT_SECONDS)
+            self.clock.set(moment)
+            time.sleep(2 * CLOCK_SECONDS)
+        finally:
+            daemon.resume()
 
-        def are_steady() -> bool:
-            long_runs = set(self.running().values())
-            stream = heartbeat.read_heartbeat(self._state(Role.STREAM))
-            is_waiting = Role.STREAM in self.running() and (stream is None or stream.lag != 0)
-            return not is_waiting and all(run.is_finished or run.run_id in long_runs for run in self.all_runs())
+    def _is_steady_without(self, daemon: psutil.Process) -> bool:
+        """Put the daemon to sleep, so that it starts no run; wake it where it has just begun one."""
+        daemon.suspend()
+        if self._is_steady():
+            return True
+        daemon.resume()
+        return False
 
-        until(are_steady, TIMEOUT_SECONDS)
-        self.clock.set(moment)
+    def _is_steady(self) -> bool:
+        long_runs = set(self.running().values())
+        stream = heartbeat.read_heartbeat(self._state(Role.STREAM))
+        is_waiting = Role.STREAM in self.running() and (stream is None or stream.lag != 0)
+        return not is_waiting and all(run.is_finished or run.run_id in long_runs for run in self.all_runs())
+
+    def _daemon_pid(self) -> int:
+        return next(status.pid for status in self.statuses() if status.name == dagster.DAEMON)
 
     def all_runs(self) -> list[dg.DagsterRun]:
         """Return the runs, the newest first."""
@@ -197,7 +215,7 @@ def week() -> Iterator[Week]:
         stack.callback(servers.supervisor.stop_services)
         engine = _bring_up(servers)
         stack.callback(engine.dispose)
-        made = Week(settings, clock, yahoo.market, inbox, engine)
+        made = Week(servers, clock, yahoo.market, inbox, engine)
         stack.callback(made.instance.dispose)
         yield made
 
