@@ -10,6 +10,7 @@ from infra.bench.ingest import arrival_delays
 from infra.bench.latency import percentiles
 from infra.bench.meter import Sample, sustained
 from infra.bench.soak import StreamSample, summary
+from infra.bench.start import medians
 from infra.bench.throughput import ratios
 from infra.host.errors import StackError
 from spark_streaming.contract.validity import rejection_reason
@@ -31,6 +32,11 @@ def test_the_first_batch_is_not_measured() -> None:
     assert result.points_per_s == 250
     assert (result.client_cpu_s_per_million, result.server_cpu_s_per_million) == (2_000.0, 2_000.0)
     assert result.peak_rss_mb == 700
+
+
+def test_the_median_of_an_event_is_that_of_the_starts_that_have_it() -> None:
+    found = medians([{"table": 9.0, "tick": 2.0}, {"table": 11.04}, {"table": 30.0, "tick": 4.0}])
+    assert list(found.items()) == [("tick", 3.0), ("table", 11.0)]
 
 
 def test_without_a_first_batch_the_measurement_starts_at_the_first_point() -> None:
