@@ -13,7 +13,7 @@ from stock_assets_tests.services.waiting import until
 
 pytestmark = pytest.mark.services
 
-BARS = 150  # a second and symbol: some are still to come when the stream has begun
+BARS = 100  # one a second and symbol: some are still to come when the stream has begun
 ASLEEP_SECONDS = 15
 
 
