@@ -1,6 +1,5 @@
 """What a start of the platform takes: when each part is there, in seconds after the command, and its CPU and memory."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import psutil
 from infra.bench.environment import platform_environment
 from infra.bench.start_observer import POLL_SECONDS, TIMEOUT_SECONDS, Observer, Start
 from infra.host.progress import Progress
+from infra.supervise.supervisord import supervisor_of
 from spark_streaming.contract.heartbeat import ProgramState
 
 _STEADY_SECONDS = 10  # of a platform that stores bars, before a part of it is killed
@@ -100,9 +100,5 @@ def _code_server(pid: int) -> int:
 def _wait_for_the_end(home: Path) -> None:
     """Wait until no server of the home is left: after a SIGKILL they end by themselves."""
     end = time.monotonic() + 60
-    while time.monotonic() < end:
-        running = json.loads((home / "run" / "up.json").read_text()) if (home / "run" / "up.json").exists() else {}
-        socket = Path(running.get("socket") or home / "run" / "supervisor.sock")
-        if not socket.exists():
-            return
+    while supervisor_of(home) and time.monotonic() < end:
         time.sleep(POLL_SECONDS)
