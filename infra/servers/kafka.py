@@ -20,18 +20,11 @@ from infra.settings import HOST, StackSettings, service_environment
 from infra.supervise.service import Service, launch_spec, launcher_command
 from infra.supervise.tools import java, run_tool
 from spark_streaming.contract.class_archive import archive_options, making_options, mark_complete
+from spark_streaming.contract.java_options import LATE_COMPILER
 from spark_streaming.contract.schema import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, PARTITIONS, SourceNames
 
 NAME = "kafka"
 _BOOTSTRAP_TIMEOUT_MS = 30_000
-
-# A broker of a few messages a second never needs Java's second compiler, which takes a third of the CPU of a start.
-_LATE_COMPILER = (
-    "-XX:Tier4InvocationThreshold=50000",
-    "-XX:Tier4MinInvocationThreshold=6000",
-    "-XX:Tier4CompileThreshold=150000",
-    "-XX:Tier4BackEdgeThreshold=400000",
-)
 
 # 46 classes log at INFO on each start; what an operator needs is there all the same.
 _LOG4J = """\
@@ -200,7 +193,7 @@ def _java(settings: StackSettings, folder: Path, heap: str, options: Sequence[st
 
 
 def _broker(settings: StackSettings, folder: Path, options: Sequence[str]) -> tuple[str, ...]:
-    java_command = _java(settings, folder, "512m", (*_LATE_COMPILER, *options))
+    java_command = _java(settings, folder, "512m", (*LATE_COMPILER, *options))
     return (*java_command, "kafka.Kafka", str(folder / "server.properties"))
 
 

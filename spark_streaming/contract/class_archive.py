@@ -3,7 +3,6 @@
 Java checks that an archive fits: with another Java, or other jars, it starts without one.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 _ARCHIVE, _SIZE = "classes.jsa", "size"
@@ -39,8 +38,3 @@ def mark_complete(folder: Path) -> None:
         FileNotFoundError: it has written none.
     """
     (folder / _SIZE).write_text(str((folder / _ARCHIVE).stat().st_size))
-
-
-def java_options(options: Iterable[str]) -> str:
-    """Return the options in the form that Spark's launcher splits again: a path may have spaces."""
-    return " ".join(f'"{option}"' if " " in option else option for option in options)

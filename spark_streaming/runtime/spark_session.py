@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_streaming.contract.class_archive import archive_options, java_options
+from spark_streaming.contract.class_archive import archive_options
 from spark_streaming.contract.connector import class_path
+from spark_streaming.contract.java_options import LATE_COMPILER, java_options
 from spark_streaming.settings import StreamSettings
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -17,11 +18,8 @@ _JAVA_OPTIONS = (
     "-XX:MetaspaceSize=192m",  # what Spark takes anyway; growing to it means full collections while it starts
     "-XX:-UsePerfData",
     # Java's second compiler halves the CPU of a task, but compiling all that is warm costs as much as it saves on the
-    # first million bars. Ten times the default thresholds.
-    "-XX:Tier4InvocationThreshold=50000",
-    "-XX:Tier4MinInvocationThreshold=6000",
-    "-XX:Tier4CompileThreshold=150000",
-    "-XX:Tier4BackEdgeThreshold=400000",
+    # first million bars.
+    *LATE_COMPILER,
     "-Xmn160m",  # what a batch reads is garbage soon
 )
 _CHECKPOINTING = "org.apache.spark.sql.execution.streaming.checkpointing"

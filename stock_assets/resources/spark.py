@@ -10,8 +10,9 @@ from typing import Any, Self
 from dagster import InitResourceContext
 from dagster_pyspark import PySparkResource
 
-from spark_streaming.contract.class_archive import archive_options, java_options
+from spark_streaming.contract.class_archive import archive_options
 from spark_streaming.contract.connector import MissingJarsError, class_path
+from spark_streaming.contract.java_options import java_options
 from stock_assets.settings import CodeLocationSettings
 
 _JAVA_OPTIONS = (
